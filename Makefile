@@ -1,0 +1,71 @@
+# ShuffleNet v1's ablation studies. `make help` lists the commands.
+#
+# Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
+#            ARGS="any Hydra override"
+
+PYTHON ?= python3
+VENV ?= .venv
+PRESET ?= quick
+RESULTS ?= results
+READY := $(VENV)/.ready
+PY := $(VENV)/bin/python
+
+# An empty variable adds no override, so the preset's own value stands.
+RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
+	$(if $(SEEDS),'seed=range($(SEEDS))') \
+	$(if $(DATA_DIR),'data.dir="$(DATA_DIR)"') \
+	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
+	$(ARGS)
+
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables notebooks status smoke test lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^# \(Variables:.*\)/\n\1/p; s/^#            /           /p' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say which with PYTHON=") if sys.version_info < (3, 11) else None'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@if command -v uv >/dev/null 2>&1; then uv pip sync --python $(PY) requirements.lock; \
+	else $(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock; fi
+	@touch $@
+
+ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
+	@$(PY) -m ablations -m ablation=groups $(RUN)
+
+ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is not trained already)
+	@$(PY) -m ablations -m ablation=shuffle $(RUN)
+
+ablations: $(READY) ## both studies in one sweep
+	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
+
+tables: $(READY) ## write tables and figures from the results there are
+	@$(PY) -m analysis --results $(RESULTS) --force
+
+notebooks: $(READY) ## execute the notebooks to .ipynb and .html
+	@$(PY) -m analysis.notebooks --results $(RESULTS)
+
+status: $(READY) ## what is done, running, failed and missing, by cell
+	@$(PY) -m ablations.status --results $(RESULTS)
+
+smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
+	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
+
+test: $(READY) ## run all tests, with coverage
+	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(READY) ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(READY) ## where the time of a sweep goes
+	@$(PY) -m benchmarks.overhead
+
+clean: ## delete the environment, caches, tables and figures; never results/runs
+	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
+	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,109 @@
+"""The schema of conf/: every key that a user may set, with its type; unknown keys and wrong types are errors."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class ModelConfig:
+    """One variant of the network (and the stem, which belongs to the protocol)."""
+
+    structure: str = "shufflenet"
+    groups: int = 3
+    width: float = 1.0
+    shuffle: bool = True
+    stem: str = "imagenet"
+    stem_channels: int | None = None
+
+
+@dataclass
+class DataConfig:
+    """What every data set has; the sets themselves add their own keys below."""
+
+    name: str = MISSING
+    dir: str = "data"
+    cache_dir: str = "cache"
+    resolution: int = MISSING
+    cache_resolution: int = MISSING
+    train_images: int | None = None
+    val_images: int = 0
+    test_images: int | None = None
+    evaluate: str = "test"
+
+
+@dataclass
+class GlyphsConfig(DataConfig):
+    """Characters rendered from matplotlib's fonts."""
+
+    characters: str = "0123456789"
+    rotation: float = 15.0
+    shift: float = 3.0
+    contrast: float = 0.5
+    noise: float = 0.2
+    data_seed: int = 0
+
+
+@dataclass
+class CifarConfig(DataConfig):
+    """torchvision's CIFAR-10 and CIFAR-100."""
+
+    download: bool = True
+
+
+@dataclass
+class FolderConfig(DataConfig):
+    """A tree train/<class>/* and val|test/<class>/*."""
+
+    skip_broken: bool = False
+
+
+@dataclass
+class RecipeConfig:
+    """How a network is trained."""
+
+    name: str = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    lr: float = MISSING
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = MISSING
+    decay: str = "matrices"
+    label_smoothing: float = 0.0
+    warmup_epochs: float = 0.0
+    crop: str = "none"
+    pad: int = 0
+    area: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    flip: bool = False
+    jitter: float = 0.0
+
+
+@dataclass
+class RuntimeConfig:
+    """Where and how runs are executed; nothing here may change a result's meaning or a run's identity."""
+
+    device: str = "auto"
+    workers: int | None = None
+    threads: int = 1
+    results_dir: str = "results"
+    deterministic: bool = False
+    evaluate_every: int = 0
+    progress: str = "auto"
+    publish: bool = True
+
+
+@dataclass
+class Config:
+    """One job: one variant, one protocol, one seed."""
+
+    defaults: list[Any] = field(default_factory=lambda: ["_self_"])
+    study: str = "single"
+    preset: str = "custom"
+    seed: int = 0
+    precision: str = "auto"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = MISSING
+    recipe: RecipeConfig = MISSING
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

@@ -1,0 +1,133 @@
+"""What a run is: its fully resolved description, and the identity that follows from it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+SCHEMA = 1
+"""Version of the on-disk form of a run."""
+
+NUMERICS = 1
+"""Version of the training maths. Bump it by hand when the same description would train to other weights."""
+
+CROPS = ("none", "pad", "resized")
+"""Training crops: the centre; zero-padded and shifted (CIFAR); by random area and aspect ratio (ImageNet)."""
+
+DECAYS = ("all", "matrices", "pointwise")
+"""Weight-decay policies: every parameter; those of more than one dimension (the authors' release);
+those but the depthwise 3x3 kernels too."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network: what the two studies vary. `stem_channels` is resolved, never None."""
+
+    structure: str
+    groups: int
+    width: float
+    shuffle: bool
+    stem_channels: int
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """One data set down to its pixels: `digest` names the source and how it is decoded; counts are resolved."""
+
+    name: str
+    digest: str
+    cache_resolution: int
+    channels: int
+    classes: int
+    train_images: int
+    val_images: int
+    test_images: int
+    evaluate: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained (config.RecipeConfig without its label)."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    decay: str
+    label_smoothing: float
+    warmup_epochs: float
+    crop: str
+    pad: int
+    area: tuple[float, float]
+    flip: bool
+    jitter: float
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything but the variant and the seed that can change a result."""
+
+    data: DataSpec
+    recipe: Recipe
+    resolution: int
+    stem: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a cell with one seed: the unit of storage."""
+
+    variant: Variant
+    protocol: Protocol
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        return _digest({"numerics": NUMERICS, **asdict(self)})
+
+    @property
+    def cell_id(self) -> str:
+        return _digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
+
+    @property
+    def protocol_id(self) -> str:
+        return _digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
+
+
+def _digest(description: dict[str, Any]) -> str:
+    """16 hex digits of sha256 over the canonical JSON of a description."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def canonical(variant: Variant) -> Variant:
+    """The one name of a network that has several: at g = 1 the shuffle is the identity, so it counts as on."""
+    return replace(variant, shuffle=True) if variant.groups == 1 else variant
+
+
+def label(variant: Variant) -> str:
+    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`."""
+    text = f"g{variant.groups} {variant.width:g}x" + ("" if variant.shuffle else " no shuffle")
+    return text if variant.structure == "shufflenet" else f"{variant.structure} {text}"
+
+
+def to_json(run: Run) -> dict[str, Any]:
+    """The content of run.json."""
+    return {
+        "schema": SCHEMA,
+        "numerics": NUMERICS,
+        "run_id": run.run_id,
+        "cell_id": run.cell_id,
+        "protocol_id": run.protocol_id,
+        **asdict(run),
+    }
+
+
+def from_json(text: dict[str, Any]) -> Run:
+    """The run that `to_json` wrote."""
+    protocol = dict(text["protocol"])
+    protocol["data"] = DataSpec(**protocol["data"])
+    protocol["recipe"] = Recipe(**{**protocol["recipe"], "area": tuple(protocol["recipe"]["area"])})
+    return Run(Variant(**text["variant"]), Protocol(**protocol), text["seed"])

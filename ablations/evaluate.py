@@ -1,0 +1,67 @@
+"""Evaluation: loss, top-1 and top-5 over a split, with each example's right or wrong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ablations.augment import centre
+
+BATCH = 250
+"""Images per forward pass."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors are fractions; `correct` is (N,) bool, top-1."""
+
+    loss: float
+    error: float
+    top5_error: float
+    correct: np.ndarray
+
+
+def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, H, W, C) in 0..255 -> (B, C, H, W) float32 of zero mean and unit spread, in channels_last memory."""
+    mean, std = stats
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, classes) before any softmax (the blog variant has one in its forward)."""
+    return getattr(model, "logits", model)(x)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, images: Tensor, labels: Tensor, stats: tuple[Tensor, Tensor], resolution: int
+) -> Evaluation:
+    """Evaluate in float32, without augmentation, on the central crop.
+
+    Args:
+        images: (N, H, W, C) uint8, on the CPU.
+        labels: (N,) int64, on the CPU.
+        stats: per-channel mean and standard deviation (C,), in units of 0..255, on the model's device.
+    """
+    was_training = model.training
+    model.eval()
+    device = stats[0].device
+    loss, top1, top5 = 0.0, [], []
+    for start in range(0, len(labels), BATCH):
+        x = centre(images[start : start + BATCH].to(device), resolution)
+        y = labels[start : start + BATCH].to(device)
+        scores = logits(model, normalise(x, stats))
+        loss += nn.functional.cross_entropy(scores, y, reduction="sum").item()
+        ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices
+        hits = ranked == y[:, None]
+        top1.append(hits[:, 0].cpu())
+        top5.append(hits.any(1).cpu())
+    model.train(was_training)
+    right, among5 = torch.cat(top1), torch.cat(top5)
+    return Evaluation(
+        loss=loss / len(labels),
+        error=1 - int(right.sum()) / len(labels),
+        top5_error=1 - int(among5.sum()) / len(labels),
+        correct=right.numpy(),
+    )

@@ -1,0 +1,109 @@
+"""The default launcher: persistent workers, one run each at a time; a worker that dies costs its one run only."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from pebble import ProcessExpired
+
+from ablations import data, provenance, store
+from ablations.device import resolve_device
+from ablations.execute import Job, execute
+from ablations.plan import Planned
+from ablations.report import Live, show_data
+from ablations.sweep import compose
+from ablations.workers import open_pool, worker_count
+
+
+@dataclass
+class WorkersLauncherConf:
+    """Settings of the launcher: none of its own, they are `runtime`'s."""
+
+    _target_: str = "ablations.launch.WorkersLauncher"
+
+
+class WorkersLauncher(Launcher):
+    """Runs jobs on a pool of worker processes of this machine."""
+
+    def __init__(self) -> None:
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        states = run_all([compose(loader, self.config, overrides) for overrides in job_overrides])
+        returns = []
+        for overrides, state in zip(job_overrides, states, strict=True):
+            status = JobStatus.COMPLETED if state == "done" else JobStatus.FAILED
+            returns.append(JobReturn(overrides=list(overrides), status=status))
+            returns[-1].return_value = state
+        return returns
+
+
+def to_job(planned: Planned) -> Job:
+    """The job that trains a planned run here; its data set is built first when it is not there."""
+    config, run = planned.config, planned.run
+    folder = data.prepare(config.data, run.protocol.data, show_data)
+    origin: dict[str, Any] = {**provenance.code_state(), "command": provenance.command(), "preset": config.preset}
+    return Job(
+        run=run,
+        data_folder=folder.resolve(),
+        results=Path(config.runtime.results_dir).resolve(),
+        device=resolve_device(config.runtime.device),
+        threads=config.runtime.threads,
+        deterministic=config.runtime.deterministic,
+        evaluate_every=config.runtime.evaluate_every,
+        provenance=origin,
+    )
+
+
+def run_all(planned: Sequence[Planned]) -> list[str]:
+    """Train runs on workers; their states in the order given: `done`, `failed`, `diverged` or `killed`."""
+    runtime = planned[0].config.runtime
+    workers = min(worker_count(runtime), len(planned))
+    jobs = [to_job(one) for one in planned]
+    states = ["waiting"] * len(jobs)
+    with tempfile.TemporaryDirectory() as slots, Live(jobs, runtime.progress) as live:
+        pool = open_pool(workers, runtime, Path(slots))
+        try:
+            futures = [pool.schedule(execute, args=(job,)) for job in jobs]
+            left = set(range(len(jobs)))
+            while left:
+                wait([futures[k] for k in left], timeout=0.5, return_when=FIRST_COMPLETED)
+                for k in sorted(left):
+                    if futures[k].done():
+                        states[k] = _state(futures[k], jobs[k])
+                        left.discard(k)
+                    elif futures[k].running():
+                        states[k] = "running"
+                live.update(states)
+            pool.close()
+            pool.join()
+        finally:
+            pool.stop()
+            pool.join()
+    return states
+
+
+def _state(future: Any, job: Job) -> str:
+    """How a job ended; a worker that died could not record it, so it is recorded here."""
+    try:
+        state: str = future.result()
+        return state
+    except ProcessExpired as error:
+        folder = store.run_folder(job.results, job.run.run_id)
+        reason = f"The worker process ended with exit code {error.exitcode} in this run; the sweep went on without it."
+        store.fail(folder, job.run.run_id, "killed", reason)
+        return "killed"

@@ -1,0 +1,59 @@
+"""Running loss, error and speed of an epoch, and the live events made of them."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Observer = Callable[[dict[str, Any]], None]
+
+EVERY_SECONDS = 0.5
+CHECK_STEPS = 50
+"""On an accelerator, reading the loss waits for the device: done only every so many steps."""
+
+
+class Meter:
+    """Sums an epoch's loss and hits on the device, and tells `observe` of them now and then."""
+
+    def __init__(self, steps: int, done: int, batch: int, device: torch.device, observe: Observer) -> None:
+        """`steps` in this epoch, `done` before it, `batch` images each."""
+        self.steps, self.done, self.batch, self.observe = steps, done, batch, observe
+        self.every = 1 if device.type == "cpu" else CHECK_STEPS
+        self.loss = torch.zeros((), device=device)
+        self.hits = torch.zeros((), device=device, dtype=torch.int64)
+        self.count = 0
+        self.began = self.told = time.perf_counter()
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> bool:
+        """Add one step. False once the loss is known not to be finite."""
+        self.loss += loss
+        self.hits += (logits.argmax(1) == labels).sum()
+        self.count += 1
+        if self.count % self.every and self.count < self.steps:
+            return True
+        if not math.isfinite(self.loss.item()):
+            return False
+        now = time.perf_counter()
+        if now - self.told >= EVERY_SECONDS:
+            self.told = now
+            rate = round(self.count * self.batch / (now - self.began), 1)
+            self.observe({"step": self.done + self.count, "loss": self.mean_loss(), "images_per_second": rate})
+        return True
+
+    def mean_loss(self) -> float:
+        """Mean training loss of the epoch so far, nats (with label smoothing where the recipe has it)."""
+        return self.loss.item() / self.count
+
+    def summary(self) -> dict[str, float]:
+        """The epoch's row in metrics.csv, training side: on the augmented images as they were seen."""
+        seconds = time.perf_counter() - self.began
+        images = self.count * self.batch
+        return {
+            "train_loss": self.mean_loss(),
+            "train_error": 1 - self.hits.item() / images,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1),
+        }

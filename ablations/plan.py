@@ -1,0 +1,117 @@
+"""The plan: from composed jobs to runs, equal ones merged, finished ones dropped, seed 0 of every cell first."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ablations import store
+from ablations.config import Config
+from ablations.describe import SCHEMA, Run
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that a sweep asks for, with the Hydra overrides that compose it."""
+
+    run: Run
+    config: Config
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep asks for, and what of it is left to do, in order."""
+
+    planned: tuple[Planned, ...]
+    todo: tuple[Planned, ...]
+
+    @property
+    def done(self) -> int:
+        return len(self.planned) - len(self.todo)
+
+
+def make_plan(jobs: Iterable[Planned], results: Path) -> Plan:
+    """Merge equal runs, drop those that results already hold, and order the rest.
+
+    Seed 0 of every cell comes first, so that an interrupted sweep has a whole table; within a seed the costliest runs
+    come first, so that no worker idles at the end behind a long one.
+    """
+    unique: dict[str, Planned] = {}
+    for job in jobs:
+        unique.setdefault(job.run.run_id, job)
+    planned = tuple(unique.values())
+    left = [job for job in planned if store.result(results, job.run.run_id) is None]
+    rank = {seed: k for k, seed in enumerate(sorted({job.run.seed for job in planned}))}
+    todo = sorted(left, key=lambda job: (rank[job.run.seed], -relative_cost(job.run)))
+    return Plan(planned, tuple(todo))
+
+
+def relative_cost(run: Run) -> float:
+    """Rough training time of a run in seconds on one CPU core: only ratios between runs are relied on.
+
+    Per image a part that all widths share (passes over small tensors) and one that grows with the width's square;
+    both grow with the area that stage 2 sees. Fitted to runs of this harness on one core of an AMD EPYC.
+    """
+    protocol, recipe = run.protocol, run.protocol.recipe
+    shrink = {"stride1": 1, "stride2": 2}.get(protocol.stem, 4)
+    area = (protocol.resolution / shrink) ** 2
+    steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
+    per_image = area / 144 * (2.2e-4 + 4.6e-4 * run.variant.width + 2.6e-4 * run.variant.width**2)
+    return steps * (0.025 + recipe.batch_size * per_image)
+
+
+def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
+    """Rough wall time of what is left: `relative_cost`, scaled by how long finished runs of the plan took."""
+    took, expected = 0.0, 0.0
+    for job in plan.planned:
+        found = store.result(results, job.run.run_id)
+        if found:
+            took += found["seconds"]["total"]
+            expected += relative_cost(job.run)
+    scale = took / expected if expected else 1.0
+    costs = [scale * relative_cost(job.run) for job in plan.todo]
+    return max([sum(costs) / max(1, workers), *costs], default=0.0)
+
+
+def write_plans(plan: Plan, results: Path, command: str) -> None:
+    """Record what was asked for, by study and protocol, so that tables can tell a missing run from an unplanned one."""
+    together: dict[tuple[str, str], list[Planned]] = {}
+    for job in plan.planned:
+        together.setdefault((job.config.study, job.run.protocol_id), []).append(job)
+    for (study, protocol_id), jobs in together.items():
+        path = results / "plans" / f"{study}-{protocol_id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "schema": SCHEMA,
+            "study": study,
+            "preset": jobs[0].config.preset,
+            "protocol_id": protocol_id,
+            "protocol": asdict(jobs[0].run.protocol),
+            "runs": [
+                {
+                    "run_id": job.run.run_id,
+                    "cell_id": job.run.cell_id,
+                    "seed": job.run.seed,
+                    "variant": asdict(job.run.variant),
+                }
+                for job in jobs
+            ],
+        }
+        known = store.read_json(path) or {}
+        if any(known.get(key) != value for key, value in _plain(content).items()):
+            stamp = {"command": command, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            store.write_json(path, {**content, **stamp})
+
+
+def unfinished(plan: Plan, results: Path) -> Sequence[Planned]:
+    """The planned runs that results do not hold."""
+    return [job for job in plan.planned if store.result(results, job.run.run_id) is None]
+
+
+def _plain(content: dict[str, object]) -> dict[str, object]:
+    """As JSON would give it back: tuples are lists."""
+    import json
+
+    plain: dict[str, object] = json.loads(json.dumps(content))
+    return plain

@@ -1,0 +1,111 @@
+"""From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
+
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ablations import data
+from ablations.config import Config, DataConfig
+from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
+from ablations.device import resolve_device, resolve_precision
+from ablations.errors import UserError
+from model.widths import resolve_stem
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The configuration as dataclasses. Hydra's own subtree is masked: it cannot be resolved inside a sweeper.
+
+    Raises:
+        UserError: a key has no value.
+    """
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    missing = OmegaConf.missing_keys(own)
+    if missing:
+        raise UserError(f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset.")
+    config = OmegaConf.to_object(own)
+    assert isinstance(config, Config)
+    return config
+
+
+def to_run(config: Config) -> Run:
+    """The run that a configuration describes.
+
+    Raises:
+        UserError: the network cannot be built, the recipe makes no sense, or the data are not there.
+    """
+    try:
+        stem_channels = resolve_stem(
+            config.model.groups, config.model.width, config.model.stem, config.model.stem_channels
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if config.model.structure not in ("shufflenet", "blog"):
+        raise UserError(f"model.structure={config.model.structure} is not a network: choose shufflenet or blog.")
+    if config.seed < 0:
+        raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
+    variant = Variant(
+        structure=config.model.structure,
+        groups=config.model.groups,
+        width=config.model.width,
+        shuffle=config.model.shuffle,
+        stem_channels=stem_channels,
+    )
+    spec = _data_spec(_Frozen(config.data))
+    recipe = _recipe(config, spec)
+    precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
+    protocol = Protocol(spec, recipe, config.data.resolution, config.model.stem, precision)
+    return Run(canonical(variant), protocol, config.seed)
+
+
+def _recipe(config: Config, spec: DataSpec) -> Recipe:
+    """The checked recipe, without its name."""
+    values: dict[str, Any] = {f.name: getattr(config.recipe, f.name) for f in fields(Recipe)}
+    recipe = Recipe(**{**values, "area": tuple(config.recipe.area)})
+    bounds = {"epochs": 1, "batch_size": 2, "lr": 0, "weight_decay": 0, "warmup_epochs": 0, "pad": 0, "jitter": 0}
+    for key, least in bounds.items():
+        if values[key] < least:
+            raise UserError(f"recipe.{key}={values[key]} is too small: it must be at least {least}.")
+    checks = {
+        f"recipe.crop={recipe.crop} is not one of {', '.join(CROPS)}.": recipe.crop in CROPS,
+        f"recipe.decay={recipe.decay} is not one of {', '.join(DECAYS)}.": recipe.decay in DECAYS,
+        f"recipe.momentum={recipe.momentum} must lie in 0 <= momentum < 1.": 0 <= recipe.momentum < 1,
+        f"recipe.label_smoothing={recipe.label_smoothing} must lie in 0 .. 1.": 0 <= recipe.label_smoothing < 1,
+        f"recipe.area={list(recipe.area)} must be two shares of the image, 0 < least <= most <= 1.": (
+            len(recipe.area) == 2 and 0 < recipe.area[0] <= recipe.area[1] <= 1
+        ),
+        f"recipe.warmup_epochs={recipe.warmup_epochs:g} must be less than recipe.epochs={recipe.epochs}.": (
+            recipe.warmup_epochs < recipe.epochs
+        ),
+        "recipe.nesterov=true needs recipe.momentum above 0.": recipe.momentum > 0 or not recipe.nesterov,
+        f"recipe.batch_size={recipe.batch_size} is more than the {spec.train_images} training images.": (
+            recipe.batch_size <= spec.train_images
+        ),
+        f"data.resolution={config.data.resolution} is more than the stored data.cache_resolution="
+        f"{spec.cache_resolution}.": 8 <= config.data.resolution <= spec.cache_resolution,
+    }
+    for sentence, holds in checks.items():
+        if not holds:
+            raise UserError(sentence)
+    return recipe
+
+
+class _Frozen:
+    """A data configuration that can be the key of a cache: equal when every setting is."""
+
+    def __init__(self, config: DataConfig) -> None:
+        self.config = config
+        self.key = repr(config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=64)
+def _data_spec(frozen: _Frozen) -> DataSpec:
+    """Listing a folder of images takes a while: once per data configuration, not once per cell."""
+    return data.resolve(frozen.config)
