@@ -1,9 +1,10 @@
 """`python -m ablations`: plain Hydra; one run, or with -m a sweep."""
 
-import os
-import sys
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ablations import report, store
@@ -14,31 +15,31 @@ from ablations.launch import to_job
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run
 
+CONF = Path(__file__).resolve().parent.parent / "conf"
 
-@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def run_one(composed: DictConfig) -> str:
-    """Train the one run that a configuration describes, in this process; also what other launchers call."""
-    config = to_config(composed)
-    job = to_job(Planned(to_run(config), config, ()))
-    store.open_results(job.results)
+    """Train the one run that a configuration describes, in this process; also what Hydra's other launchers call."""
+    single = HydraConfig.get().mode != RunMode.MULTIRUN
+    try:
+        config = to_config(composed)
+        job = to_job(Planned(to_run(config), config, ()))
+        store.open_results(job.results)
+    except UserError as error:
+        report.show_error(error)
+        raise SystemExit(2) from None
     state = execute(job)
-    if state != "done":
-        record = store.failure(job.results, job.run.run_id) or {}
-        raise UserError(f"Run {job.run.run_id} {state}: {record.get('error', '')}")
-    found = store.result(job.results, job.run.run_id) or {}
-    report.console().print(f"Run {job.run.run_id} done: error {100 * found['error']:.2f} %")
+    report.show_run(job, state)
+    if single and state != "done":
+        raise SystemExit(1)
     return state
 
 
 def main() -> None:
-    """Entry point; a mistake of the user's is one sentence on standard error and exit code 2."""
-    # Hydra prints a job's exception shortened and exits; ours are sentences, so they pass through.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    """Entry point of `python -m ablations` and of the script `ablations`."""
     register()
-    try:
-        run_one()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    run_one()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,18 @@
 """Registers what Hydra needs to know of us; whoever composes a configuration calls `register` first."""
 
+import importlib
+import sys
+from types import ModuleType
+
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.plugins.plugin import Plugin
 
 from ablations import config
 from ablations.launch import WorkersLauncher, WorkersLauncherConf
 from ablations.sweep import AblationSweeper, AblationSweeperConf
+
+NAMESPACE = "hydra_plugins.ablations"
 
 
 def register() -> None:
@@ -19,6 +26,22 @@ def register() -> None:
     store.store(group="data", name="folder_schema", node=config.FolderConfig)
     store.store(group="hydra/sweeper", name="ablations", node=AblationSweeperConf)
     store.store(group="hydra/launcher", name="workers", node=WorkersLauncherConf)
-    plugins = Plugins.instance()
-    plugins.register(AblationSweeper)
-    plugins.register(WorkersLauncher)
+    _register_plugins(AblationSweeper, WorkersLauncher)
+
+
+def _register_plugins(*plugins: type[Plugin]) -> None:
+    """Register plugins from code. Hydra instantiates only what it can import from `hydra_plugins`: they appear there.
+
+    `hydra_plugins` is a namespace that installed plugins (submitit's, say) may already share.
+    """
+    try:
+        parent = importlib.import_module("hydra_plugins")
+    except ImportError:
+        parent = sys.modules["hydra_plugins"] = ModuleType("hydra_plugins")
+        parent.__path__ = []
+    module = sys.modules[NAMESPACE] = ModuleType(NAMESPACE)
+    setattr(parent, NAMESPACE.rpartition(".")[2], module)
+    for plugin in plugins:
+        plugin.__module__ = NAMESPACE
+        setattr(module, plugin.__name__, plugin)
+        Plugins.instance().register(plugin)

@@ -20,9 +20,6 @@ class Draws:
     order: Tensor  # (N,) int64: which image comes when
     unit: Tensor  # (N, 8) float32 in [0, 1): y, x, flip, area, aspect, brightness, contrast, saturation
 
-    def to(self, device: torch.device) -> "Draws":
-        return Draws(self.order.to(device), self.unit.to(device))
-
 
 def generator(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator of its own for each purpose, so that drawing for one never shifts another."""
@@ -84,7 +81,6 @@ def _resized_crop(
     images: Tensor, unit: Tensor, flip: Tensor, area: tuple[float, float], resolution: int, aspect: float = 4 / 3
 ) -> Tensor:
     """Random part of the image by area and aspect ratio (3/4 to 4/3, log-uniform), resized bilinearly; flipped."""
-    _, height, width, _ = images.shape
     share = area[0] + (area[1] - area[0]) * unit[:, 3]
     ratio = aspect ** (2 * unit[:, 4] - 1)
     crop_w = (share * ratio).sqrt().clamp(max=1.0)  # as shares of the image's sides

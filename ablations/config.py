@@ -1,7 +1,6 @@
 """The schema of conf/: every key that a user may set, with its type; unknown keys and wrong types are errors."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from omegaconf import MISSING
 
@@ -98,7 +97,6 @@ class RuntimeConfig:
 class Config:
     """One job: one variant, one protocol, one seed."""
 
-    defaults: list[Any] = field(default_factory=lambda: ["_self_"])
     study: str = "single"
     preset: str = "custom"
     seed: int = 0

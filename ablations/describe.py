@@ -86,14 +86,17 @@ class Run:
 
     @property
     def run_id(self) -> str:
+        """16 hex digits that name the run on disk."""
         return _digest({"numerics": NUMERICS, **asdict(self)})
 
     @property
     def cell_id(self) -> str:
+        """What all seeds of one table entry share."""
         return _digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
 
     @property
     def protocol_id(self) -> str:
+        """What all cells of one table share."""
         return _digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
 
 

@@ -59,7 +59,7 @@ def count(device: str) -> int:
 
 
 def _may_have_accelerator() -> bool:
-    """Whether asking torch, which takes seconds to import, could find one: Apple silicon, or a CUDA driver with a GPU."""
+    """Whether torch, which takes seconds to import, could find one: Apple silicon, or a CUDA driver with a GPU."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
     try:

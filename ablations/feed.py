@@ -1,4 +1,4 @@
-"""A run's data on its device: whole in the device's memory when it fits, else gathered from the mapped cache by batch."""
+"""A run's data on its device: whole in its memory when they fit, else gathered from the mapped cache by batch."""
 
 import warnings
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """The default launcher: persistent workers, one run each at a time; a worker that dies costs its one run only."""
 
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ from omegaconf import DictConfig
 from pebble import ProcessExpired
 
 from ablations import data, provenance, store
+from ablations.compose import Composer
 from ablations.device import resolve_device
 from ablations.execute import Job, execute
 from ablations.plan import Planned
 from ablations.report import Live, show_data
-from ablations.sweep import compose
 from ablations.workers import open_pool, worker_count
 
 
@@ -27,7 +26,7 @@ from ablations.workers import open_pool, worker_count
 class WorkersLauncherConf:
     """Settings of the launcher: none of its own, they are `runtime`'s."""
 
-    _target_: str = "ablations.launch.WorkersLauncher"
+    _target_: str = "hydra_plugins.ablations.WorkersLauncher"
 
 
 class WorkersLauncher(Launcher):
@@ -38,12 +37,14 @@ class WorkersLauncher(Launcher):
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra once."""
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        assert self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        states = run_all([compose(loader, self.config, overrides) for overrides in job_overrides])
+        """Run jobs given as override lists; a failed one is a return value, never an exception."""
+        assert self.hydra_context is not None and self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        states = run_all([composer.compose(overrides) for overrides in job_overrides])
         returns = []
         for overrides, state in zip(job_overrides, states, strict=True):
             status = JobStatus.COMPLETED if state == "done" else JobStatus.FAILED

@@ -1,5 +1,6 @@
 """The plan: from composed jobs to runs, equal ones merged, finished ones dropped, seed 0 of every cell first."""
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ class Plan:
 
     @property
     def done(self) -> int:
+        """How many planned runs were done before."""
         return len(self.planned) - len(self.todo)
 
 
@@ -74,20 +76,24 @@ def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
     return max([sum(costs) / max(1, workers), *costs], default=0.0)
 
 
-def write_plans(plan: Plan, results: Path, command: str) -> None:
-    """Record what was asked for, by study and protocol, so that tables can tell a missing run from an unplanned one."""
-    together: dict[tuple[str, str], list[Planned]] = {}
-    for job in plan.planned:
-        together.setdefault((job.config.study, job.run.protocol_id), []).append(job)
-    for (study, protocol_id), jobs in together.items():
+def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
+    """Record what was asked for, by study and protocol, so that tables can tell a missing run from an unplanned one.
+
+    From the jobs as composed, before merging: a run that two studies share stands in the plans of both.
+    """
+    together: dict[tuple[str, str], dict[str, Planned]] = {}
+    for job in jobs:
+        together.setdefault((job.config.study, job.run.protocol_id), {}).setdefault(job.run.run_id, job)
+    for (study, protocol_id), unique in together.items():
+        runs = list(unique.values())
         path = results / "plans" / f"{study}-{protocol_id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "schema": SCHEMA,
             "study": study,
-            "preset": jobs[0].config.preset,
+            "preset": runs[0].config.preset,
             "protocol_id": protocol_id,
-            "protocol": asdict(jobs[0].run.protocol),
+            "protocol": asdict(runs[0].run.protocol),
             "runs": [
                 {
                     "run_id": job.run.run_id,
@@ -95,11 +101,12 @@ def write_plans(plan: Plan, results: Path, command: str) -> None:
                     "seed": job.run.seed,
                     "variant": asdict(job.run.variant),
                 }
-                for job in jobs
+                for job in runs
             ],
         }
         known = store.read_json(path) or {}
-        if any(known.get(key) != value for key, value in _plain(content).items()):
+        plain = json.loads(json.dumps(content))  # as it reads back: tuples are lists
+        if any(known.get(key) != value for key, value in plain.items()):
             stamp = {"command": command, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
             store.write_json(path, {**content, **stamp})
 
@@ -107,11 +114,3 @@ def write_plans(plan: Plan, results: Path, command: str) -> None:
 def unfinished(plan: Plan, results: Path) -> Sequence[Planned]:
     """The planned runs that results do not hold."""
     return [job for job in plan.planned if store.result(results, job.run.run_id) is None]
-
-
-def _plain(content: dict[str, object]) -> dict[str, object]:
-    """As JSON would give it back: tuples are lists."""
-    import json
-
-    plain: dict[str, object] = json.loads(json.dumps(content))
-    return plain

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ablations import store
 from ablations.describe import label
+from ablations.errors import UserError
 from ablations.execute import Job
 from ablations.plan import Plan, Planned
 
@@ -29,6 +30,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_error(error: UserError) -> None:
+    """A mistake of the user's: its sentence, on standard error."""
+    print(f"error: {error}", file=sys.stderr)
 
 
 def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
@@ -54,6 +60,15 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
         out.print(f"[red]not done[/]  {name}  {why}", markup=True)
     if left:
         out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
+
+
+def show_run(job: Job, state: str) -> None:
+    """How one run ended."""
+    found = store.result(job.results, job.run.run_id)
+    why = (store.failure(job.results, job.run.run_id) or {}).get("error", "")
+    text = f"error {100 * found['error']:.2f} %" if found else why
+    folder = store.run_folder(job.results, job.run.run_id)
+    console().print(f"{label(job.run.variant)} seed {job.run.seed}: {state}, {text} ({folder})")
 
 
 def show_data(stage: str, done: int, total: int) -> None:

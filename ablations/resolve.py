@@ -4,14 +4,14 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from model.widths import resolve_stem
+from omegaconf import DictConfig, OmegaConf, SCMode
 
 from ablations import data
 from ablations.config import Config, DataConfig
 from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.device import resolve_device, resolve_precision
 from ablations.errors import UserError
-from model.widths import resolve_stem
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -23,10 +23,11 @@ def to_config(composed: DictConfig) -> Config:
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     missing = OmegaConf.missing_keys(own)
     if missing:
-        raise UserError(f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset.")
-    config = OmegaConf.to_object(own)
-    assert isinstance(config, Config)
-    return config
+        raise UserError(
+            f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
+        )
+    values = OmegaConf.to_container(own, resolve=True, structured_config_mode=SCMode.INSTANTIATE)
+    return Config(**values)  # type: ignore[arg-type]  # keys and types were checked as Hydra composed
 
 
 def to_run(config: Config) -> Run:

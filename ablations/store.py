@@ -54,12 +54,12 @@ def open_results(results: Path) -> Path:
 def write(path: Path, content: bytes, flush: bool = True) -> None:
     """Write a file whole: temporary name, flushed to disk, renamed. A reader sees the old content or the new."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(part, "wb") as file:
+    with part.open("wb") as file:
         file.write(content)
         if flush:
             file.flush()
             os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def write_json(path: Path, content: dict[str, Any], flush: bool = True) -> None:
@@ -104,9 +104,9 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
         correct: (test_images,) bool, top-1 right or wrong at the last epoch.
     """
     np.save(folder / ".correct.npy", np.packbits(correct))
-    os.replace(folder / ".correct.npy", folder / "correct.npy")
+    (folder / ".correct.npy").replace(folder / "correct.npy")
     for name in ("correct.npy", "metrics.csv"):
-        with open(folder / name, "rb+") as file:
+        with (folder / name).open("rb+") as file:
             os.fsync(file.fileno())
     write_json(folder / "result.json", {"schema": SCHEMA, "status": "done", **result})
     for name in ("failure.json", "progress.json"):

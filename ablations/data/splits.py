@@ -1,0 +1,93 @@
+"""A prepared data set in memory: arrays mapped from its cache, and the rows that are trained and evaluated on."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ablations.data import select
+from ablations.describe import DataSpec
+from ablations.errors import UserError
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Images are uint8 NHWC, labels int64; all of them are mapped read-only, none is read before it is used."""
+
+    train_images: np.ndarray  # (N, H, W, C) the whole training split
+    train_labels: np.ndarray  # (N,)
+    train_index: np.ndarray  # (n,) int64, sorted: rows of train_images to train on
+    eval_images: np.ndarray  # (M, H, W, C) the split that holds the evaluated images; may be train_images itself
+    eval_labels: np.ndarray  # (M,)
+    eval_index: np.ndarray  # (m,) int64, sorted: rows of eval_images to evaluate; disjoint from what is trained on
+    class_names: tuple[str, ...]  # (classes,) in the order of the labels
+    mean: np.ndarray  # (C,) float32 over the images trained on, in pixel values 0..255
+    std: np.ndarray  # (C,) float32, likewise; at least 1
+
+
+def load(folder: Path, spec: DataSpec) -> Splits:
+    """Map the cache that `prepare` built, and select what the description says.
+
+    Where `data.skip_broken` left images out, counts mean "at most": the selection is made among those that are there.
+
+    Raises:
+        UserError: the folder holds other data than the description, or images and labels that do not belong together.
+    """
+    meta = _meta(folder, spec)
+    train_images, train_labels = _pair(folder, "train", spec)
+    own_val = "val" in meta["counts"]
+    nothing = np.empty(0, np.int64)
+    held = nothing if own_val else select.stratified(train_labels, spec.val_images)
+    train_index = select.balanced(train_labels, spec.train_images, without=held)
+    if spec.evaluate == "val" and not own_val:
+        eval_images, eval_labels, eval_index = train_images, train_labels, held
+    else:
+        eval_images, eval_labels = _pair(folder, spec.evaluate, spec)
+        eval_index = select.stratified(eval_labels, spec.val_images if spec.evaluate == "val" else spec.test_images)
+    mean, std = _moments(np.load(folder / "train_sums.npy", mmap_mode="r")[train_index], spec.cache_resolution**2)
+    return Splits(
+        train_images=train_images,
+        train_labels=train_labels,
+        train_index=train_index,
+        eval_images=eval_images,
+        eval_labels=eval_labels,
+        eval_index=eval_index,
+        class_names=tuple(meta["class_names"]),
+        mean=mean,
+        std=std,
+    )
+
+
+def _meta(folder: Path, spec: DataSpec) -> dict:
+    """meta.json of a cache, which must be that of this data set."""
+    try:
+        meta: dict = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{folder} holds no prepared data set; delete it and run again to have it built.") from None
+    if meta["digest"] != spec.digest or len(meta["class_names"]) != spec.classes:
+        raise UserError(f"{folder} holds another data set than {spec.name}-{spec.digest}; delete it and run again.")
+    return meta
+
+
+def _pair(folder: Path, split: str, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
+    """A split's images (N, H, W, C) and labels (N,), checked against each other and the description."""
+    images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
+    labels = np.load(folder / f"{split}_labels.npy", mmap_mode="r")
+    wanted = (len(labels), spec.cache_resolution, spec.cache_resolution, spec.channels)
+    if images.shape != wanted or images.dtype != np.uint8 or labels.min() < 0 or labels.max() >= spec.classes:
+        raise UserError(
+            f"{folder}: the {split} images {images.shape} do not go with the {len(labels)} labels of "
+            f"{spec.classes} classes; delete the folder and run again to have it rebuilt."
+        )
+    return images, labels
+
+
+def _moments(sums: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation per channel from per-image sums (n, 2, C); integers until the last step, so exact."""
+    count = len(sums) * pixels
+    total = sums.sum(0)
+    mean = total[0] / count
+    variance = np.maximum(total[1] / count - mean**2, 0)
+    # A channel of one colour has no deviation to divide by; one grey level is as good as any.
+    return mean.astype(np.float32), np.maximum(np.sqrt(variance), 1).astype(np.float32)

@@ -1,0 +1,61 @@
+"""Small descriptions of runs that tests start from."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant
+from model.widths import resolve_stem
+
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=16,
+    lr=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=1e-4,
+    decay="matrices",
+    label_smoothing=0.0,
+    warmup_epochs=0.0,
+    crop="none",
+    pad=0,
+    area=(1.0, 1.0),
+    flip=False,
+    jitter=0.0,
+)
+DATA = DataSpec(
+    name="random",
+    digest="0" * 16,
+    cache_resolution=16,
+    channels=1,
+    classes=4,
+    train_images=64,
+    val_images=0,
+    test_images=40,
+    evaluate="test",
+)
+
+
+def variant(groups: int = 1, width: float = 0.25, shuffle: bool = True) -> Variant:
+    return Variant("shufflenet", groups, width, shuffle, resolve_stem(groups, width, "stride2", None))
+
+
+def run(seed: int = 0, recipe: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **what: Any) -> Run:
+    """A run on 16x16 grey noise; `what` goes to `variant`."""
+    spec = replace(DATA, **(data or {}))
+    protocol = Protocol(spec, replace(RECIPE, **(recipe or {})), spec.cache_resolution, "stride2", "float32")
+    return Run(variant(**what), protocol, seed)
+
+
+def pixels(spec: DataSpec, images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Learnable noise: (N, H, W, C) uint8, brighter in one quadrant for each class; labels (N,) int64."""
+    source = np.random.default_rng(seed)
+    side = spec.cache_resolution
+    labels = np.arange(images) % spec.classes
+    grey = source.integers(0, 128, (images, side, side, spec.channels), dtype=np.uint8)
+    half = side // 2
+    for k, label in enumerate(labels):
+        top, left = (label // 2) % 2 * half, label % 2 * half
+        grey[k, top : top + half, left : left + half] += 100
+    return grey, labels.astype(np.int64)
