@@ -11,7 +11,7 @@ from ablations import report, store
 from ablations.app import register
 from ablations.errors import UserError
 from ablations.execute import execute
-from ablations.launch import to_job
+from ablations.launch import prepare, to_job
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run
 
@@ -24,7 +24,8 @@ def run_one(composed: DictConfig) -> str:
     single = HydraConfig.get().mode != RunMode.MULTIRUN
     try:
         config = to_config(composed)
-        job = to_job(Planned(to_run(config), config, ()))
+        planned = Planned(to_run(config), config, ())
+        job = to_job(planned, prepare(planned))
         store.open_results(job.results)
     except UserError as error:
         report.show_error(error)

@@ -1,6 +1,7 @@
 """One run from start to `result.json`, in whichever process it is asked for; failures are recorded, never raised."""
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -62,7 +63,8 @@ def _train_and_store(job: Job, folder: Path) -> None:
 
     began = time.perf_counter()
     run, recipe = job.run, job.run.protocol.recipe
-    torch.use_deterministic_algorithms(job.deterministic)
+    if job.deterministic:
+        torch.use_deterministic_algorithms(True)
     log.info("run %s: %s, seed %d, on %s", run.run_id, label(run.variant), run.seed, job.device)
     _reset_peak_memory(job.device)
     splits = _splits(job.data_folder, run.protocol.data)
@@ -75,8 +77,8 @@ def _train_and_store(job: Job, folder: Path) -> None:
             log.info(", ".join(f"{key} {value:.6g}" for key, value in row.items()))
             event = {"step": row["step"], "loss": row["train_loss"], "images_per_second": row["images_per_second"]}
         epoch = min(recipe.epochs, event["step"] // per_epoch + 1)
-        steps = recipe.epochs * per_epoch
-        store.write_progress(folder, state="running", epoch=epoch, epochs=recipe.epochs, steps=steps, **event)
+        total = {"epochs": recipe.epochs, "steps": recipe.epochs * per_epoch}
+        store.write_progress(folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
 
     path = folder / "checkpoint.pt"
     trained = trainer.train(run, splits, job.device, path, job.evaluate_every, observe)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,9 @@ class WorkersLauncher(Launcher):
         return returns
 
 
-def to_job(planned: Planned) -> Job:
-    """The job that trains a planned run here; its data set is built first when it is not there."""
+def to_job(planned: Planned, folder: Path) -> Job:
+    """The job that trains a planned run here, from the prepared data set in `folder`."""
     config, run = planned.config, planned.run
-    folder = data.prepare(config.data, run.protocol.data, show_data)
     origin: dict[str, Any] = {**provenance.code_state(), "command": provenance.command(), "preset": config.preset}
     return Job(
         run=run,
@@ -70,11 +70,18 @@ def to_job(planned: Planned) -> Job:
     )
 
 
+def prepare(planned: Planned) -> Path:
+    """The folder of a run's data set, built first when it is not there."""
+    return data.prepare(planned.config.data, planned.run.protocol.data, show_data)
+
+
 def run_all(planned: Sequence[Planned]) -> list[str]:
     """Train runs on workers; their states in the order given: `done`, `failed`, `diverged` or `killed`."""
     runtime = planned[0].config.runtime
     workers = min(worker_count(runtime), len(planned))
-    jobs = [to_job(one) for one in planned]
+    first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
+    folders = {spec: prepare(one) for spec, one in first.items()}
+    jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
     states = ["waiting"] * len(jobs)
     with tempfile.TemporaryDirectory() as slots, Live(jobs, runtime.progress) as live:
         pool = open_pool(workers, runtime, Path(slots))
@@ -99,12 +106,15 @@ def run_all(planned: Sequence[Planned]) -> list[str]:
 
 
 def _state(future: Any, job: Job) -> str:
-    """How a job ended; a worker that died could not record it, so it is recorded here."""
+    """How a job ended; what a worker could not record, because it died or could not write, is recorded here."""
     try:
-        state: str = future.result()
-        return state
+        ended: str = future.result()
+        return ended
     except ProcessExpired as error:
-        folder = store.run_folder(job.results, job.run.run_id)
+        state = "killed"
         reason = f"The worker process ended with exit code {error.exitcode} in this run; the sweep went on without it."
-        store.fail(folder, job.run.run_id, "killed", reason)
-        return "killed"
+    except Exception as error:  # of this run alone, and the sweep goes on
+        state, reason = "failed", f"{type(error).__name__}: {error}"
+    with suppress(OSError):  # the folder may be what is wrong; the outcome is shown all the same
+        store.fail(store.run_folder(job.results, job.run.run_id), job.run.run_id, state, reason)
+    return state

@@ -37,6 +37,11 @@ def show_error(error: UserError) -> None:
     print(f"error: {error}", file=sys.stderr)
 
 
+def show_stopped() -> None:
+    """After Ctrl-C: how to go on."""
+    print("Stopped. Run the same command again to go on: finished runs and epochs are kept.", file=sys.stderr)
+
+
 def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
     """Runs planned, done and to train, with a rough time; and which results could not be believed."""
     out = console()

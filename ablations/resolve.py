@@ -4,6 +4,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
+from model import STRUCTURES
 from model.widths import resolve_stem
 from omegaconf import DictConfig, OmegaConf, SCMode
 
@@ -42,8 +43,8 @@ def to_run(config: Config) -> Run:
         )
     except ValueError as error:
         raise UserError(str(error)) from None
-    if config.model.structure not in ("shufflenet", "blog"):
-        raise UserError(f"model.structure={config.model.structure} is not a network: choose shufflenet or blog.")
+    if config.model.structure not in STRUCTURES:
+        raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {", ".join(STRUCTURES)}.")
     if config.seed < 0:
         raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
     variant = Variant(

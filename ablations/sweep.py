@@ -43,6 +43,9 @@ class AblationSweeper(BasicSweeper):
         except UserError as error:
             report.show_error(error)
             raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            report.show_stopped()
+            raise SystemExit(130) from None
         raise SystemExit(1 if left else 0)
 
     def _sweep(self, arguments: list[str]) -> Sequence[Planned]:

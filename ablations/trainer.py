@@ -16,7 +16,7 @@ from ablations.describe import Run
 from ablations.evaluate import Evaluation, evaluate, logits, normalise
 from ablations.feed import to_feed
 from ablations.meter import Meter, Observer
-from ablations.optimiser import build_optimiser, learning_rate
+from ablations.optimiser import Sgd, learning_rate
 
 
 class Diverged(Exception):
@@ -74,8 +74,7 @@ def train(
     protocol, recipe = run.protocol, run.protocol.recipe
     place = torch.device(device)
     net = build_model(run).to(place, memory_format=torch.channels_last)
-    optimiser = build_optimiser(net, recipe, device)
-    scaler = torch.amp.GradScaler(device, enabled=protocol.precision == "float16")
+    optimiser = Sgd(net, recipe)
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     feed = to_feed(splits, place)
     images = len(feed.train_index)
@@ -87,7 +86,7 @@ def train(
     trained = Trained(net)
     state = checkpoint.load(checkpoint_path, run.run_id) if checkpoint_path else None
     if state:
-        _restore(state, optimiser, scaler, trained)
+        _restore(state, optimiser, trained)
     for epoch in range(len(trained.history), recipe.epochs):
         began = time.perf_counter()
         meter = Meter(per_epoch, epoch * per_epoch, batch, place, observe)
@@ -96,16 +95,12 @@ def train(
         for k in range(per_epoch):
             step = epoch * per_epoch + k
             rate = learning_rate(step, steps, warmup, recipe.lr)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             x, y = feed.batch(draws, slice(k * batch, (k + 1) * batch), protocol)
             with torch.autocast(place.type, dtype=getattr(torch, protocol.precision), enabled=mixed):
                 scores = logits(net, normalise(x, feed.stats))
             loss = loss_of(scores.float(), y)
-            optimiser.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
-            scaler.step(optimiser)
-            scaler.update()
+            loss.backward()
+            optimiser.step(rate)
             if not meter.update(loss.detach(), scores.detach(), y):
                 raise Diverged(f"The loss was not finite at step {step + 1} of {steps} (epoch {epoch + 1}).")
         row = {"epoch": epoch + 1, "step": (epoch + 1) * per_epoch, "lr": rate, **meter.summary()}
@@ -117,26 +112,24 @@ def train(
             row |= {f"test_{key}": getattr(trained.last, key) for key in ("loss", "error", "top5_error")}
         trained.history.append(row)
         if checkpoint_path and epoch + 1 < recipe.epochs:
-            checkpoint.save(checkpoint_path, _state(run.run_id, optimiser, scaler, trained))
+            checkpoint.save(checkpoint_path, _state(run.run_id, optimiser, trained))
         observe({"history": trained.history})
     return trained
 
 
-def _state(run_id: str, optimiser: torch.optim.Optimizer, scaler: Any, trained: Trained) -> dict[str, Any]:
+def _state(run_id: str, optimiser: Sgd, trained: Trained) -> dict[str, Any]:
     """All that the next epoch depends on; order and crops follow from the seed and the epoch's number."""
     return {
         "run_id": run_id,
         "model": trained.model.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "scaler": scaler.state_dict(),
         "history": trained.history,
         "seconds": trained.seconds,
     }
 
 
-def _restore(state: dict[str, Any], optimiser: torch.optim.Optimizer, scaler: Any, trained: Trained) -> None:
+def _restore(state: dict[str, Any], optimiser: Sgd, trained: Trained) -> None:
     """Put a state that `_state` made back."""
     trained.model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    scaler.load_state_dict(state["scaler"])
     trained.history, trained.seconds = state["history"], state["seconds"]

@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import signal
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,6 +57,7 @@ def open_pool(workers: int, runtime: RuntimeConfig, slots: Path) -> ProcessPool:
 
 def set_up(workers: int, threads: int, gpus: list[str], slots: Path) -> None:
     """What a worker does once, before its first run: take a GPU, fix its threads, tune memory, import torch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
     slot = _take_slot(workers, slots)
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]

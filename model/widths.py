@@ -42,9 +42,10 @@ def stage_channels(groups: int, width: float) -> tuple[int, int, int]:
     check(groups, width)
     stage2 = math.floor(round(width * TABLE_1[groups] / groups, 9) + 0.5) * groups
     if stage2 == 0:
+        least = math.ceil(10_000 * groups / 2 / TABLE_1[groups]) / 10_000
         raise ValueError(
             f"width={width} cannot be built with groups={groups}: {width} x {TABLE_1[groups]} channels of Table 1 "
-            f"round to 0; take a width of at least {groups / 2 / TABLE_1[groups]:.4f}."
+            f"round to 0; take a width of at least {least}."
         )
     return stage2, 2 * stage2, 4 * stage2
 

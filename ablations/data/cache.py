@@ -176,7 +176,7 @@ def _write_split(part: Path, split: str, source: Source, report: Report | None) 
 def _no_space(parent: Path, needed: int) -> UserError:
     """The sentence for a full disk."""
     return UserError(
-        f"No space left in {parent}: the cache needs {needed:,} bytes ({needed / 1e9:.2f} GB) there. "
+        f"No space left in {parent}: the cache needs {needed:,} bytes there. "
         "Make room or choose another folder with data.cache_dir=FOLDER."
     )
 

@@ -171,8 +171,8 @@ class _Arrays(pickle.Unpickler):
     """Unpickles numpy arrays and plain containers, nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # The batches name numpy's modules of 2009; these are where the three things lie now.
-        known = {"_reconstruct": np.core.multiarray._reconstruct, "ndarray": np.ndarray, "dtype": np.dtype}
+        # The batches name numpy's modules of 2009; the function that makes an empty array has moved since.
+        known = {"_reconstruct": np.empty(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
         if module.startswith("numpy") and name in known:
             return known[name]
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an image batch")

@@ -49,6 +49,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_bytes(grey: np.ndarray) -> np.ndarray:
     """Deep grey to 8 bits: integers by their upper half when they need it, floats taken as 0..1 or else 0..255."""
     if grey.dtype.kind == "f":
-        return np.clip(np.nan_to_num(grey) * (255 if np.nanmax(grey) <= 1 else 1), 0, 255).astype(np.uint8)
-    deep = grey.dtype.itemsize == 2 or grey.max() > 255
-    return np.clip(grey.astype(np.int64) >> (8 if deep else 0), 0, 255).astype(np.uint8)
+        value = np.nan_to_num(grey) * (255 if np.nanmax(grey) <= 1 else 1)
+    else:
+        deep = grey.dtype.itemsize == 2 or grey.max() > 255
+        value = grey.astype(np.int64) >> (8 if deep else 0)
+    shallow: np.ndarray = np.clip(value, 0, 255).astype(np.uint8)
+    return shallow

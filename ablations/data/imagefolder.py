@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -63,44 +64,54 @@ def source(config: DataConfig, spec: DataSpec) -> cache.Source:
         raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
     roles = _roles(listed)
     broken: list[str] = []
+    kept: set[str] = set()  # class folders with at least one image that can be decoded
 
     def batches(split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        folder, images = listed.root / roles[split], listed.splits[roles[split]]
+        folder = listed.root / roles[split]
+        images = listed.splits[roles[split]]
         with ThreadPoolExecutor(_cores()) as pool:
             for start in range(0, len(images), _BATCH):
                 part = images[start : start + _BATCH]
-                decoded = list(pool.map(lambda item: decode(folder / item[0], config.cache_resolution), part))
-                good, labels = [], []
+                decoded = pool.map(decode, (folder / name for name, _, _ in part), repeat(config.cache_resolution))
+                good: list[np.ndarray] = []
+                labels: list[int] = []
                 for (name, label, _), pixels in zip(part, decoded, strict=True):
                     if isinstance(pixels, str):
                         broken.append(f"{roles[split]}/{name} ({pixels})")
                     else:
                         good.append(pixels)
                         labels.append(label)
+                kept.update(f"{roles[split]}/{listed.classes[label]}" for label in set(labels))
                 if good:
                     yield np.stack(good), np.array(labels, np.int64)
+
+    def finish() -> dict[str, Any]:
+        if broken:
+            _judge(broken, kept, listed, config.skip_broken)
+        return {"skipped": broken, "decoded_with": f"Pillow {PIL.__version__}"}
 
     return cache.Source(
         class_names=list(listed.classes),
         shape=(config.cache_resolution, config.cache_resolution, 3),
         counts={split: len(listed.splits[folder]) for split, folder in roles.items()},
         batches=batches,
-        finish=lambda: _finish(broken, listed, config.skip_broken),
+        finish=finish,
     )
 
 
-def _finish(broken: list[str], listed: tree.Tree, skip: bool) -> dict[str, Any]:
-    """Refuse broken images, all of them counted and the first few named, or note those that were skipped."""
+def _judge(broken: list[str], kept: set[str], listed: tree.Tree, skip: bool) -> None:
+    """Refuse broken images, all of them counted and the first few named, or say that they were left out."""
     total = sum(len(images) for images in listed.splits.values())
-    if broken and not skip:
+    if not skip:
         shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
         raise UserError(
             f"{len(broken)} of {total} images in {listed.root} cannot be decoded: {shown}. "
             "Replace or delete them, or leave them out with data.skip_broken=true."
         )
-    if broken:
-        cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, listed.root)
-    return {"skipped": broken, "decoded_with": f"Pillow {PIL.__version__}"}
+    for folder in (f"{split}/{name}" for split in listed.splits for name in listed.classes):
+        if folder not in kept:
+            raise UserError(f"None of the images in {listed.root / folder} can be decoded: replace them.")
+    cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, listed.root)
 
 
 def _roles(listed: tree.Tree) -> dict[str, str]:

@@ -78,7 +78,8 @@ def _images(bank: np.ndarray, look: Look, labels: np.ndarray, words: np.ndarray)
     parts = words[:, _WORDS:].view(np.uint16).reshape(len(labels), look.size, look.size, 4).sum(3, dtype=np.int64)
     noise = (parts - 131070) * (math.sqrt(3) / 65536)
     value = grey[:, None, None] + strength[:, None, None] * ink + look.noise * noise
-    return np.clip(np.rint(255 * value), 0, 255).astype(np.uint8)[..., None]
+    images: np.ndarray = np.clip(np.rint(255 * value), 0, 255).astype(np.uint8)[..., None]
+    return images
 
 
 def _moved(glyphs: np.ndarray, angles: list[float], down: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -101,4 +102,5 @@ def _moved(glyphs: np.ndarray, angles: list[float], down: np.ndarray, right: np.
     flat = np.clip(rows, 0, side - 1) * side + np.clip(columns, 0, side - 1)
     sampled = np.take_along_axis(glyphs.reshape(count, -1), flat.reshape(count, -1), axis=1).reshape(flat.shape)
     blocks = (sampled * inside).reshape(count, side // SCALE, SCALE, side // SCALE, SCALE)
-    return blocks.sum((2, 4), dtype=np.int64) / (255 * SCALE**2)
+    coverage: np.ndarray = blocks.sum((2, 4), dtype=np.int64) / (255 * SCALE**2)
+    return coverage

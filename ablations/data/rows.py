@@ -26,7 +26,7 @@ def write(path: Path, batches: Iterable[np.ndarray], row: tuple[int, ...], dtype
             if batch.shape[1:] != row or batch.dtype != np.dtype(dtype):
                 raise ValueError(f"{path.name} holds {row} {np.dtype(dtype)}, not {batch.shape[1:]} {batch.dtype}")
             if len(batch):
-                file.write(memoryview(np.ascontiguousarray(batch)).cast("B"))
+                file.write(np.ascontiguousarray(batch).data.cast("B"))
                 rows += len(batch)
         # How many rows there are is known only now. numpy pads headers so that a longer first axis still fits.
         file.seek(0)

@@ -1,4 +1,6 @@
-"""Which images are used: how many of each split, and which ones; the same for every run seed."""
+"""Which images are used: how many of each split, and which ones; the same for every seed of a run."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -10,11 +12,15 @@ _SEED = 20170704
 
 
 def check(config: DataConfig) -> None:
-    """Refuse counts and names that are wrong for any data set.
+    """Refuse settings that are wrong for any data set.
 
     Raises:
-        UserError: a negative count, or an evaluated split that is neither test nor val.
+        UserError: a folder that does not exist, an evaluated split that is neither test nor val, a count or resolution
+            out of range.
     """
+    # The default folder need not exist: what is downloaded is put there, and glyphs are not read from anywhere.
+    if config.dir != DataConfig.dir and not Path(config.dir).is_dir():
+        raise UserError(f"The data folder {config.dir} does not exist; correct DATA_DIR=FOLDER (data.dir=FOLDER).")
     if config.evaluate not in ("test", "val"):
         raise UserError(f"data.evaluate={config.evaluate} is not a split: choose test or val.")
     for key, least in (("train_images", 1), ("val_images", 0), ("test_images", 1)):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,10 +60,10 @@ def load(folder: Path, spec: DataSpec) -> Splits:
     )
 
 
-def _meta(folder: Path, spec: DataSpec) -> dict:
+def _meta(folder: Path, spec: DataSpec) -> dict[str, Any]:
     """meta.json of a cache, which must be that of this data set."""
     try:
-        meta: dict = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UserError(f"{folder} holds no prepared data set; delete it and run again to have it built.") from None
     if meta["digest"] != spec.digest or len(meta["class_names"]) != spec.classes:

@@ -1,0 +1,96 @@
+"""Multiply-adds and parameters of the cells of a table, measured once and kept in results/complexity.json."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.files import read_json, source_digest, write_json
+
+MODEL = Path(__file__).resolve().parent.parent / "model"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its input: everything that its cost depends on. Channel shuffle is not: it only moves channels."""
+
+    structure: str
+    groups: int
+    width: float
+    stem: str
+    stem_channels: int
+    channels: int
+    resolution: int
+    classes: int
+
+    @property
+    def name(self) -> str:
+        """Its key in complexity.json."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-adds of one image, of convolutions and fully connected layers (the paper's FLOPs), and parameters."""
+
+    macs: int
+    conv_macs: int
+    params: int
+
+
+def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Subject:
+    """A network as the paper measures it: 3 x 224 x 224 input, the paper's stem, 1000 classes."""
+    return Subject(structure, groups, width, "imagenet", stem_channels, 3, 224, 1000)
+
+
+def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | None]:
+    """Cost of each subject, None where it cannot be built; loads torch only for what complexity.json does not hold.
+
+    Raises:
+        RuntimeError: the two counters of model.complexity disagree.
+    """
+    wanted = list(dict.fromkeys(subjects))
+    path, digest = results / "complexity.json", source_digest(MODEL)
+    kept = read_json(path) or {}
+    known: dict[str, Any] = kept.get("costs", {}) if kept.get("model") == digest else {}
+    missing = [subject for subject in wanted if subject.name not in known]
+    if missing:
+        with _one_thread():
+            known.update({subject.name: _measure(subject) for subject in missing})
+        write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
+    return {subject: Cost(**found) if (found := known[subject.name]) else None for subject in wanted}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tracing is many small operations: more threads only wait for each other, for seconds where cores are busy."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(subject: Subject) -> dict[str, int] | None:
+    """The numbers of a Cost, or None for a network that cannot be built."""
+    from model import build, complexity
+
+    try:
+        network = build(
+            subject.structure,
+            groups=subject.groups,
+            width=subject.width,
+            num_classes=subject.classes,
+            in_channels=subject.channels,
+            stem=subject.stem,
+            stem_channels=subject.stem_channels,
+        )
+    except ValueError:
+        return None
+    found = complexity(network, (subject.channels, subject.resolution, subject.resolution))
+    return {"macs": found.macs, "conv_macs": found.conv_macs, "params": found.params}

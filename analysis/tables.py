@@ -1,0 +1,91 @@
+"""The tables as data: complexity (Table 1), and Tables 2 and 3 with one section for each protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from model.widths import resolve_stem
+
+from analysis import cells, gains, notes, paper, studies
+from analysis.costs import at_224, costs
+
+TABLE_1_COLUMNS = (
+    *("structure", "width", "groups", "conv_macs", "macs", "params", "paper_macs", "paper_table", "stem_channels"),
+)
+"""Columns of table1.csv; complexities are counts, not millions."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study under one protocol.
+
+    Attributes:
+        cells: one row per cell, columns cells.COLUMNS; the paper's grid is always whole.
+        gains: shuffle's gain by cell, columns gains.COLUMNS; no rows in the groups study.
+        runs: the protocol's runs, as frame.runs gives them.
+        title: data and training in a few words; scope: in full.
+        notes: sentences that belong under the table: what intervals mean, what is missing and why.
+    """
+
+    study: str
+    protocol_id: str
+    title: str
+    scope: str
+    notes: tuple[str, ...]
+    cells: pd.DataFrame
+    gains: pd.DataFrame
+    runs: pd.DataFrame
+
+
+def sections(study: str, frame: pd.DataFrame, results: Path) -> list[Section]:
+    """Sections of a study's table, the protocol that was planned last first; none where no run is known.
+
+    Args:
+        study: `groups` (Table 2) or `shuffle` (Table 3).
+        frame: what frame.runs gives for the folder `results`.
+    """
+    known = studies.known(frame)
+    found = []
+    for protocol_id in studies.shown(study, known):
+        rows = known[known["protocol_id"] == protocol_id]
+        keys = studies.keys(study, rows)
+        table = cells.summarise(study, rows, keys, results)
+        gain = gains.summarise(rows, keys if study == "shuffle" else [], results)
+        mine = rows[rows["cell_id"].isin(table["cell_id"])]
+        title, scope = notes.title(rows), notes.scope(rows, table)
+        text = (*notes.on_intervals(study, table, gain), *notes.on_gaps(study, mine, table), *notes.on_origin(mine))
+        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine))
+    return found
+
+
+def table1(results: Path) -> pd.DataFrame:
+    """Complexity at 224x224 of every network that the paper prints one for, and of the blog variant at 1x.
+
+    Columns: conv_macs (convolutions alone: what Table 1 rounds to), macs (with the fully connected layer), params,
+    paper_macs and paper_table (what the paper prints, and where), stem_channels. At 1000 classes.
+    """
+    wanted = [("shufflenet", width, groups) for width in paper.WIDTHS for groups in paper.GROUPS]
+    wanted[:0] = [("shufflenet", width, groups) for width, groups in paper.TABLE_5_COMPLEXITY]
+    wanted += [("blog", 1.0, groups) for groups in paper.GROUPS]
+    subjects = [at_224(name, g, width, resolve_stem(g, width, "imagenet", None)) for name, width, g in wanted]
+    known = costs(results, subjects)
+    rows = []
+    for subject in subjects:
+        cost, printed = known[subject], paper.complexity(subject.width, subject.groups)
+        rows.append(
+            {
+                **{key: getattr(subject, key) for key in ("structure", "width", "groups", "stem_channels")},
+                **{key: getattr(cost, key, None) for key in ("conv_macs", "macs", "params")},
+                "paper_macs": int(1_000_000 * printed.value) if printed else None,
+                "paper_table": printed.table if printed else "",
+            }
+        )
+    table = pd.DataFrame(rows, columns=list(TABLE_1_COLUMNS))
+    whole = ["conv_macs", "macs", "params", "paper_macs"]
+    return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def combined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all sections in one table, as CSV holds them; `protocol_id` tells them apart."""
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
