@@ -4,8 +4,6 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from model import STRUCTURES
-from model.widths import resolve_stem
 from omegaconf import DictConfig, OmegaConf, SCMode
 
 from ablations import data
@@ -13,6 +11,8 @@ from ablations.config import Config, DataConfig
 from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.device import resolve_device, resolve_precision
 from ablations.errors import UserError
+from model import STRUCTURES
+from model.widths import resolve_stem
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -44,7 +44,8 @@ def to_run(config: Config) -> Run:
     except ValueError as error:
         raise UserError(str(error)) from None
     if config.model.structure not in STRUCTURES:
-        raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {", ".join(STRUCTURES)}.")
+        known = ", ".join(STRUCTURES)
+        raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {known}.")
     if config.seed < 0:
         raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
     variant = Variant(
