@@ -30,7 +30,8 @@ def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
 
 def logits(model: nn.Module, x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, classes) before any softmax (the blog variant has one in its forward)."""
-    return getattr(model, "logits", model)(x)
+    scores: Tensor = getattr(model, "logits", model)(x)
+    return scores
 
 
 @torch.inference_mode()

@@ -83,6 +83,7 @@ def run_all(planned: Sequence[Planned]) -> list[str]:
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
     states = ["waiting"] * len(jobs)
+    reasons = [""] * len(jobs)
     with tempfile.TemporaryDirectory() as slots, Live(jobs, runtime.progress) as live:
         pool = open_pool(workers, runtime, Path(slots))
         try:
@@ -92,24 +93,23 @@ def run_all(planned: Sequence[Planned]) -> list[str]:
                 wait([futures[k] for k in left], timeout=0.5, return_when=FIRST_COMPLETED)
                 for k in sorted(left):
                     if futures[k].done():
-                        states[k] = _state(futures[k], jobs[k])
+                        states[k], reasons[k] = _outcome(futures[k], jobs[k])
                         left.discard(k)
                     elif futures[k].running():
                         states[k] = "running"
-                live.update(states)
-            pool.close()
+                live.update(states, reasons)
+            pool.close()  # type: ignore[no-untyped-call]
             pool.join()
         finally:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
     return states
 
 
-def _state(future: Any, job: Job) -> str:
-    """How a job ended; what a worker could not record, because it died or could not write, is recorded here."""
+def _outcome(future: Any, job: Job) -> tuple[str, str]:
+    """How a job ended, and why where its worker could not record that, because it died or could not write."""
     try:
-        ended: str = future.result()
-        return ended
+        return future.result(), ""
     except ProcessExpired as error:
         state = "killed"
         reason = f"The worker process ended with exit code {error.exitcode} in this run; the sweep went on without it."
@@ -117,4 +117,4 @@ def _state(future: Any, job: Job) -> str:
         state, reason = "failed", f"{type(error).__name__}: {error}"
     with suppress(OSError):  # the folder may be what is wrong; the outcome is shown all the same
         store.fail(store.run_folder(job.results, job.run.run_id), job.run.run_id, state, reason)
-    return state
+    return state, reason

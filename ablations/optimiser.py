@@ -45,7 +45,7 @@ class Sgd:
         """Move all weights by their gradients, then forget the gradients."""
         for (group, decay), momenta in zip(self.groups, self.momenta, strict=True):
             sgd(
-                group,
+                list[Tensor](group),
                 [p.grad for p in group],  # type: ignore[misc]  # every weight takes part in every step
                 momenta,  # type: ignore[arg-type]
                 has_sparse_grad=False,

@@ -114,12 +114,12 @@ class Live:
         if self.live:
             self.live.__exit__(kind, error, tb)
 
-    def update(self, states: Sequence[str]) -> None:
-        """Show the states of all jobs, in the jobs' order."""
+    def update(self, states: Sequence[str], reasons: Sequence[str]) -> None:
+        """Show the states of all jobs, in the jobs' order; `reasons` for what could not be recorded on disk."""
         for k, state in enumerate(states):
             if state not in ("waiting", "running") and self.told.get(k) != state:
                 self.told[k] = state
-                self.console.print(self._ended(k, state))
+                self.console.print(self._ended(k, state, reasons[k]))
         if self.live:
             self.live.update(self._table(states))
             return
@@ -136,14 +136,14 @@ class Live:
         run = self.jobs[k].run
         return f"{label(run.variant)} seed {run.seed}"
 
-    def _ended(self, k: int, state: str) -> str:
+    def _ended(self, k: int, state: str, reason: str) -> str:
         """The line that stays when a run ends."""
         results, run_id = self.jobs[k].results, self.jobs[k].run.run_id
         found = store.result(results, run_id)
         if found:
             took = found["seconds"]["total"]
             return f"{self._name(k)}  [green]done[/]  error {100 * found['error']:.2f} %  in {duration(took)}"
-        why = (store.failure(results, run_id) or {}).get("error", "")
+        why = (store.failure(results, run_id) or {}).get("error", reason)
         return f"{self._name(k)}  [red]{state}[/]  {why}"
 
     def _table(self, states: Sequence[str]) -> Table:

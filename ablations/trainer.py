@@ -36,7 +36,7 @@ class Trained:
 def build_model(run: Run) -> nn.Module:
     """The run's network with the weights of its seed: the same for both arms of a shuffle ablation."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.set_state(generator(run.seed, "weights").get_state())
+        torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
             run.variant.structure,
             groups=run.variant.groups,
@@ -73,7 +73,7 @@ def train(
     """
     protocol, recipe = run.protocol, run.protocol.recipe
     place = torch.device(device)
-    net = build_model(run).to(place, memory_format=torch.channels_last)
+    net = build_model(run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = Sgd(net, recipe)
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     feed = to_feed(splits, place)

@@ -86,12 +86,17 @@ def _spreads(cells: list[Key], errors: list[pd.Series]) -> dict[tuple[str, float
 
 
 def _interval(done: pd.DataFrame, spread: Spread) -> Interval:
-    """Mean error of a cell in percent: over seeds where any cell of its width has two, else over test examples."""
+    """Mean error of a cell in percent: over seeds where any cell of its width has two, else over test examples.
+
+    No further than 0 and 100 %, which t does not know of.
+    """
     found = over_seeds((100 * done["error"]).tolist(), spread)
     if found.kind == NONE and len(done) == 1:
         one = over_examples(float(done["error"].iloc[0]), int(done["tested"].iloc[0]))
         return Interval(100 * one.mean, 100 * one.low, 100 * one.high, one.kind)
-    return found
+    if found.kind == NONE:
+        return found
+    return Interval(found.mean, max(0.0, found.low), min(100.0, found.high), found.kind)
 
 
 def _count(runs: pd.DataFrame) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis import paper
 from analysis.style import BLUE, VERMILLION, WIDE, figure, style
 
 ARMS = ((True, BLUE, "with shuffle"), (False, VERMILLION, "without"))
+
+SEEDS = 8
+"""Seeds of a cell that are drawn; more would hide each other."""
 
 
 def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -> Figure:
@@ -23,11 +27,13 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
         width: of the figure in inches; a narrow figure has widths as columns, a wide one as rows.
     """
     shown = runs[runs["structure"] == "shufflenet"]
-    widths, groups = sorted(shown["width"].unique(), reverse=True), sorted(shown["groups"].unique())
+    widths = sorted(shown["width"].unique(), reverse=True) or list(paper.WIDTHS)
+    groups = sorted(shown["groups"].unique()) or list(paper.GROUPS)
     wide = width >= 5
     rows, columns = (widths, groups) if wide else (groups, widths)
     with style():
-        text = f"{title}. Lines: training error, one per seed. Dots: error on the evaluated images."
+        most = f" (the first {SEEDS})" if shown["seed"].nunique() > SEEDS else ""
+        text = f"{title}. Lines: training error, one per seed{most}. Dots: error on the evaluated images."
         fig = figure(width, 1.0 + (1.05 if wide else 0.95) * len(rows), "Training curves", text)
         panels = fig.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
         for i, row in enumerate(rows):
@@ -51,7 +57,7 @@ def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
     done = runs[runs["state"] == "done"]
     drawn = 0
     for shuffle, colour, _ in ARMS:
-        for run_id in done.loc[done["shuffle"] == shuffle, "run_id"]:
+        for run_id in done.loc[done["shuffle"] == shuffle, "run_id"].head(SEEDS):
             table = _metrics(results / "runs" / run_id / "metrics.csv")
             if table is None:
                 continue
@@ -59,7 +65,8 @@ def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
             axes.plot(table["epoch"], 100 * table["test_error"], ".", color=colour, ms=3.5)
             drawn += 1
     if not drawn:
-        axes.text(0.5, 0.5, "not done", transform=axes.transAxes, ha="center", va="center", color="#777777")
+        word = "not done" if len(runs) else "not planned"
+        axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color="#777777")
 
 
 def _metrics(path: Path) -> pd.DataFrame | None:

@@ -10,8 +10,7 @@ from typing import Any
 def read_json(path: str | Path) -> dict[str, Any] | None:
     """The object in a JSON file, or None when it is absent, cut short or something else."""
     try:
-        with open(path, "rb") as file:
-            content = json.loads(file.read())
+        content = json.loads(Path(path).read_bytes())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -86,7 +86,9 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     found.update(_state(folder, names, row["run_id"]))
     if not description and "structure" not in row:
         # Nothing says which cell this is, so no table can show it but as a note.
-        found.update(state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read, and no plan names the run.")
+        found.update(
+            state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read, and no plan names the run."
+        )
     return found
 
 
@@ -99,7 +101,10 @@ def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
                 return _result(result)
         except (KeyError, TypeError, ValueError):
             pass
-        return {"state": "damaged", "reason": f"runs/{run_id}/result.json is cut short or not this run's, so it counts as not done."}
+        return {
+            "state": "damaged",
+            "reason": f"runs/{run_id}/result.json is cut short or not this run's, so it counts as not done.",
+        }
     if "progress.json" in names:
         now = read_json(f"{folder}/progress.json") or {}
         if time.time() - float(now.get("updated") or 0) < SILENT_SECONDS:

@@ -1,14 +1,15 @@
 """Tables as the paper lays them out: frames of text, ours beside the paper's, ready to be rendered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
-from model.widths import default_stem_channels
 
 from analysis import paper
 from analysis.statistics import EXAMPLES
 from analysis.tables import Section
+from model.widths import default_stem_channels
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 
@@ -41,8 +42,8 @@ def complexity_grid(table: pd.DataFrame) -> Grid:
         "Multiply-adds (M: millions) of one 3×224×224 image, 1000 classes; only convolutions and the fully connected "
         "layer count, as in the paper. The paper's Table 1 rounds the convolutions alone; Table 2 gives one number for "
         "all groups.",
-        "The blog variant is the network of the text that this project started from: what its differences from the paper "
-        "(model/blog.py lists them) cost is the distance from the paper's number.",
+        "The blog variant is the network of the text that this project started from: what its differences from the "
+        "paper (model/blog.py lists them) cost is the distance from the paper's number.",
     )
     return Grid("complexity", "Table 1. Complexity at 224×224", _frame(rows), text)
 
@@ -161,10 +162,8 @@ def _span(macs: pd.Series) -> str:
     return "–".join(dict.fromkeys(ends))
 
 
-def _frame(rows: list[dict[object, str]]) -> pd.DataFrame:
+def _frame(rows: Sequence[Mapping[Any, str]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     if isinstance(frame.columns[0], tuple):
         frame.columns = pd.MultiIndex.from_tuples(list(frame.columns))
     return frame
-
-

@@ -34,7 +34,8 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour} training images at "
         f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}; "
         f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
-        f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, protocol {first['protocol_id']})."
+        f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
+        f"protocol {first['protocol_id']})."
     )
 
 
@@ -55,17 +56,19 @@ def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     if not rows["planned_by"].str.contains(study, regex=False).any():
         text.append(
             f"The {study} study has not been planned under this protocol: what is here was trained for other tables. "
-            f"`make ablation-{study}` trains the rest."
+            f"make ablation-{study} PRESET={rows['preset'].iloc[0] if len(rows) else 'quick'} trains the rest."
         )
     elif (table["seeds_planned"] == 0).any():
         text.append("Cells marked “not planned” were left out of the sweep; the grid is the paper's.")
     bad = rows[rows["state"].isin((*FAILED, "damaged"))]
     text += [_reason(run) for _, run in bad.head(LISTED).iterrows()]
     if len(bad) > LISTED:
-        text.append(f"{len(bad) - LISTED} more runs failed: `make status` lists them.")
+        text.append(f"{len(bad) - LISTED} more runs failed: make status lists them.")
     waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
     if waiting:
-        text.append(f"{waiting} planned {_plural(waiting, 'run')} not done yet; the same sweep again trains what is missing.")
+        text.append(
+            f"{waiting} planned {_plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
+        )
     return text
 
 

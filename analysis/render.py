@@ -22,9 +22,9 @@ body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; 
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; border-top: 2px solid #1a1a1a; border-bottom: 2px solid #1a1a1a; }
-th, td { padding: .3rem .8rem; text-align: right; vertical-align: top; white-space: pre-line;
+th, td { padding: .3rem .8rem; text-align: right; vertical-align: top; white-space: pre;
          font-variant-numeric: tabular-nums; }
-th { font-weight: 600; text-align: right; border-bottom: 1px solid #999; } th[colspan] { text-align: center; }
+th { font-weight: 600; border-bottom: 1px solid #999; } th[colspan] { text-align: center; }
 td:first-child, th:first-child { text-align: left; }
 tbody tr + tr td { border-top: 1px solid #e4e4e4; }
 .notes { color: #444; font-size: .87rem; max-width: 60rem; } .notes p { margin: .3rem 0; }
@@ -60,7 +60,9 @@ def latex(title: str, grids: Sequence[Grid]) -> str:
 
 def html_page(title: str, grids: Sequence[Grid]) -> str:
     """A page of tables that stands alone: no script, nothing loaded from elsewhere."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    )
     body = "\n".join([f"<h1>{html.escape(title)}</h1>", *map(html_table, grids)])
     page = f"<head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body>"
     return f'<!doctype html>\n<html lang="en">\n{page}\n</html>\n'
@@ -71,9 +73,7 @@ def html_table(grid: Grid) -> str:
     styler = grid.frame.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
     table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True)
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
-    return (
-        f'<h2>{html.escape(grid.title)}</h2>\n<div class="wide">\n{table}</div>\n<div class="notes">{notes}</div>'
-    )
+    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="wide">\n{table}</div>\n<div class="notes">{notes}</div>'
 
 
 def tex(text: str) -> str:
@@ -92,14 +92,14 @@ def _latex_heads(frame: pd.DataFrame) -> list[str]:
     if frame.columns.nlevels == 1:
         return [" & ".join(tex(str(column)) for column in frame.columns) + r" \\"]
     upper, rules, start = [], [], 1
-    tops = [str(top) for top, _ in frame.columns]
+    tops = [str(column[0]) for column in frame.columns]
     for top in dict.fromkeys(tops):
         count = tops.count(top)
         upper.append(rf"\multicolumn{{{count}}}{{c}}{{{tex(top)}}}")
         if top:
             rules.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
         start += count
-    lower = " & ".join(tex(str(column)) for _, column in frame.columns)
+    lower = " & ".join(tex(str(column[1])) for column in frame.columns)
     return [" & ".join(upper) + r" \\", " ".join(rules), lower + r" \\"]
 
 

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import pandas as pd
-from model.widths import resolve_stem
 
 from analysis import paper
+from model.widths import resolve_stem
 
 STUDIES = ("groups", "shuffle")
 """Table 2 and Table 3."""
@@ -26,7 +26,9 @@ def layout(study: str, stem: str) -> list[Key]:
     if study == "groups":
         grid = [(width, groups, True) for width in paper.WIDTHS for groups in paper.GROUPS]
     else:
-        grid = [(w, groups, shuffle) for w in paper.WIDTHS for groups in paper.SHUFFLE_GROUPS for shuffle in (False, True)]
+        grid = [
+            (w, groups, shuffle) for w in paper.WIDTHS for groups in paper.SHUFFLE_GROUPS for shuffle in (False, True)
+        ]
     return [Key("shufflenet", w, groups, shuffle, resolve_stem(groups, w, stem, None)) for w, groups, shuffle in grid]
 
 

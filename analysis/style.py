@@ -1,4 +1,4 @@
-"""How figures look and how they are saved: colour-blind safe, legible in one column, the same bytes for the same data."""
+"""How figures look and are saved: colour-blind safe, legible in one column, the same bytes for the same data."""
 
 import io
 import textwrap
@@ -27,7 +27,7 @@ OTHERS = ((ORANGE, "D"), (PURPLE, "v"), (SKY, "P"))
 
 GROUP_MARKERS = {1: "o", 2: "s", 3: "^", 4: "D", 8: "v"}
 
-RULES = {
+RULES: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.titlesize": 7.5,
@@ -69,7 +69,7 @@ def figure(width: float, height: float, title: str, subtitle: str) -> Figure:
 
     Call it within `style`.
     """
-    fig = Figure(figsize=(width, height), layout="constrained")
+    fig = Figure(figsize=(width, height))
     # Mean width of this font's characters, bold and not, in em, with a little left over.
     heads = textwrap.wrap(title, int(width * 72 / (9 * 0.66)))
     lines = textwrap.wrap(subtitle.replace(" %", "\u00a0%"), int(width * 72 / (6.5 * 0.57)))
@@ -78,7 +78,7 @@ def figure(width: float, height: float, title: str, subtitle: str) -> Figure:
         for line in text:
             fig.text(0.06 / width, top / height, line, size=size, weight=weight, color=colour, va="top", ha="left")
             top -= size * 1.3 / 72
-    fig.get_layout_engine().set(rect=(0, 0, 1, (top - 0.04) / height))  # type: ignore[union-attr]
+    fig.set_layout_engine("constrained", rect=(0, 0, 1, (top - 0.04) / height))
     return fig
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from model.widths import resolve_stem
 
 from analysis import cells, gains, notes, paper, studies
 from analysis.costs import at_224, costs
+from model.widths import resolve_stem
 
 TABLE_1_COLUMNS = (
     *("structure", "width", "groups", "conv_macs", "macs", "params", "paper_macs", "paper_table", "stem_channels"),
@@ -46,7 +46,7 @@ def sections(study: str, frame: pd.DataFrame, results: Path) -> list[Section]:
         frame: what frame.runs gives for the folder `results`.
     """
     known = studies.known(frame)
-    found = []
+    found: list[Section] = []
     for protocol_id in studies.shown(study, known):
         rows = known[known["protocol_id"] == protocol_id]
         keys = studies.keys(study, rows)
@@ -55,6 +55,7 @@ def sections(study: str, frame: pd.DataFrame, results: Path) -> list[Section]:
         mine = rows[rows["cell_id"].isin(table["cell_id"])]
         title, scope = notes.title(rows), notes.scope(rows, table)
         text = (*notes.on_intervals(study, table, gain), *notes.on_gaps(study, mine, table), *notes.on_origin(mine))
+        text += tuple(notes.orphans(frame)) if not found else ()
         found.append(Section(study, protocol_id, title, scope, text, table, gain, mine))
     return found
 

@@ -59,7 +59,9 @@ def test_absent_is_not_damaged(tmp_path):
 
 
 def test_metrics_have_all_columns_and_leave_absent_numbers_empty(tmp_path):
-    store.write_metrics(tmp_path, [{"epoch": 1, "train_loss": 0.1}, {"epoch": 2, "train_loss": 0.05, "test_error": 0.5}])
+    store.write_metrics(
+        tmp_path, [{"epoch": 1, "train_loss": 0.1}, {"epoch": 2, "train_loss": 0.05, "test_error": 0.5}]
+    )
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert lines[0] == ",".join(store.METRICS)
     assert lines[1] == "1,,,0.1,,,,,," and lines[2] == "2,,,0.05,,,0.5,,,"

@@ -80,7 +80,9 @@ def test_it_learns():
     assert "test_error" not in trained.history[0] and "test_error" in trained.history[-1]
 
 
-@pytest.mark.parametrize("change", [{"nesterov": False}, {"label_smoothing": 0.1}, {"warmup_epochs": 1.0}, {"jitter": 0.4}])
+@pytest.mark.parametrize(
+    "change", [{"nesterov": False}, {"label_smoothing": 0.1}, {"warmup_epochs": 1.0}, {"jitter": 0.4}]
+)
 def test_each_setting_of_the_recipe_is_used(change):
     plain = run(recipe={"epochs": 1, "warmup_epochs": 0.0} | ({"epochs": 2} if "warmup_epochs" in change else {}))
     other = replace(plain, protocol=replace(plain.protocol, recipe=replace(plain.protocol.recipe, **change)))

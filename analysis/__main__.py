@@ -1,0 +1,36 @@
+"""`python -m analysis`: write tables and figures from the results there are, and say where they lie."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ablations.errors import UserError
+from analysis.publish import publish
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Publish, and list what there is by folder. Exit code 1, with a sentence, where there is nothing to publish."""
+    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")
+    chosen = parser.parse_args(arguments)
+    try:
+        files = publish(chosen.results, chosen.force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for folder in dict.fromkeys(path.parent for path in files):
+        print(f"{folder}/: {', '.join(_names([path for path in files if path.parent == folder]))}")
+    return 0
+
+
+def _names(files: list[Path]) -> list[str]:
+    """`table1 (.csv .html .md .tex)`: names with the forms that each comes in."""
+    forms: dict[str, list[str]] = {}
+    for path in files:
+        forms.setdefault(path.stem, []).append(path.suffix)
+    return [f"{stem} ({' '.join(sorted(suffixes))})" for stem, suffixes in sorted(forms.items())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Writes results/tables and results/figures from whatever results there are; does nothing when nothing has changed."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablations.errors import UserError
+from analysis.files import read_json, source_digest, write, write_json
+
+# pandas and matplotlib take seconds to import: only once there is work for them.
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.tables import Section
+
+STAMP = Path("tables") / ".published.json"
+"""What was published last: digests of the inputs, and the files."""
+
+ROOT = Path(__file__).resolve().parent.parent
+INPUTS = ("run.json", "result.json", "failure.json")
+"""Files of a run that change whenever what is published about it does: they are written with all the others."""
+
+
+def publish(results: Path, force: bool = False) -> list[Path]:
+    """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
+
+    Nothing is written while runs, plans, analysis/ and model/ are what they were the last time, unless `force`.
+    Later stages (claims, report) go into `_write_all`, after the tables that they build on.
+
+    Returns:
+        The published files, also those that were left as they are.
+
+    Raises:
+        UserError: there is no run to publish, or the folder cannot be written.
+    """
+    inputs, kept = input_digest(results), read_json(results / STAMP) or {}
+    files = [results / name for name in kept.get("files", [])]
+    if not force and kept.get("inputs") == inputs and files and all(path.is_file() for path in files):
+        return files
+    if not any(_entries(results)):
+        raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
+    try:
+        return _write_all(results, inputs, {} if force else kept)
+    except OSError as error:
+        raise UserError(f"Tables and figures cannot be written to {results} ({error.strerror}).") from None
+
+
+def input_digest(results: Path) -> str:
+    """sha256 over the code and over name, size and time of writing of every run's and plan's files.
+
+    Contents are not read: ten thousand runs take a second or so, and whatever writes these files renames a new one.
+    """
+    digest = hashlib.sha256(source_digest(ROOT / "analysis", ROOT / "model").encode())
+    for path in _entries(results):
+        names = [path] if path.endswith(".json") else [f"{path}/{name}" for name in INPUTS]
+        for name in names:
+            try:
+                found = Path(name).stat()
+            except OSError:
+                continue
+            relative = os.path.relpath(name, results)
+            digest.update(f"{relative} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _entries(results: Path) -> list[str]:
+    """Plans and folders of runs, sorted; hidden names are files being written."""
+    found: list[str] = []
+    for folder in (results / "plans", results / "runs"):
+        if folder.is_dir():
+            found += sorted(entry.path for entry in os.scandir(folder) if not entry.name.startswith("."))
+    return found
+
+
+def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
+    """Everything that is published, and the stamp that says so."""
+    from analysis import frame, tables
+
+    runs = frame.runs(results)
+    groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
+    if not groups:
+        reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
+        raise UserError(f"No run in {results} can be told what it is: {reasons}")
+    written = _write_tables(results, groups, shuffle)
+    figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
+    written += figures
+    names = [str(path.relative_to(results)) for path in written]
+    for stale in set(kept.get("files", [])) - set(names):
+        (results / stale).unlink(missing_ok=True)
+    write_json(results / STAMP, {"schema": 1, "inputs": inputs, "figures": digests, "files": names})
+    return written
+
+
+def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:
+    """Tables 1, 2 and 3 as CSV, Markdown, LaTeX and HTML, and shuffle's gains as CSV."""
+    from analysis import layout, render, tables
+
+    complexity = tables.table1(results)
+    csv = {
+        "table1": complexity,
+        "table2": tables.combined([section.cells for section in groups]),
+        "table3": tables.combined([section.cells for section in shuffle]),
+        "gains": tables.combined([section.gains for section in shuffle]),
+    }
+    trained = {section.protocol_id: section for section in (*shuffle, *groups)}
+    pages = {
+        "table1": [layout.complexity_grid(complexity), *map(layout.trained_grid, trained.values())],
+        "table2": [layout.groups_grid(section) for section in groups],
+        "table3": [layout.shuffle_grid(section) for section in shuffle],
+    }
+    titles = {"table1": "Complexity", "table2": "Number of groups", "table3": "Channel shuffle"}
+    folder = results / "tables"
+    written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
+    for name, grids in pages.items():
+        for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
+            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], grids)))
+    return written
+
+
+def _write_figures(
+    results: Path, runs: "pd.DataFrame", groups: list["Section"], shuffle: list["Section"], kept: dict[str, str]
+) -> tuple[list[Path], dict[str, str]]:
+    """Figures of each protocol, as wide and one-column SVG and wide PNG; those of unchanged protocols are left.
+
+    The protocol planned last has the plain names, others a folder of their own. Returns the files and, by folder, a
+    digest of what its figures show.
+    """
+    from analysis import studies
+
+    code = source_digest(ROOT / "analysis")
+    known = studies.known(runs)
+    written, digests = [], {}
+    for k, protocol_id in enumerate(studies.protocols(known)):
+        folder = Path("figures") / protocol_id if k else Path("figures")
+        sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
+        mine = known[known["protocol_id"] == protocol_id]
+        shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
+        digest = hashlib.sha256("\n".join([code, protocol_id, *(part.to_csv() for part in shown)]).encode()).hexdigest()
+        paths = [results / folder / name for name in _figure_names(sections)]
+        if kept.get(str(folder)) != digest or not all(path.is_file() for path in paths):
+            for path, content in _draw(results, mine, sections).items():
+                write(results / folder / path, content)
+        written += paths
+        digests[str(folder)] = digest
+    return written, digests
+
+
+def _figure_names(sections: list["Section"]) -> list[str]:
+    """Files of a protocol's figures."""
+    plots = {"groups": ("error_by_groups", "error_by_macs"), "shuffle": ("shuffle_gain",)}
+    names = ["curves", *(name for section in sections for name in plots[section.study])]
+    return [f"{name}{suffix}" for name in names for suffix in (".svg", ".png", "-column.svg")]
+
+
+def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dict[str, bytes]:
+    """The figures of a protocol by name of file."""
+    from analysis import curves, notes, plots, style
+
+    drawn = {}
+    for width, suffix in ((style.WIDE, ""), (style.COLUMN, "-column")):
+        figures = {"curves": curves.curves(runs, results, notes.title(runs), width)}
+        for section in sections:
+            if section.study == "groups":
+                figures["error_by_groups"] = plots.error_by_groups(section, width)
+                figures["error_by_macs"] = plots.error_by_macs(section, width)
+            else:
+                figures["shuffle_gain"] = plots.shuffle_gain(section, width)
+        for name, figure in figures.items():
+            drawn[f"{name}{suffix}.svg"] = style.svg(figure)
+            if not suffix:
+                drawn[f"{name}.png"] = style.png(figure)
+    return drawn

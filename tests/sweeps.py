@@ -1,0 +1,46 @@
+"""Runs `python -m ablations` as a user would, on settings so small that a run takes a fraction of a second."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = (
+    "preset=smoke",
+    "model.width=0.25",
+    "data.train_images=64",
+    "data.test_images=32",
+    "runtime.progress=plain",
+    "runtime.publish=false",
+)
+
+
+def command(results: Path, *arguments: str) -> list[str]:
+    """A command line; the data cache lies beside the results."""
+    places = (f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}")
+    options = [a for a in arguments if a.startswith("-")]  # argparse takes no option between two overrides
+    overrides = [a for a in arguments if not a.startswith("-")]
+    return [sys.executable, "-m", "ablations", *options, *TINY, *places, *overrides]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def ablations(results: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run(
+        command(results, *arguments),
+        cwd=results.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def finished(results: Path) -> dict[str, dict]:
+    """All results on disk by run_id."""
+    return {path.parent.name: json.loads(path.read_text()) for path in results.glob("runs/*/result.json")}
