@@ -29,7 +29,7 @@ def test_every_state_has_its_row(tmp_path: Path) -> None:
     fixture.write_progress(tmp_path, running, time.time())
     fixture.write_progress(tmp_path, stopped, time.time() - 1000)
     fixture.begin(tmp_path, begun)
-    words = "done failed diverged killed damaged damaged running stopped planned planned".split()
+    words = ["done", "failed", "diverged", "killed", "damaged", "damaged", "running", "stopped", "planned", "planned"]
     assert states(tmp_path) == dict(zip((one.run_id for one in runs), words, strict=True))
     assert planned.run_id in states(tmp_path)
     table = frame.runs(tmp_path).set_index("run_id")

@@ -1,5 +1,7 @@
 """Learning rate and weight decay as the recipe names them."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ from tests.make import run
 def test_rate_falls_linearly_to_zero_as_in_the_paper():
     rates = [learning_rate(step, 10, 0, 0.5) for step in range(10)]
     assert rates[0] == 0.5
-    assert all(abs(a - b - 0.05) < 1e-12 for a, b in zip(rates, rates[1:], strict=False))
+    assert all(abs(a - b - 0.05) < 1e-12 for a, b in pairwise(rates))
     assert learning_rate(10, 10, 0, 0.5) == 0
 
 
