@@ -88,7 +88,11 @@ def publish(results: Path) -> None:
     """Write tables and figures from whatever there is, and say where they are."""
     from analysis.publish import publish as write_all
 
-    written = write_all(results)
+    try:
+        written = write_all(results)
+    except UserError as error:  # tables come after the training: what is wrong with them does not undo that
+        show_error(error)
+        return
     if written:
         folders = sorted({str(path.parent) for path in written})
         console().print(f"Tables and figures: {', '.join(folders)}")

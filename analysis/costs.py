@@ -1,15 +1,18 @@
 """Multiply-adds and parameters of the cells of a table, measured once and kept in results/complexity.json."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.files import read_json, source_digest, write_json
 
-MODEL = Path(__file__).resolve().parent.parent / "model"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -46,38 +49,55 @@ def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Sub
 
 
 def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | None]:
-    """Cost of each subject, None where it cannot be built; loads torch only for what complexity.json does not hold.
+    """Cost of each subject, None where it cannot be built; starts torch only for what complexity.json does not hold.
 
     Raises:
-        RuntimeError: the two counters of model.complexity disagree.
+        RuntimeError: measuring failed, for instance since the two counters of model.complexity disagree.
     """
     wanted = list(dict.fromkeys(subjects))
-    path, digest = results / "complexity.json", source_digest(MODEL)
+    path, digest = results / "complexity.json", source_digest(ROOT / "model")
     kept = read_json(path) or {}
     known: dict[str, Any] = kept.get("costs", {}) if kept.get("model") == digest else {}
     missing = [subject for subject in wanted if subject.name not in known]
     if missing:
-        with _one_thread():
-            known.update({subject.name: _measure(subject) for subject in missing})
+        known.update(zip((subject.name for subject in missing), _measure(missing), strict=True))
         write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
     return {subject: Cost(**found) if (found := known[subject.name]) else None for subject in wanted}
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Tracing is many small operations: more threads only wait for each other, for seconds where cores are busy."""
-    import torch
+def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
+    """What `_measure_one` says of each, found by processes of one thread each, as many as there are cores.
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    Tracing a network takes a third of a second, and more threads in one process only wait for each other. The caller
+    stays without torch.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, 8, 1 + len(subjects) // 4)
+    shares = [subjects[k::workers] for k in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(_measure_elsewhere, shares))
+    return [found[k % workers][k // workers] for k in range(len(subjects))]
 
 
-def _measure(subject: Subject) -> dict[str, int] | None:
-    """The numbers of a Cost, or None for a network that cannot be built."""
+def _measure_elsewhere(subjects: list[Subject]) -> list[dict[str, int] | None]:
+    """Ask a process that runs this file."""
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis.costs"],
+        input=json.dumps([asdict(subject) for subject in subjects]),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeError(f"The complexity of networks could not be measured: {reason}")
+    found: list[dict[str, int] | None] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _measure_one(subject: Subject) -> dict[str, int] | None:
+    """The numbers of a Cost, or None for a network that cannot be built. Needs torch."""
     from model import build, complexity
 
     try:
@@ -94,3 +114,7 @@ def _measure(subject: Subject) -> dict[str, int] | None:
         return None
     found = complexity(network, (subject.channels, subject.resolution, subject.resolution))
     return {"macs": found.macs, "conv_macs": found.conv_macs, "params": found.params}
+
+
+if __name__ == "__main__":
+    print(json.dumps([_measure_one(Subject(**subject)) for subject in json.load(sys.stdin)]))

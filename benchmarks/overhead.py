@@ -1,4 +1,4 @@
-"""Where the time of a sweep goes: `python -m benchmarks.overhead` runs one whole study in a fresh folder and accounts for it.
+"""Where a sweep's time goes: `python -m benchmarks.overhead` runs a study in a fresh folder and accounts for it.
 
 A worker's time that is not a training step or evaluation is overhead, whatever it is: start, imports, planning, data,
 saving, waiting for the last run, tables and figures.

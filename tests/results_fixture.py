@@ -173,7 +173,10 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def cheap_cost(subject: Any) -> dict[str, int]:
-    """Stands in for analysis.costs._measure, which needs torch: numbers that differ where a subject does."""
-    macs = int(1_000_000 * subject.width * subject.resolution)
-    return {"macs": macs + subject.groups, "conv_macs": macs, "params": int(100_000 * subject.width) + subject.classes}
+def cheap_costs(subjects: list[Any]) -> list[dict[str, int] | None]:
+    """Stands in for analysis.costs._measure, which needs torch: numbers that differ where subjects do."""
+    macs = [int(1_000_000 * subject.width * subject.resolution) for subject in subjects]
+    return [
+        {"macs": mac + subject.groups, "conv_macs": mac, "params": int(100_000 * subject.width) + subject.classes}
+        for mac, subject in zip(macs, subjects, strict=True)
+    ]

@@ -16,21 +16,34 @@ def test_costs_are_measured_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found[paper] == Cost(macs=137_460_672, conv_macs=136_500_672, params=1_865_728)
     assert found[grey] is not None and found[grey].params < 100_000
     assert found[odd] is None, "two groups do not divide a stem of 7 channels"
-    monkeypatch.setattr(costs, "_measure", lambda subject: pytest.fail(f"measured again: {subject}"))
+    monkeypatch.setattr(costs, "_measure", lambda subjects: pytest.fail(f"measured again: {subjects}"))
     assert costs.costs(tmp_path, [odd, paper, grey]) == found
 
 
 def test_another_network_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = at_224("shufflenet", 3, 1.0, 24)
-    monkeypatch.setattr(costs, "_measure", lambda _: {"macs": 2, "conv_macs": 1, "params": 3})
+    monkeypatch.setattr(costs, "_measure", lambda _: [{"macs": 2, "conv_macs": 1, "params": 3}])
     costs.costs(tmp_path, [subject])
     kept = json.loads((tmp_path / "complexity.json").read_text())
     (tmp_path / "complexity.json").write_text(json.dumps({**kept, "model": "of other source"}))
-    monkeypatch.setattr(costs, "_measure", lambda _: {"macs": 20, "conv_macs": 10, "params": 30})
+    monkeypatch.setattr(costs, "_measure", lambda _: [{"macs": 20, "conv_macs": 10, "params": 30}])
     assert costs.costs(tmp_path, [subject])[subject] == Cost(20, 10, 30)
 
 
 def test_a_damaged_file_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "complexity.json").write_text('{"model": ')
-    monkeypatch.setattr(costs, "_measure", lambda _: None)
+    monkeypatch.setattr(costs, "_measure", lambda _: [None])
     assert costs.costs(tmp_path, [at_224("blog", 1, 1.0, 24)]) == {at_224("blog", 1, 1.0, 24): None}
+
+
+def test_many_are_shared_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = [Subject("shufflenet", 1, 0.25, "stride2", 12, 1, size, 10) for size in range(20)]
+    monkeypatch.setattr(costs, "_measure_elsewhere", lambda share: [{"macs": s.resolution} for s in share])
+    monkeypatch.setattr(costs.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert costs._measure(subjects) == [{"macs": size} for size in range(20)]
+
+
+def test_a_measurement_that_fails_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="could not be measured: .*resolution"):
+        costs.costs(tmp_path, [Subject("shufflenet", 1, 0.25, "stride2", 12, 1, None, 10)])  # type: ignore[arg-type]
+    assert not (tmp_path / "complexity.json").exists()

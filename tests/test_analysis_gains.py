@@ -13,7 +13,7 @@ from tests import results_fixture as fixture
 
 @pytest.fixture(autouse=True)
 def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "_measure", fixture.cheap_cost)
+    monkeypatch.setattr(costs, "_measure", fixture.cheap_costs)
 
 
 def gain(results: Path, groups: int = 3) -> pd.Series:

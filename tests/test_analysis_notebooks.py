@@ -18,7 +18,7 @@ def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.chdir(tmp_path)
     fixture.plausible(Path("results"), seeds=1)
     with monkeypatch.context() as patch:  # the kernels find these costs, and need no torch
-        patch.setattr(costs, "_measure", fixture.cheap_cost)
+        patch.setattr(costs, "_measure", fixture.cheap_costs)
         patch.setattr(publish, "_draw", lambda *_: {})
         publish.publish(Path("results"))
     assert execute.main([]) == 0

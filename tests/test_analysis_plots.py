@@ -23,7 +23,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Both studies with two seeds, one cell missing, and networks that are not in the paper's grid."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "_measure", fixture.cheap_cost)
+        patch.setattr(costs, "_measure", fixture.cheap_costs)
         fixture.plausible(folder, seeds=2)
         for seed in (0, 1):
             run_id = fixture.run(4, 1.0, seed=seed).run_id

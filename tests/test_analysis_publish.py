@@ -19,7 +19,7 @@ FIXED = "study width groups shuffle macs params error_mean error_low error_high 
 
 @pytest.fixture(autouse=True)
 def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "_measure", fixture.cheap_cost)
+    monkeypatch.setattr(costs, "_measure", fixture.cheap_costs)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ TABLE_3_MARKDOWN = """\
 
 @pytest.fixture(autouse=True)
 def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "_measure", fixture.cheap_cost)
+    monkeypatch.setattr(costs, "_measure", fixture.cheap_costs)
 
 
 def sections(study: str, results: Path) -> list[Section]:

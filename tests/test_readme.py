@@ -1,0 +1,54 @@
+"""README's commands exist: make's targets, configuration keys and options, linked files."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.M))
+KEYS = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "conf").rglob("*.yaml"))
+
+
+def test_every_make_command_is_a_target():
+    named = set(re.findall(r"\bmake ([a-z][a-z-]+)", README)) - {"sure"}
+    assert {"ablation-groups", "ablation-shuffle", "test"} <= named
+    assert named <= TARGETS
+
+
+def test_help_lists_every_target():
+    shown = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(f"make {target} " in shown for target in TARGETS)
+    assert "SEEDS=3" in shown
+
+
+@pytest.mark.parametrize("key,value", re.findall(r"\b((?:model|data|recipe|runtime)\.[a-z_]+)=([^\s`\"]+)", README))
+def test_every_override_is_a_key(key, value):
+    name = key.split(".")[1]
+    assert re.search(rf"^\s*{name}:", KEYS, re.M), key
+
+
+@pytest.mark.parametrize("preset", re.findall(r"^\| `([a-z0-9]+)`", README, re.M))
+def test_every_preset_exists(preset):
+    assert (ROOT / "conf" / "preset" / f"{preset}.yaml").is_file()
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_key_has_a_comment(path):
+    """Where it stands, or, for the few keys of presets and grids, at the head of the file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("# ") and "@package" not in line for line in lines[:3])
+    if path.parent.name in ("model", "data", "recipe", "conf"):
+        own = [line for line in lines if re.match(r"^ {0,2}[a-z_]+: +\S", line)]
+        hydra = ("  dir: .", "  subdir: .", "name: ", "structure: blog")
+        assert [line for line in own if "#" not in line and not line.startswith(hydra)] == []
