@@ -13,7 +13,7 @@ from ablations.errors import UserError
 from ablations.execute import execute
 from ablations.launch import prepare, to_job
 from ablations.plan import Planned
-from ablations.resolve import to_config, to_run
+from ablations.resolve import to_config, to_run, typed
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -23,7 +23,7 @@ def run_one(composed: DictConfig) -> str:
     """Train the one run that a configuration describes, in this process; also what Hydra's other launchers call."""
     single = HydraConfig.get().mode != RunMode.MULTIRUN
     try:
-        config = to_config(composed)
+        config = to_config(typed(composed))
         planned = Planned(to_run(config), config, ())
         job = to_job(planned, prepare(planned))
         store.open_results(job.results)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablations.config import Config
 from ablations.errors import UserError
 from ablations.plan import Planned
-from ablations.resolve import to_config, to_run
+from ablations.resolve import to_config, to_run, typed
 
 
 class Composer:
@@ -75,9 +75,7 @@ class Composer:
 
     def _with_values(self, groups: tuple[str, ...], values: list[Override]) -> Config:
         if groups not in self.bases:
-            composed = self.loader.load_sweep_config(self.master, list(groups))
-            # Hydra's own subtree cannot be resolved inside a sweeper, and is the larger part: left out here.
-            self.bases[groups] = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            self.bases[groups] = typed(self.loader.load_sweep_config(self.master, list(groups)))
         own = copy.deepcopy(self.bases[groups])
         OmegaConf.set_struct(own, True)
         ConfigLoaderImpl._apply_overrides_to_config(values, own)

@@ -62,7 +62,7 @@ def evaluate(
     right, among5 = torch.cat(top1), torch.cat(top5)
     return Evaluation(
         loss=loss / len(labels),
-        error=1 - int(right.sum()) / len(labels),
-        top5_error=1 - int(among5.sum()) / len(labels),
+        error=(len(labels) - int(right.sum())) / len(labels),
+        top5_error=(len(labels) - int(among5.sum())) / len(labels),
         correct=right.numpy(),
     )

@@ -63,6 +63,7 @@ def _train_and_store(job: Job, folder: Path) -> None:
 
     began = time.perf_counter()
     run, recipe = job.run, job.run.protocol.recipe
+    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
     if job.deterministic:
         torch.use_deterministic_algorithms(True)
     log.info("run %s: %s, seed %d, on %s", run.run_id, label(run.variant), run.seed, job.device)

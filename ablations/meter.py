@@ -53,7 +53,7 @@ class Meter:
         images = self.count * self.batch
         return {
             "train_loss": self.mean_loss(),
-            "train_error": 1 - self.hits.item() / images,
+            "train_error": (images - int(self.hits.item())) / images,
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
         }

@@ -4,7 +4,8 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, SCMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ablations import data
 from ablations.config import Config, DataConfig
@@ -15,20 +16,42 @@ from model import STRUCTURES
 from model.widths import resolve_stem
 
 
-def to_config(composed: DictConfig) -> Config:
-    """The configuration as dataclasses. Hydra's own subtree is masked: it cannot be resolved inside a sweeper.
+def typed(composed: DictConfig) -> DictConfig:
+    """A composed configuration without Hydra's own subtree, with every value checked against its type.
+
+    Hydra's subtree cannot be resolved inside a sweeper, and is the larger part.
 
     Raises:
-        UserError: a key has no value.
+        UserError: a key that the schema lacks, or a value of another type.
     """
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), own)
+    except OmegaConfBaseException as error:
+        raise UserError(f"The configuration is wrong: {str(error).splitlines()[0]}.") from None
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def to_config(own: DictConfig) -> Config:
+    """The configuration as dataclasses, from what `typed` gives.
+
+    Raises:
+        UserError: a key has no value, or there is a key (added with +) that the schema lacks.
+    """
     missing = OmegaConf.missing_keys(own)
     if missing:
         raise UserError(
             f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
         )
-    values = OmegaConf.to_container(own, resolve=True, structured_config_mode=SCMode.INSTANTIATE)
-    return Config(**values)  # type: ignore[arg-type]  # keys and types were checked as Hydra composed
+    for name, node in {"": own, **{f"{key}.": own[key] for key in own if isinstance(own[key], DictConfig)}}.items():
+        kind = OmegaConf.get_type(node)
+        unknown = {str(key) for key in node} - {f.name for f in fields(kind or Config)}
+        if unknown:
+            raise UserError(f"{name}{min(unknown)} is not a key of the configuration; see python -m ablations --help.")
+    config = OmegaConf.to_object(own)
+    assert isinstance(config, Config)
+    return config
 
 
 def to_run(config: Config) -> Run:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,21 +65,11 @@ def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | No
 
 
 def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
-    """What `_measure_one` says of each, found by processes of one thread each, as many as there are cores.
+    """What `_measure_one` says of each, found by a process of its own.
 
-    Tracing a network takes a third of a second, and more threads in one process only wait for each other. The caller
-    stays without torch.
+    The caller stays without torch, whose counter takes seconds to load. One thread: tracing is many small operations,
+    for which more threads only wait for each other.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, 8, 1 + len(subjects) // 4)
-    shares = [subjects[k::workers] for k in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_measure_elsewhere, shares))
-    return [found[k % workers][k // workers] for k in range(len(subjects))]
-
-
-def _measure_elsewhere(subjects: list[Subject]) -> list[dict[str, int] | None]:
-    """Ask a process that runs this file."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis.costs"],
         input=json.dumps([asdict(subject) for subject in subjects]),

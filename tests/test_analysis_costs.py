@@ -36,14 +36,7 @@ def test_a_damaged_file_is_measured_anew(tmp_path: Path, monkeypatch: pytest.Mon
     assert costs.costs(tmp_path, [at_224("blog", 1, 1.0, 24)]) == {at_224("blog", 1, 1.0, 24): None}
 
 
-def test_many_are_shared_out_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    subjects = [Subject("shufflenet", 1, 0.25, "stride2", 12, 1, size, 10) for size in range(20)]
-    monkeypatch.setattr(costs, "_measure_elsewhere", lambda share: [{"macs": s.resolution} for s in share])
-    monkeypatch.setattr(costs.os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
-    assert costs._measure(subjects) == [{"macs": size} for size in range(20)]
-
-
 def test_a_measurement_that_fails_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="could not be measured: .*resolution"):
+    with pytest.raises(RuntimeError, match=r"could not be measured: .*NoneType"):
         costs.costs(tmp_path, [Subject("shufflenet", 1, 0.25, "stride2", 12, 1, None, 10)])  # type: ignore[arg-type]
     assert not (tmp_path / "complexity.json").exists()

@@ -75,7 +75,7 @@ def test_it_learns():
     trained = train(one, splits(one.protocol.data))
     assert trained.last.error < 0.25 and trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]
     assert [row["epoch"] for row in trained.history] == list(range(1, 13))
-    assert trained.last.error == 1 - trained.last.correct.mean()
+    assert trained.last.error == (~trained.last.correct).mean()
     assert 0 <= trained.last.top5_error <= trained.last.error
     assert "test_error" not in trained.history[0] and "test_error" in trained.history[-1]
 
