@@ -18,8 +18,9 @@ from ablations import data, provenance, store
 from ablations.compose import Composer
 from ablations.device import resolve_device
 from ablations.execute import Job, execute
+from ablations.live import Live
 from ablations.plan import Planned
-from ablations.report import Live, show_data
+from ablations.report import show_data
 from ablations.workers import open_pool, worker_count
 
 

@@ -44,7 +44,8 @@ def to_config(own: DictConfig) -> Config:
         raise UserError(
             f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
         )
-    for name, node in {"": own, **{f"{key}.": own[key] for key in own if isinstance(own[key], DictConfig)}}.items():
+    nested = {f"{key!s}.": own[key] for key in own if isinstance(own[key], DictConfig)}
+    for name, node in {"": own, **nested}.items():
         kind = OmegaConf.get_type(node)
         unknown = {str(key) for key in node} - {f.name for f in fields(kind or Config)}
         if unknown:

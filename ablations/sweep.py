@@ -5,6 +5,7 @@ What came of them is read from the results folder alone, so every launcher will 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ablations import provenance, report, store
 from ablations.compose import Composer
 from ablations.errors import UserError
 from ablations.plan import Planned, estimate_seconds, make_plan, unfinished, write_plans
+from ablations.publishing import publish, publishing_ahead
 from ablations.workers import worker_count
 
 # Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
@@ -61,10 +63,11 @@ class AblationSweeper(BasicSweeper):
         report.show_plan(plan, results, estimate_seconds(plan, results, workers), workers)
         try:
             if plan.todo:
-                self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
+                with publishing_ahead(results) if runtime.publish else nullcontext():
+                    self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
         finally:
             left = unfinished(plan, results)
             report.show_outcome(plan, left, results)
             if runtime.publish:
-                report.publish(results)
+                publish(results)
         return left

@@ -8,38 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant, canonical, to_json
+from ablations import store
+from ablations.describe import Protocol, Run, Variant, canonical, to_json
 from model.widths import resolve_stem
+from tests import make
 
-RECIPE = Recipe(
-    epochs=8,
-    batch_size=64,
-    lr=0.2,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=1e-4,
-    decay="matrices",
-    label_smoothing=0.0,
-    warmup_epochs=0.5,
-    crop="none",
-    pad=0,
-    area=(1.0, 1.0),
-    flip=False,
-    jitter=0.0,
-)
-DATA = DataSpec(
-    name="glyphs",
-    digest="d" * 16,
-    cache_resolution=24,
-    channels=1,
-    classes=10,
-    train_images=2000,
-    val_images=500,
-    test_images=1000,
-    evaluate="test",
-)
+RECIPE = replace(make.RECIPE, epochs=8, batch_size=64, lr=0.2, warmup_epochs=0.5)
+COUNTS = {"classes": 10, "train_images": 2000, "val_images": 500, "test_images": 1000}
+DATA = replace(make.DATA, name="glyphs", digest="d" * 16, cache_resolution=24, **COUNTS)
 PROTOCOL = Protocol(DATA, RECIPE, 24, "stride2", "float32")
-METRICS = "epoch,step,lr,train_loss,train_error,test_loss,test_error,test_top5_error,seconds,images_per_second"
+METRICS = ",".join(store.METRICS)
 
 
 def protocol(epochs: int = 8, **data: Any) -> Protocol:

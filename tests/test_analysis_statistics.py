@@ -34,6 +34,8 @@ def test_no_spread_no_interval() -> None:
 def test_levene_is_scipys() -> None:
     groups = [[1.0, 2.0, 4.0], [3.0, 3.5, 9.0, 1.0], [2.0, 2.1, 2.3]]
     assert pool(groups).levene_p == pytest.approx(stats.levene(*groups, center="median").pvalue)
+    assert pool([[1, 2, 3, 4], [11, 12, 13, 14]]).levene_p == pytest.approx(1.0), "the same spread about other means"
+    assert pool([[1.0, 1.1, 0.9, 1.05], [10, 50, 90, 20]]).levene_p < 0.05
     assert math.isnan(pool([[1, 2], [3, 5], [1, 2, 4]]).levene_p), "two numbers lie equally far from their median"
 
 

@@ -9,6 +9,7 @@ import pytest
 from ablations import report, status, store
 from ablations.config import Config
 from ablations.execute import Job
+from ablations.live import Live
 from ablations.plan import Planned, make_plan, write_plans
 from tests.make import run
 
@@ -63,7 +64,7 @@ def jobs_of(planned, folder):
 def test_live_shows_what_ends_and_what_runs(results, capsys, style):
     folder, planned = results
     states = ["done", "running", "waiting", "diverged", "failed"]
-    with report.Live(jobs_of(planned, folder), style) as live:
+    with Live(jobs_of(planned, folder), style) as live:
         live.update(states, ["", "", "", "", "no room"])
         live.update(states, ["", "", "", "", "no room"])
     said = capsys.readouterr().out
@@ -75,7 +76,7 @@ def test_live_shows_what_ends_and_what_runs(results, capsys, style):
 
 def test_the_live_table_has_loss_speed_and_time_left(results):
     folder, planned = results
-    live = report.Live(jobs_of(planned, folder), "plain")
+    live = Live(jobs_of(planned, folder), "plain")
     with live.console.capture() as shown:
         live.console.print(live._table(["done", "running", "waiting", "waiting", "waiting"]))
     text = shown.get()
