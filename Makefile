@@ -31,7 +31,7 @@ $(READY): requirements.lock
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
 	else INSTALL="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
-	$$INSTALL -r requirements.lock && $$INSTALL --no-deps --no-build-isolation -e .
+	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .
 	@touch $@
 
 ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
