@@ -1,0 +1,43 @@
+"""The step after training: costs measured beside it, tables written after it, mistakes said and not raised."""
+
+from ablations import store
+from ablations.publishing import publish, publishing_ahead
+from analysis import costs
+from tests.results_fixture import cheap_costs, grid, write_done, write_plan
+
+
+def finished_study(results):
+    """One cell of each group count at 0.25x, one seed."""
+    runs = grid("groups", [0], widths=[0.25])
+    write_plan(results, "groups", runs)
+    for one in runs:
+        write_done(results, one, 0.3)
+
+
+def test_nothing_to_publish_is_a_sentence(tmp_path, capsys):
+    publish(tmp_path)
+    assert "There are no results" in capsys.readouterr().err
+
+
+def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
+    finished_study(tmp_path)
+    monkeypatch.setattr(costs, "_measure", cheap_costs)  # real networks take half a minute here
+    publish(tmp_path)
+    said = capsys.readouterr().out
+    assert "Tables and figures" in said and store.read_json(tmp_path / "complexity.json")["costs"]
+    table = tmp_path / "tables" / "table2.csv"
+    before = table.read_text()
+    table.unlink()
+    with publishing_ahead(tmp_path):
+        pass
+    assert table.read_text() == before
+
+
+def test_what_publishes_ahead_does_not_outlive_a_sweep_that_is_stopped(tmp_path):
+    finished_study(tmp_path)
+    try:
+        with publishing_ahead(tmp_path):
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert not (tmp_path / "complexity.json").exists()
