@@ -52,15 +52,17 @@ def make_plan(jobs: Iterable[Planned], results: Path) -> Plan:
 def relative_cost(run: Run) -> float:
     """Rough training time of a run in seconds on one CPU core: only ratios between runs are relied on.
 
-    Per image a part that all widths share (passes over small tensors) and one that grows with the width's square;
-    both grow with the area that stage 2 sees. Fitted to runs of this harness on one core of an AMD EPYC.
+    A part for each step and one for each image, which grows with the area that stage 2 sees, a little faster than the
+    width (most time goes into passes over activations) and with the groups. Fitted to runs of this harness on one core
+    of an AMD EPYC: glyphs, all groups and widths.
     """
     protocol, recipe = run.protocol, run.protocol.recipe
     shrink = {"stride1": 1, "stride2": 2}.get(protocol.stem, 4)
     area = (protocol.resolution / shrink) ** 2
     steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
-    per_image = area / 144 * (2.2e-4 + 4.6e-4 * run.variant.width + 2.6e-4 * run.variant.width**2)
-    return steps * (0.025 + recipe.batch_size * per_image)
+    variant = run.variant
+    per_image = area / 144 * (1.49e-3 * variant.width + 2.7e-4 * variant.width**2) * (0.8 + 0.065 * variant.groups)
+    return steps * (0.0126 + recipe.batch_size * per_image)
 
 
 def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
