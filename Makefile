@@ -21,8 +21,8 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@sed -n 's/^# \(Variables:.*\)/\n\1/p; s/^#            /           /p' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2} \
+		/^# Variables:/, /^$$/ {if (/^#/) notes = notes "\n" substr($$0, 3)} END {print notes}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
 
