@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ablations.store import write
+from ablations.files import write
 
 PREVIOUS = ".previous"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ablations import store
 from ablations.config import Config
 from ablations.describe import SCHEMA, Run
+from ablations.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,11 @@ def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
                 for job in runs
             ],
         }
-        known = store.read_json(path) or {}
+        known = read_json(path) or {}
         plain = json.loads(json.dumps(content))  # as it reads back: tuples are lists
         if any(known.get(key) != value for key, value in plain.items()):
             stamp = {"command": command, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            store.write_json(path, {**content, **stamp})
+            write_json(path, {**content, **stamp})
 
 
 def unfinished(plan: Plan, results: Path) -> Sequence[Planned]:

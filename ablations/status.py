@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ablations import store
 from ablations.describe import Variant, label
+from ablations.files import read_json
 from ablations.report import console
 
 SILENT_SECONDS = 120
@@ -58,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"))
     results = parser.parse_args().results
-    plans = [store.read_json(path) for path in sorted((results / "plans").glob("*.json"))]
+    plans = [read_json(path) for path in sorted((results / "plans").glob("*.json"))]
     if not any(plans):
         sys.exit(f"Nothing has been planned in {results} yet: start with make ablation-groups.")
     for plan in plans:

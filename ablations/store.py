@@ -1,6 +1,5 @@
 """The results folder: where a run's files lie, how they are written whole or not at all, and which runs are done."""
 
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ import numpy as np
 
 from ablations.describe import SCHEMA, Run, to_json
 from ablations.errors import UserError
+from ablations.files import read_json, write, write_json
 
 METRICS = (
     "epoch",
@@ -49,31 +49,6 @@ def open_results(results: Path) -> Path:
             "make it writable or choose another with runtime.results_dir=FOLDER."
         ) from None
     return results
-
-
-def write(path: Path, content: bytes, flush: bool = True) -> None:
-    """Write a file whole: temporary name, flushed to disk, renamed. A reader sees the old content or the new."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        if flush:
-            file.flush()
-            os.fsync(file.fileno())
-    part.replace(path)
-
-
-def write_json(path: Path, content: dict[str, Any], flush: bool = True) -> None:
-    """`write` of indented JSON; refuses NaN, which other readers of JSON do not take."""
-    write(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), flush)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None when the file is absent, cut short or not an object."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def begin(results: Path, run: Run, provenance: dict[str, Any]) -> Path:

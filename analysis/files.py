@@ -1,33 +1,27 @@
-"""Files of results: read whole or not at all, written whole or not at all."""
+"""What analysis writes and reads files with: folders are made, texts are taken, sources have a digest."""
 
 import hashlib
-import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ablations import files
+from ablations.files import read_json
 
-def read_json(path: str | Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None when it is absent, cut short or something else."""
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+__all__ = ["read_json", "source_digest", "write", "write_json"]
 
 
 def write(path: Path, content: bytes | str) -> Path:
-    """Write under a temporary name and rename: a reader sees the old file or the new one. Makes the folder."""
+    """Write a file whole or not at all, in a folder that is made when absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    part.replace(path)
+    files.write(path, content.encode() if isinstance(content, str) else content, flush=False)
     return path
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
     """`write` of indented JSON."""
-    return write(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, content, flush=False)
+    return path
 
 
 def source_digest(*folders: Path) -> str:

@@ -27,7 +27,7 @@ def title(rows: pd.DataFrame) -> str:
 
 def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """A protocol in one sentence, with the seeds that are done."""
-    first, seeds = rows.iloc[0], table["seeds_done"]
+    first, seeds = rows.iloc[0], planned_seeds(table)
     done = f"{seeds.min()} to {seeds.max()}" if seeds.min() != seeds.max() else f"{seeds.max()}"
     colour = {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
     return (
@@ -37,6 +37,12 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
+
+
+def planned_seeds(table: pd.DataFrame) -> pd.Series:
+    """Seeds done of the cells that were planned; of all when none was. The others are marked in the table itself."""
+    planned = table.loc[table["seeds_planned"] > 0, "seeds_done"]
+    return planned if len(planned) else table["seeds_done"]
 
 
 def on_intervals(study: str, table: pd.DataFrame, gain: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.layout import row_name
+from analysis.notes import planned_seeds
 from analysis.statistics import EXAMPLES, SEEDS
 from analysis.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
 from analysis.tables import Section
@@ -25,7 +26,7 @@ def error_by_groups(section: Section, width: float = WIDE) -> Figure:
     cells = section.cells
     groups = sorted(cells["groups"].unique())
     with style():
-        text = f"{section.title}; {_seeds(cells['seeds_done'])}. {_bands(cells['interval'])}"
+        text = f"{section.title}; {_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}"
         fig = figure(width, 2.75 if width < 5 else 3.1, "Error against number of groups", text)
         left, right = _panels(fig, section)
         for name, same, colour, marker in _lines(cells):
@@ -73,7 +74,7 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
     """Top-1 error (%) against multiply-adds, a marker per number of groups; the front that nothing beats as steps."""
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     with style():
-        seeds = _seeds(section.cells["seeds_done"])
+        seeds = _seeds(planned_seeds(section.cells))
         text = f"{section.title}; {seeds}, means. Ringed: no other is both cheaper and better."
         narrow = width < 5
         stacked = narrow and not _is_papers_data(section)

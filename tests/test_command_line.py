@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ablations import store
+from ablations import files, store
 from tests.sweeps import ablations, command, environment, finished
 
 
@@ -119,7 +119,7 @@ def test_a_killed_worker_costs_its_one_run(tmp_path):
         while killed < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
             for path in results.glob("runs/*/progress.json"):
-                now = store.read_json(path)
+                now = files.read_json(path)
                 if now and now["epochs"] == 4000 and now["step"] > 0:
                     os.kill(now["pid"], signal.SIGKILL)
                     path.unlink()
@@ -151,7 +151,7 @@ def test_ctrl_c_stops_everything_and_the_next_sweep_goes_on(tmp_path):
     deadline = time.monotonic() + 120
     while not (now and now["epoch"] > 1) and time.monotonic() < deadline:
         time.sleep(0.1)
-        now = next((store.read_json(path) for path in results.glob("runs/*/progress.json")), None)
+        now = next((files.read_json(path) for path in results.glob("runs/*/progress.json")), None)
     sweep.send_signal(signal.SIGINT)
     said, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130 and "Run the same command again to go on" in said and "Traceback" not in said

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations import store
+from ablations import files, store
 from ablations.config import Config, RecipeConfig
 from ablations.describe import canonical
 from ablations.plan import Planned, estimate_seconds, make_plan, relative_cost, write_plans
@@ -51,7 +51,7 @@ def test_equal_runs_are_merged_and_both_studies_keep_them_in_their_plan(tmp_path
     plan = make_plan(jobs, tmp_path)
     assert len(plan.planned) == len(plan.todo) == 21
     write_plans(jobs, tmp_path, "command")
-    plans = {p.name.split("-")[0]: store.read_json(p) for p in (tmp_path / "plans").iterdir()}
+    plans = {p.name.split("-")[0]: files.read_json(p) for p in (tmp_path / "plans").iterdir()}
     assert len(plans["groups"]["runs"]) == 15 and len(plans["shuffle"]["runs"]) == 12
     assert plans["groups"]["preset"] == "quick"
 

@@ -1,6 +1,6 @@
 """The step after training: costs measured beside it, tables written after it, mistakes said and not raised."""
 
-from ablations import store
+from ablations import files
 from ablations.publishing import publish, publishing_ahead
 from analysis import costs
 from tests.results_fixture import cheap_costs, grid, write_done, write_plan
@@ -24,7 +24,7 @@ def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(costs, "_measure", cheap_costs)  # real networks take half a minute here
     publish(tmp_path)
     said = capsys.readouterr().out
-    assert "Tables and figures" in said and store.read_json(tmp_path / "complexity.json")["costs"]
+    assert "Tables and figures" in said and files.read_json(tmp_path / "complexity.json")["costs"]
     table = tmp_path / "tables" / "table2.csv"
     before = table.read_text()
     table.unlink()

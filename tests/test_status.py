@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from ablations import report, status, store
+from ablations import files, report, status, store
 from ablations.config import Config
 from ablations.execute import Job
 from ablations.live import Live
@@ -29,7 +29,7 @@ def results(tmp_path):
     live = {"state": "running", "epoch": 1, "epochs": 2, "step": 3, "steps": 8, "loss": 1.0, "images_per_second": 50.0}
     store.write_progress(store.begin(tmp_path, jobs[1].run, {}), **live)
     old = store.begin(tmp_path, jobs[2].run, {})
-    store.write_json(old / "progress.json", {**live, "updated": time.time() - 1000})
+    files.write_json(old / "progress.json", {**live, "updated": time.time() - 1000})
     store.fail(store.run_folder(tmp_path, ids[3]), ids[3], "diverged", "The loss was not finite.")
     return tmp_path, jobs
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ablations import store
+from ablations import files, store
 from ablations.errors import UserError
 from tests.make import run
 
@@ -69,20 +69,20 @@ def test_metrics_have_all_columns_and_leave_absent_numbers_empty(tmp_path):
 
 def test_a_number_that_json_does_not_have_is_refused(tmp_path):
     with pytest.raises(ValueError):
-        store.write_json(tmp_path / "x.json", {"loss": float("nan")})
+        files.write_json(tmp_path / "x.json", {"loss": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
-    store.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError):
-        store.write_json(path, {"a": 2})
+        files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
 
 
