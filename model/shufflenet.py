@@ -22,7 +22,7 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     n, c, h, w = x.shape
     if x.is_contiguous(memory_format=torch.channels_last):
         # Channels lie innermost: shuffled there, they stay there, and one copy does it. (torch's own channel_shuffle is
-        # no faster on average, leaves channels_last on CUDA and does not exist on Apple's MPS.)
+        # no faster on average on the CPU and does not exist on Apple's MPS.)
         x = x.permute(0, 2, 3, 1).reshape(n * h * w, groups, c // groups)
         return x.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2)
     return x.reshape(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
