@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.config import Config
-from ablations.errors import UserError
+from ablations.errors import UserError, sentence
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
 
@@ -90,13 +90,6 @@ class Composer:
 
     def _launch_overrides(self) -> list[str]:
         return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
-
-
-def sentence(error: Exception) -> str:
-    """The first line of a configuration error with its cause's: Hydra and OmegaConf put the reason in either."""
-    causes = [error, error.__cause__] if error.__cause__ else [error]
-    lines = [str(cause).strip().splitlines() for cause in causes]
-    return ": ".join(text[0].rstrip(". ") for text in lines if text)
 
 
 def _values(override: Override) -> list[str]:

@@ -17,9 +17,9 @@ class ModelConfig:
     stem_channels: int | None = None
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class DataConfig:
-    """What every data set has; the sets themselves add their own keys below."""
+    """What every data set has; the sets themselves add their own keys below. Hashable: it is the key of a cache."""
 
     name: str = MISSING
     dir: str = "data"
@@ -32,7 +32,7 @@ class DataConfig:
     evaluate: str = "test"
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class GlyphsConfig(DataConfig):
     """Characters rendered from matplotlib's fonts."""
 
@@ -44,14 +44,14 @@ class GlyphsConfig(DataConfig):
     data_seed: int = 0
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class CifarConfig(DataConfig):
     """torchvision's CIFAR-10 and CIFAR-100."""
 
     download: bool = True
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class FolderConfig(DataConfig):
     """A tree train/<class>/* and val|test/<class>/*."""
 

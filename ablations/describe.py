@@ -87,21 +87,21 @@ class Run:
     @property
     def run_id(self) -> str:
         """16 hex digits that name the run on disk."""
-        return _digest({"numerics": NUMERICS, **asdict(self)})
+        return digest({"numerics": NUMERICS, **asdict(self)})
 
     @property
     def cell_id(self) -> str:
         """What all seeds of one table entry share."""
-        return _digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
+        return digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
 
     @property
     def protocol_id(self) -> str:
         """What all cells of one table share."""
-        return _digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
+        return digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
 
 
-def _digest(description: dict[str, Any]) -> str:
-    """16 hex digits of sha256 over the canonical JSON of a description."""
+def digest(description: dict[str, Any]) -> str:
+    """16 hex digits of sha256 over the canonical JSON of a description: names runs, cells, protocols and data sets."""
     return hashlib.sha256(json.dumps(description, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
@@ -114,6 +114,11 @@ def label(variant: Variant) -> str:
     """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`."""
     text = f"g{variant.groups} {variant.width:g}x" + ("" if variant.shuffle else " no shuffle")
     return text if variant.structure == "shufflenet" else f"{variant.structure} {text}"
+
+
+def name(run: Run) -> str:
+    """Short name of a run: `g3 0.5x seed 1`."""
+    return f"{label(run.variant)} seed {run.seed}"
 
 
 def to_json(run: Run) -> dict[str, Any]:

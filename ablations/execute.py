@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import data, provenance, store
-from ablations.describe import DataSpec, Run, label
+from ablations.describe import DataSpec, Run, name
 
 log = logging.getLogger("ablations.run")
 
@@ -66,7 +66,7 @@ def _train_and_store(job: Job, folder: Path) -> None:
     torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
     if job.deterministic:
         torch.use_deterministic_algorithms(True)
-    log.info("run %s: %s, seed %d, on %s", run.run_id, label(run.variant), run.seed, job.device)
+    log.info("run %s: %s, on %s", run.run_id, name(run), job.device)
     _reset_peak_memory(job.device)
     splits = _splits(job.data_folder, run.protocol.data)
     per_epoch = max(1, len(splits.train_index) // recipe.batch_size)
@@ -87,6 +87,7 @@ def _train_and_store(job: Job, folder: Path) -> None:
     checkpoint.save(path, {"run_id": run.run_id, "model": trained.model.state_dict()})
     total = time.perf_counter() - began
     last, row = trained.last, trained.history[-1]
+    images_seen = row["step"] * min(recipe.batch_size, len(splits.train_index))
     result = {
         "run_id": run.run_id,
         "error": last.error,
@@ -96,9 +97,9 @@ def _train_and_store(job: Job, folder: Path) -> None:
         "train_loss": row["train_loss"],
         "epochs": recipe.epochs,
         "steps": row["step"],
-        "images_seen": row["step"] * min(recipe.batch_size, len(splits.train_index)),
+        "images_seen": images_seen,
         "seconds": {**{key: round(value, 3) for key, value in trained.seconds.items()}, "total": round(total, 3)},
-        "images_per_second": round(row["step"] * recipe.batch_size / max(trained.seconds["train"], 1e-9), 1),
+        "images_per_second": round(images_seen / max(trained.seconds["train"], 1e-9), 1),
         "peak_memory_bytes": _peak_memory(job.device),
         "weights_sha256": checkpoint.weights_digest(trained.model),
     }

@@ -1,9 +1,15 @@
-"""Files that are written whole or not at all, and JSON that is read whole or not at all."""
+"""Files that are written whole or not at all, JSON that is read whole or not at all, and the form of times in it."""
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
+
+
+def timestamp() -> str:
+    """Now, as all records on disk have it: ISO 8601 with the offset from UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def write(path: Path, content: bytes, flush: bool = True) -> None:

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any
 
 from rich.live import Live as RichLive
+from rich.markup import escape
 from rich.table import Table
 
 from ablations import store
-from ablations.describe import label
+from ablations.describe import label, name
 from ablations.execute import Job
 from ablations.report import console, duration
 
@@ -49,13 +50,9 @@ class Live:
             if now and self.told.get(k) != now["epoch"]:
                 self.told[k] = now["epoch"]
                 self.console.print(
-                    f"{self._name(k)}  epoch {now['epoch']}/{now['epochs']}  loss {now['loss']:.3f}  "
+                    f"{name(self.jobs[k].run)}  epoch {now['epoch']}/{now['epochs']}  loss {now['loss']:.3f}  "
                     f"{now['images_per_second']:.0f} img/s"
                 )
-
-    def _name(self, k: int) -> str:
-        run = self.jobs[k].run
-        return f"{label(run.variant)} seed {run.seed}"
 
     def _ended(self, k: int, state: str, reason: str) -> str:
         """The line that stays when a run ends."""
@@ -63,9 +60,9 @@ class Live:
         found = store.result(results, run_id)
         if found:
             took = found["seconds"]["total"]
-            return f"{self._name(k)}  [green]done[/]  error {100 * found['error']:.2f} %  in {duration(took)}"
+            return f"{name(self.jobs[k].run)}  [green]done[/]  error {100 * found['error']:.2f} %  in {duration(took)}"
         why = (store.failure(results, run_id) or {}).get("error", reason)
-        return f"{self._name(k)}  [red]{state}[/]  {why}"
+        return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
 
     def _table(self, states: Sequence[str]) -> Table:
         """Runs under way, with the counts and the time left in the title."""

@@ -1,7 +1,6 @@
 """The plan: from composed jobs to runs, equal ones merged, finished ones dropped, seed 0 of every cell first."""
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from ablations import store
 from ablations.config import Config
 from ablations.describe import SCHEMA, Run
-from ablations.files import read_json, write_json
+from ablations.files import read_json, timestamp, write_json
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ def relative_cost(run: Run) -> float:
 
 def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
     """Rough wall time of what is left: `relative_cost`, scaled by how long finished runs of the plan took."""
+    if not plan.todo:
+        return 0.0
     took, expected = 0.0, 0.0
     for job in plan.planned:
         found = store.result(results, job.run.run_id)
@@ -76,7 +77,7 @@ def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
             expected += relative_cost(job.run)
     scale = took / expected if expected else 1.0
     costs = [scale * relative_cost(job.run) for job in plan.todo]
-    return max([sum(costs) / max(1, workers), *costs], default=0.0)
+    return max(sum(costs) / workers, *costs)
 
 
 def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
@@ -110,7 +111,7 @@ def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
         known = read_json(path) or {}
         plain = json.loads(json.dumps(content))  # as it reads back: tuples are lists
         if any(known.get(key) != value for key, value in plain.items()):
-            stamp = {"command": command, "written": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            stamp = {"command": command, "written": timestamp()}
             write_json(path, {**content, **stamp})
 
 

@@ -7,10 +7,11 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from ablations.files import timestamp
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "fvcore", "pandas")
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,7 @@ def describe_host(device: str, threads: int) -> dict[str, Any]:
         "device_type": device,
         "threads": threads,
         "host": platform.node(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "started": timestamp(),
     }
 
 

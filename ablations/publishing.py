@@ -22,9 +22,8 @@ def publish(results: Path) -> None:
     except UserError as error:  # tables come after the training: what is wrong with them does not undo that
         show_error(error)
         return
-    if written:
-        folders = sorted({str(path.parent) for path in written})
-        console().print(f"Tables and figures: {', '.join(folders)}")
+    folders = sorted({str(path.parent) for path in written})
+    console().print(f"Tables and figures: {', '.join(folders)}", markup=False)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
-"""What a sweep says: the plan before, a live table or plain lines meanwhile, the outcome and the tables after."""
+"""What a sweep says before and after the training: the plan, mistakes, the outcome."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from ablations import store
-from ablations.describe import label
+from ablations.describe import name
 from ablations.errors import UserError
 from ablations.execute import Job
 from ablations.plan import Plan, Planned
@@ -42,7 +43,7 @@ def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
     for job in plan.todo:
         reason = store.damage(results, job.run.run_id)
         if reason:
-            out.print(f"[yellow]{reason}[/]")
+            out.print(f"[yellow]{escape(reason)}[/]")
     cells = len({job.run.cell_id for job in plan.planned})
     text = f"Plan: {len(plan.planned)} runs of {cells} cells, {plan.done} done, {len(plan.todo)} to train"
     out.print(text + (f", about {duration(seconds)} on {workers} workers." if plan.todo else "."))
@@ -51,12 +52,13 @@ def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
 def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
     """What is done and, by name, what is not and why."""
     out = console()
-    out.print(f"{len(plan.planned) - len(left)} of {len(plan.planned)} runs done, results in {results}/runs.")
+    out.print(
+        f"{len(plan.planned) - len(left)} of {len(plan.planned)} runs done, results in {escape(str(results))}/runs."
+    )
     for job in left:
         record = store.failure(results, job.run.run_id)
         why = f"{record['status']}: {record['error']}" if record else "not run"
-        name = f"{label(job.run.variant)} seed {job.run.seed} ({job.run.run_id})"
-        out.print(f"[red]not done[/]  {name}  {why}", markup=True)
+        out.print(f"[red]not done[/]  {name(job.run)} ({job.run.run_id})  {escape(why)}")
     if left:
         out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
 
@@ -67,7 +69,7 @@ def show_run(job: Job, state: str) -> None:
     why = (store.failure(job.results, job.run.run_id) or {}).get("error", "")
     text = f"error {100 * found['error']:.2f} %" if found else why
     folder = store.run_folder(job.results, job.run.run_id)
-    console().print(f"{label(job.run.variant)} seed {job.run.seed}: {state}, {text} ({folder})")
+    console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")
 
 
 def show_data(stage: str, done: int, total: int) -> None:

@@ -11,7 +11,7 @@ from ablations import data
 from ablations.config import Config, DataConfig
 from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.device import resolve_device, resolve_precision
-from ablations.errors import UserError
+from ablations.errors import UserError, sentence
 from model import STRUCTURES
 from model.widths import resolve_stem
 
@@ -28,7 +28,7 @@ def typed(composed: DictConfig) -> DictConfig:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), own)
     except OmegaConfBaseException as error:
-        raise UserError(f"The configuration is wrong: {str(error).splitlines()[0]}.") from None
+        raise UserError(f"The configuration is wrong: {sentence(error)}.") from None
     assert isinstance(merged, DictConfig)
     return merged
 
@@ -79,7 +79,7 @@ def to_run(config: Config) -> Run:
         shuffle=config.model.shuffle,
         stem_channels=stem_channels,
     )
-    spec = _data_spec(_Frozen(config.data))
+    spec = _data_spec(config.data)
     recipe = _recipe(config, spec)
     precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
     protocol = Protocol(spec, recipe, config.data.resolution, config.model.stem, precision)
@@ -112,27 +112,13 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
         f"data.resolution={config.data.resolution} is more than the stored data.cache_resolution="
         f"{spec.cache_resolution}.": 8 <= config.data.resolution <= spec.cache_resolution,
     }
-    for sentence, holds in checks.items():
+    for complaint, holds in checks.items():
         if not holds:
-            raise UserError(sentence)
+            raise UserError(complaint)
     return recipe
 
 
-class _Frozen:
-    """A data configuration that can be the key of a cache: equal when every setting is."""
-
-    def __init__(self, config: DataConfig) -> None:
-        self.config = config
-        self.key = repr(config)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
 @lru_cache(maxsize=64)
-def _data_spec(frozen: _Frozen) -> DataSpec:
+def _data_spec(config: DataConfig) -> DataSpec:
     """Listing a folder of images takes a while: once per data configuration, not once per cell."""
-    return data.resolve(frozen.config)
+    return data.resolve(config)

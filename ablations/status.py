@@ -14,9 +14,6 @@ from ablations.describe import Variant, label
 from ablations.files import read_json
 from ablations.report import console
 
-SILENT_SECONDS = 120
-"""A run that has not told its progress for so long is shown as stopped."""
-
 
 def state_of(results: Path, run_id: str) -> tuple[str, dict[str, Any]]:
     """`done`, `failed`, `diverged`, `killed`, `running`, `stopped` or `missing`, with the record that says so."""
@@ -25,7 +22,7 @@ def state_of(results: Path, run_id: str) -> tuple[str, dict[str, Any]]:
         return "done", found
     now = store.progress(results, run_id)
     if now:
-        return ("running" if time.time() - now["updated"] < SILENT_SECONDS else "stopped"), now
+        return ("running" if time.time() - now["updated"] < store.SILENT_SECONDS else "stopped"), now
     record = store.failure(results, run_id)
     return (record["status"], record) if record else ("missing", {})
 

@@ -1,5 +1,6 @@
-"""The results folder: where a run's files lie, how they are written whole or not at all, and which runs are done."""
+"""The results folder: where a run's files lie, in which order they are written, and which runs are done."""
 
+import io
 import os
 import time
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ import numpy as np
 
 from ablations.describe import SCHEMA, Run, to_json
 from ablations.errors import UserError
-from ablations.files import read_json, write, write_json
+from ablations.files import read_json, timestamp, write, write_json
 
 METRICS = (
     "epoch",
@@ -25,6 +26,10 @@ METRICS = (
     "images_per_second",
 )
 """Columns of metrics.csv, one row per epoch; errors are fractions, `test` is the evaluated split."""
+
+
+SILENT_SECONDS = 120
+"""A run that has not told its progress for so long has stopped."""
 
 
 def run_folder(results: Path, run_id: str) -> Path:
@@ -78,11 +83,11 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
     Args:
         correct: (test_images,) bool, top-1 right or wrong at the last epoch.
     """
-    np.save(folder / ".correct.npy", np.packbits(correct))
-    (folder / ".correct.npy").replace(folder / "correct.npy")
-    for name in ("correct.npy", "metrics.csv"):
-        with (folder / name).open("rb+") as file:
-            os.fsync(file.fileno())
+    bits = io.BytesIO()
+    np.save(bits, np.packbits(correct))
+    write(folder / "correct.npy", bits.getvalue())
+    with (folder / "metrics.csv").open("rb+") as file:
+        os.fsync(file.fileno())
     write_json(folder / "result.json", {"schema": SCHEMA, "status": "done", **result})
     for name in ("failure.json", "progress.json"):
         (folder / name).unlink(missing_ok=True)
@@ -92,7 +97,7 @@ def fail(folder: Path, run_id: str, status: str, error: str, trace: str = "") ->
     """Record why the last attempt of a run ended: status is `failed`, `diverged` or `killed`."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {"schema": SCHEMA, "run_id": run_id, "status": status, "error": error, "traceback": trace}
-    write_json(folder / "failure.json", {**record, "when": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    write_json(folder / "failure.json", {**record, "when": timestamp()})
     (folder / "progress.json").unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.store import SILENT_SECONDS
 from analysis.files import read_json
 
 COLUMNS = (
@@ -19,9 +20,6 @@ COLUMNS = (
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
 )
 """Columns of `runs`, in this order."""
-
-SILENT_SECONDS = 120
-"""A run that has not told its progress for so long has stopped."""
 
 FAILED = ("failed", "diverged", "killed")
 """States of a run whose last attempt ended without a result."""

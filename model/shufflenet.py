@@ -100,7 +100,8 @@ def initialise(network: nn.Module) -> None:
     """Draw the weights: normal, of deviation 1 / input channels of a group; 0.01 for the stem and the classifier.
 
     The paper does not state its initialisation; this is that of the authors' release. It matters: the depthwise kernels
-    (deviation 1) start large. On glyphs, g=3 at 0.5x ended at 19 % validation error with it, 23 with He's (fan out).
+    (deviation 1) start large. On glyphs, g=3 at 0.5x had 19 % validation error after 8 epochs; with He's (fan out), 23
+    after 10.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

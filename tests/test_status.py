@@ -91,5 +91,16 @@ def test_the_outcome_names_what_is_not_done(results, capsys):
     assert "1 of 5 runs done" in said and "diverged: The loss was not finite." in said and "not run" in said
 
 
+def test_what_an_error_says_is_shown_to_the_letter(results, capsys):
+    """Brackets in a message are not markup; a closing tag that opens nothing would end the sweep."""
+    folder, planned = results
+    run_id = planned[4].run.run_id
+    store.fail(store.run_folder(folder, run_id), run_id, "failed", "KeyError: '[/x]' in [red]list[/red]")
+    report.show_outcome(make_plan(planned, folder), [planned[4]], folder)
+    with Live(jobs_of(planned, folder), "plain") as live:
+        live.update(["done", "waiting", "waiting", "waiting", "failed"], [""] * 5)
+    assert capsys.readouterr().out.count("KeyError: '[/x]' in [red]list[/red]") == 2
+
+
 def test_durations():
     assert [report.duration(s) for s in (5, 89, 600, 7260)] == ["5 s", "89 s", "10 min", "2 h 1 min"]

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from ablations.config import DataConfig
 from ablations.data import rows
 from ablations.describe import DataSpec
 from ablations.errors import UserError
+from ablations.files import write_json
 
 SCHEMA = 1
 """Version of the folder's form."""
@@ -42,11 +42,6 @@ class Source:
     counts: dict[str, int]  # images in each split, at most
     batches: Callable[[str], Iterable[tuple[np.ndarray, np.ndarray]]]
     finish: Callable[[], dict[str, Any]] = field(default=dict)
-
-
-def digest(description: dict[str, Any]) -> str:
-    """16 hex digits that name a data set: sha256 over the canonical JSON of whatever determines its pixels."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def folder(config: DataConfig, spec: DataSpec) -> Path:
@@ -136,10 +131,7 @@ def _build(part: Path, path: Path, source: Source, report: Report | None) -> Non
             **source.finish(),
             "files": {name: {"bytes": (part / name).stat().st_size, "sha256": _sha256(part / name)} for name in names},
         }
-        with (part / "meta.json").open("w", encoding="utf-8") as file:
-            json.dump(meta, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        write_json(part / "meta.json", meta)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_space(path.parent, needed) from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ablations.config import CifarConfig, DataConfig
 from ablations.data import cache, select
-from ablations.describe import DataSpec
+from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
 
 SIDE = 32
@@ -78,7 +78,7 @@ def resolve(config: DataConfig) -> DataSpec:
     train, val, test = select.counts(config, archive.classes, archive.images[0], None, archive.images[1])
     spec = DataSpec(
         name=config.name,
-        digest=cache.digest({"decoder": _DECODER, "md5": {**archive.train, **archive.test, **archive.meta}}),
+        digest=digest({"decoder": _DECODER, "md5": {**archive.train, **archive.test, **archive.meta}}),
         cache_resolution=SIDE,
         channels=3,
         classes=archive.classes,

@@ -13,7 +13,7 @@ from PIL import features
 from ablations.config import DataConfig, GlyphsConfig
 from ablations.data import cache, fonts, select
 from ablations.data.render import Look, draw, glyph_bank
-from ablations.describe import DataSpec
+from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
 
 GENERATOR = 1
@@ -53,7 +53,7 @@ def resolve(config: DataConfig) -> DataSpec:
     }
     return DataSpec(
         name=config.name,
-        digest=cache.digest(description),
+        digest=digest(description),
         cache_resolution=config.cache_resolution,
         channels=1,
         classes=classes,

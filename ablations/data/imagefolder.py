@@ -12,7 +12,7 @@ import PIL
 from ablations.config import DataConfig, FolderConfig
 from ablations.data import cache, select, tree
 from ablations.data.decode import decode
-from ablations.describe import DataSpec
+from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
 
 DECODER = 1
@@ -125,7 +125,7 @@ def _digest(listed: tree.Tree, config: FolderConfig) -> str:
     """Names the pixels of a tree; trees alike give digests alike wherever they lie."""
     skip = {"skip_broken": True} if config.skip_broken else {}
     description = {"decoder": DECODER, "resolution": config.cache_resolution, "images": listed.splits, **skip}
-    return cache.digest(description)
+    return digest(description)
 
 
 def _cores() -> int:
