@@ -89,6 +89,7 @@ class RuntimeConfig:
     results_dir: str = "results"
     deterministic: bool = False
     evaluate_every: int = 0
+    checkpoint_every: float = 60.0
     progress: str = "auto"
     publish: bool = True
 

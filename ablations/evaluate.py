@@ -1,5 +1,6 @@
 """Evaluation: loss, top-1 and top-5 over a split, with each example's right or wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,12 @@ def logits(model: nn.Module, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, images: Tensor, labels: Tensor, stats: tuple[Tensor, Tensor], resolution: int
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    stats: tuple[Tensor, Tensor],
+    resolution: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Evaluate in float32, without augmentation, on the central crop.
 
@@ -44,6 +50,7 @@ def evaluate(
         images: (N, H, W, C) uint8, on the CPU.
         labels: (N,) int64, on the CPU.
         stats: per-channel mean and standard deviation (C,), in units of 0..255, on the model's device.
+        tick: called after each batch; what it raises ends the evaluation.
     """
     was_training = model.training
     model.eval()
@@ -58,6 +65,7 @@ def evaluate(
         hits = ranked == y[:, None]
         top1.append(hits[:, 0].cpu())
         top5.append(hits.any(1).cpu())
+        tick()
     model.train(was_training)
     right, among5 = torch.cat(top1), torch.cat(top5)
     return Evaluation(

@@ -31,6 +31,7 @@ class Job:
     deterministic: bool
     evaluate_every: int
     provenance: dict[str, Any]
+    checkpoint_every: float = 60.0
 
 
 def execute(job: Job) -> str:
@@ -82,9 +83,9 @@ def _train_and_store(job: Job, folder: Path) -> None:
         store.write_progress(folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
 
     path = folder / "checkpoint.pt"
-    trained = trainer.train(run, splits, job.device, path, job.evaluate_every, observe)
+    trained = trainer.train(run, splits, job.device, path, job.evaluate_every, observe, job.checkpoint_every)
     assert trained.last is not None
-    checkpoint.save(path, {"run_id": run.run_id, "model": trained.model.state_dict()})
+    checkpoint.save_weights(path, run.run_id, trained.model)
     total = time.perf_counter() - began
     last, row = trained.last, trained.history[-1]
     images_seen = row["step"] * min(recipe.batch_size, len(splits.train_index))

@@ -67,6 +67,7 @@ def to_job(planned: Planned, folder: Path) -> Job:
         threads=config.runtime.threads,
         deterministic=config.runtime.deterministic,
         evaluate_every=config.runtime.evaluate_every,
+        checkpoint_every=config.runtime.checkpoint_every,
         provenance=origin,
     )
 

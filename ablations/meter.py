@@ -26,6 +26,7 @@ class Meter:
         self.hits = torch.zeros((), device=device, dtype=torch.int64)
         self.count = 0
         self.began = self.told = time.perf_counter()
+        self.before = 0.0
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> bool:
         """Add one step. False once the loss is known not to be finite."""
@@ -39,9 +40,23 @@ class Meter:
         now = time.perf_counter()
         if now - self.told >= EVERY_SECONDS:
             self.told = now
-            rate = round(self.count * self.batch / (now - self.began), 1)
+            rate = round(self.count * self.batch / self.seconds(), 1)
             self.observe({"step": self.done + self.count, "loss": self.mean_loss(), "images_per_second": rate})
         return True
+
+    def seconds(self) -> float:
+        """Time spent on the epoch so far, in earlier processes too."""
+        return self.before + time.perf_counter() - self.began
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is needed to go on inside an epoch: sums to the bit, steps done, time spent."""
+        return {"loss": self.loss, "hits": self.hits, "count": self.count, "seconds": self.seconds()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        self.loss.copy_(state["loss"])
+        self.hits.copy_(state["hits"])
+        self.count, self.before = state["count"], state["seconds"]
 
     def mean_loss(self) -> float:
         """Mean training loss of the epoch so far, nats (with label smoothing where the recipe has it)."""
@@ -49,7 +64,7 @@ class Meter:
 
     def summary(self) -> dict[str, float]:
         """The epoch's row in metrics.csv, training side: on the augmented images as they were seen."""
-        seconds = time.perf_counter() - self.began
+        seconds = self.seconds()
         images = self.count * self.batch
         return {
             "train_loss": self.mean_loss(),

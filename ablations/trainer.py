@@ -1,36 +1,28 @@
 """The trainer: one function from a run's description and its data to a trained network, on whatever device there is."""
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 import model as networks
-from ablations import checkpoint
 from ablations.augment import draw_epoch, generator
 from ablations.data import Splits
 from ablations.describe import Run
-from ablations.evaluate import Evaluation, evaluate, logits, normalise
+from ablations.evaluate import evaluate, logits, normalise
 from ablations.feed import to_feed
+from ablations.keeper import Keeper, Stopped, Trained
 from ablations.meter import Meter, Observer
 from ablations.optimiser import Sgd, learning_rate
+
+__all__ = ["Diverged", "Stopped", "Trained", "build_model", "train"]
 
 
 class Diverged(Exception):
     """The loss is no longer finite."""
-
-
-@dataclass
-class Trained:
-    """What a run ends with: the network, its last evaluation, a row per epoch, seconds spent by kind."""
-
-    model: nn.Module
-    last: Evaluation | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "evaluate": 0.0})
 
 
 def build_model(run: Run) -> nn.Module:
@@ -56,20 +48,27 @@ def train(
     checkpoint_path: Path | None = None,
     evaluate_every: int = 0,
     observe: Observer = lambda event: None,
+    checkpoint_every: float = 60.0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train one run to its end.
 
     A seed fixes everything: initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so they
-    are the same for every cell, and the same run twice on the same machine gives bit-equal results on the CPU.
+    are the same for every cell, and the same run twice on the same machine gives bit-equal results on the CPU, whether
+    it was stopped and resumed on the way or not.
 
     Args:
-        checkpoint_path: where to keep the state after each epoch, and to go on from when it is there.
+        checkpoint_path: where to keep the state, and to go on from when it is there.
         evaluate_every: evaluate every so many epochs besides the last (0: the last only). Results do not depend on it.
         observe: called with plain events: {"step", "loss", "images_per_second"} as steps pass, {"history"} after each
             epoch.
+        checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
+        stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
 
     Raises:
         Diverged: the loss is not finite.
+        Stopped: `stop` said so.
+        OSError: a checkpoint cannot be written.
     """
     protocol, recipe = run.protocol, run.protocol.recipe
     place = torch.device(device)
@@ -84,52 +83,40 @@ def train(
     mixed = protocol.precision != "float32"
 
     trained = Trained(net)
-    state = checkpoint.load(checkpoint_path, run.run_id) if checkpoint_path else None
-    if state:
-        _restore(state, optimiser, trained)
+    torch.manual_seed(run.seed)
+    keeper = Keeper(checkpoint_path, run.run_id, trained, optimiser, checkpoint_every, stop)
+    inside = keeper.restore()
     for epoch in range(len(trained.history), recipe.epochs):
-        began = time.perf_counter()
         meter = Meter(per_epoch, epoch * per_epoch, batch, place, observe)
+        if inside:
+            meter.load_state_dict(inside)
+            inside = None
         draws = draw_epoch(run.seed, epoch, images)
         net.train()
-        for k in range(per_epoch):
+        for k in range(meter.count, per_epoch):
             step = epoch * per_epoch + k
-            rate = learning_rate(step, steps, warmup, recipe.lr)
             x, y = feed.batch(draws, slice(k * batch, (k + 1) * batch), protocol)
             with torch.autocast(place.type, dtype=getattr(torch, protocol.precision), enabled=mixed):
                 scores = logits(net, normalise(x, feed.stats))
             loss = loss_of(scores.float(), y)
             loss.backward()
-            optimiser.step(rate)
+            optimiser.step(learning_rate(step, steps, warmup, recipe.lr))
             if not meter.update(loss.detach(), scores.detach(), y):
                 raise Diverged(f"The loss was not finite at step {step + 1} of {steps} (epoch {epoch + 1}).")
-        row = {"epoch": epoch + 1, "step": (epoch + 1) * per_epoch, "lr": rate, **meter.summary()}
-        trained.seconds["train"] += time.perf_counter() - began
+            keeper.after_step(meter)
+        step = (epoch + 1) * per_epoch
+        rate = learning_rate(step - 1, steps, warmup, recipe.lr)
+        row = {"epoch": epoch + 1, "step": step, "lr": rate, **meter.summary()}
+        spent = meter.seconds()
         if epoch + 1 == recipe.epochs or (evaluate_every and (epoch + 1) % evaluate_every == 0):
             began = time.perf_counter()
-            trained.last = evaluate(net, feed.eval_images, feed.eval_labels, feed.stats, protocol.resolution)
+            tick = partial(keeper.leave_if_asked, meter)
+            trained.last = evaluate(net, feed.eval_images, feed.eval_labels, feed.stats, protocol.resolution, tick)
             trained.seconds["evaluate"] += time.perf_counter() - began
             row |= {f"test_{key}": getattr(trained.last, key) for key in ("loss", "error", "top5_error")}
+        trained.seconds["train"] += spent
         trained.history.append(row)
-        if checkpoint_path and epoch + 1 < recipe.epochs:
-            checkpoint.save(checkpoint_path, _state(run.run_id, optimiser, trained))
+        if epoch + 1 < recipe.epochs:
+            keeper.save()
         observe({"history": trained.history})
     return trained
-
-
-def _state(run_id: str, optimiser: Sgd, trained: Trained) -> dict[str, Any]:
-    """All that the next epoch depends on; order and crops follow from the seed and the epoch's number."""
-    return {
-        "run_id": run_id,
-        "model": trained.model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": trained.history,
-        "seconds": trained.seconds,
-    }
-
-
-def _restore(state: dict[str, Any], optimiser: Sgd, trained: Trained) -> None:
-    """Put a state that `_state` made back."""
-    trained.model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    trained.history, trained.seconds = state["history"], state["seconds"]
