@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ablations import report, store
+from ablations import report, stopping, store
 from ablations.app import register
 from ablations.errors import UserError
 from ablations.execute import execute
@@ -30,17 +30,32 @@ def run_one(composed: DictConfig) -> str:
     except UserError as error:
         report.show_error(error)
         raise SystemExit(2) from None
-    state = execute(job)
+    with stopping.deferred() as stop:
+        try:
+            state = execute(job, stop.requested)
+        except UserError as error:
+            report.show_error(error)
+            state = "failed"
     report.show_run(job, state)
-    if single and state != "done":
+    if not single:
+        stop.leave()
+    elif stop.signum is not None:
+        report.show_stopped()
+        raise SystemExit(128 + stop.signum)
+    elif state != "done":
         raise SystemExit(1)
     return state
 
 
 def main() -> None:
     """Entry point of `python -m ablations` and of the script `ablations`."""
-    register()
-    run_one()
+    with stopping.immediate():
+        try:
+            register()
+            run_one()
+        except stopping.Interrupted as request:
+            report.show_stopped()
+            raise SystemExit(request.exit_code) from None
 
 
 if __name__ == "__main__":

@@ -26,11 +26,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def save_weights(path: Path, run_id: str, model: nn.Module) -> None:
-    """Replace a run's checkpoints by its final weights: {"run_id", "model"}, readable by torch.load alone."""
+    """Write a run's final weights: {"run_id", "model"}. The last checkpoint stays beside it until the run is stored."""
     buffer = io.BytesIO()
     torch.save({"run_id": run_id, "model": model.state_dict()}, buffer)
-    write(path, buffer.getbuffer())
-    path.with_name(path.name + PREVIOUS).unlink(missing_ok=True)
+    write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
 def load(path: Path, run_id: str) -> dict[str, Any] | None:

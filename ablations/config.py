@@ -90,6 +90,8 @@ class RuntimeConfig:
     deterministic: bool = False
     evaluate_every: int = 0
     checkpoint_every: float = 60.0
+    run_timeout: float = 600.0
+    retries: int = 1
     progress: str = "auto"
     publish: bool = True
 

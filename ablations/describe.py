@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-SCHEMA = 1
-"""Version of the on-disk form of a run."""
+SCHEMA = 2
+"""Version of the on-disk form of a run. 2: result.json has a checksum of each file, and of itself."""
 
 NUMERICS = 1
 """Version of the training maths. Bump it by hand when the same description would train to other weights."""

@@ -1,4 +1,4 @@
-"""One run from start to `result.json`, in whichever process it is asked for; failures are recorded, never raised."""
+"""One run from start to `result.json`, in whichever process it is asked for; failures are recorded, not raised."""
 
 import logging
 import os
@@ -6,15 +6,19 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ablations import data, provenance, store
+import numpy as np
+
+from ablations import data, lease, provenance, store
 from ablations.describe import DataSpec, Run, name
+from ablations.errors import UserError
+from ablations.stopping import Stopped
 
 log = logging.getLogger("ablations.run")
 
@@ -34,30 +38,93 @@ class Job:
     checkpoint_every: float = 60.0
 
 
-def execute(job: Job) -> str:
-    """Train a run and store it. Returns its state: `done`, `failed` or `diverged`; the reason is in failure.json."""
-    from ablations import trainer  # torch: seconds to import, and planning does without
+def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
+    """Train a run and store it, unless it is done or another process trains it.
 
+    Args:
+        stop: asked after each step; True: save the run and leave.
+
+    Returns:
+        Its state: `done`, `failed`, `diverged` (the reason is in failure.json), `stopped`, or `held` by another.
+
+    Raises:
+        UserError: nothing can be trained here: results that cannot be written, or that a newer version wrote.
+    """
     run_id = job.run.run_id
     if store.result(job.results, run_id):
         return "done"
-    folder = store.run_folder(job.results, run_id)
+    try:
+        store.still_open(job.results)
+        with lease.held(job.results, run_id) as mine:
+            return _execute(job, stop, mine) if mine else "held"
+    except lease.Lost:
+        return "held"
+    except OSError as error:
+        raise store.unwritable(job.results, error) from None
+
+
+def _execute(job: Job, stop: Callable[[], bool], mine: lease.Lease) -> str:
+    """`execute`, by the holder of the run's lease."""
+    from ablations import trainer  # torch: seconds to import, and planning does without
+
+    run_id, folder = job.run.run_id, store.run_folder(job.results, job.run.run_id)
+    if store.result(job.results, run_id):
+        return "done"  # by another, between the first look and the lease
+    store.set_aside(job.results, run_id)
+    checked = time.monotonic()
+
+    def asked() -> bool:
+        """Also make sure that nobody has taken over, before anything is written."""
+        nonlocal checked
+        if time.monotonic() - checked >= lease.BEAT_SECONDS:
+            checked = time.monotonic()
+            mine.check()
+        return stop()
+
     try:
         host = provenance.describe_host(job.device, job.threads)
         store.begin(job.results, job.run, {**job.provenance, **host})
         with _logging_to(folder / "log.txt"):
-            _train_and_store(job, folder)
+            result, correct = _train(job, folder, asked)
+        mine.check()
+        store.finish(folder, result, correct)
         return "done"
+    except Stopped:
+        store.stopped(folder)
+        return "stopped"
+    except lease.Lost:
+        raise
+    except UserError as error:  # the same again would end the same
+        _record(job, "failed", str(error))
+        raise
     except trainer.Diverged as error:
-        store.fail(folder, run_id, "diverged", str(error))
-        return "diverged"
+        return _record(job, "diverged", str(error))
     except Exception as error:  # whatever it is, it is this run's alone: the sweep goes on
-        store.fail(folder, run_id, "failed", f"{type(error).__name__}: {error}", traceback.format_exc())
-        return "failed"
+        if isinstance(error, OSError) and error.errno in store.UNWRITABLE:
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, FileNotFoundError) and not folder.is_dir():
+            reason = f"The run's folder {folder} was removed while it was trained."
+        return _record(job, "failed", reason)
 
 
-def _train_and_store(job: Job, folder: Path) -> None:
-    """The part of `execute` that works."""
+def _record(job: Job, status: str, reason: str) -> str:
+    """Record a failure with its traceback.
+
+    Raises:
+        UserError: it cannot be recorded; results as a whole cannot be written, or this run's folder.
+    """
+    store.still_open(job.results)
+    folder = store.run_folder(job.results, job.run.run_id)
+    try:
+        store.fail(folder, job.run.run_id, status, reason, traceback.format_exc())
+    except OSError as error:
+        raise UserError(f"{reason} (not recorded in {folder}: {error.strerror})") from None
+    return status
+
+
+def _train(job: Job, folder: Path, stop: Callable[[], bool]) -> tuple[dict[str, Any], np.ndarray]:
+    """The part of `execute` that works: what goes into result.json, and each test image's right or wrong."""
     import torch
 
     from ablations import checkpoint, trainer
@@ -66,6 +133,7 @@ def _train_and_store(job: Job, folder: Path) -> None:
     run, recipe = job.run, job.run.protocol.recipe
     torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
     if job.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     log.info("run %s: %s, on %s", run.run_id, name(run), job.device)
     _reset_peak_memory(job.device)
@@ -83,10 +151,10 @@ def _train_and_store(job: Job, folder: Path) -> None:
         store.write_progress(folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
 
     path = folder / "checkpoint.pt"
-    trained = trainer.train(run, splits, job.device, path, job.evaluate_every, observe, job.checkpoint_every)
+    trained = trainer.train(run, splits, job.device, path, job.evaluate_every, observe, job.checkpoint_every, stop)
     assert trained.last is not None
     checkpoint.save_weights(path, run.run_id, trained.model)
-    total = time.perf_counter() - began
+    total = time.perf_counter() - began + trained.before
     last, row = trained.last, trained.history[-1]
     images_seen = row["step"] * min(recipe.batch_size, len(splits.train_index))
     result = {
@@ -104,8 +172,8 @@ def _train_and_store(job: Job, folder: Path) -> None:
         "peak_memory_bytes": _peak_memory(job.device),
         "weights_sha256": checkpoint.weights_digest(trained.model),
     }
-    store.finish(folder, result, last.correct)
     log.info("done: error %.4f of %d images in %.1f s", last.error, len(last.correct), total)
+    return result, last.correct
 
 
 @lru_cache(maxsize=2)
@@ -119,6 +187,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     """Send log records and warnings to a run's log.txt."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told of once, elsewhere
     root = logging.getLogger()
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -127,8 +196,11 @@ def _logging_to(path: Path) -> Iterator[None]:
     logging.captureWarnings(True)
     try:
         yield
-    except BaseException:
-        log.exception("the run ended early")
+    except BaseException as error:
+        if isinstance(error, Stopped):
+            log.info("%s", error)
+        else:
+            log.exception("the run ended early")
         raise
     finally:
         log.removeHandler(handler)

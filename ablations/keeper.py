@@ -13,10 +13,7 @@ from ablations import checkpoint
 from ablations.evaluate import Evaluation
 from ablations.meter import Meter
 from ablations.optimiser import Sgd
-
-
-class Stopped(Exception):
-    """The run was asked to stop; its checkpoint is on disk."""
+from ablations.stopping import Stopped
 
 
 @dataclass
@@ -27,6 +24,7 @@ class Trained:
     last: Evaluation | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"train": 0.0, "evaluate": 0.0, "checkpoint": 0.0})
+    before: float = 0.0  # seconds that earlier processes spent on the run
 
 
 @dataclass
@@ -54,6 +52,7 @@ class Keeper:
         self.trained.history, self.trained.seconds = state["history"], state["seconds"]
         _set_random_state(state["random"])
         meter: dict[str, Any] | None = state["meter"]
+        self.trained.before = sum(self.trained.seconds.values()) + (meter["seconds"] if meter else 0.0)
         return meter
 
     def save(self, meter: Meter | None = None) -> None:
@@ -99,9 +98,8 @@ class Keeper:
 
 
 def _random_state() -> dict[str, Any]:
-    """The global generators. Training draws from none of them; should anything ever do, a resumed run draws the same."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+    """The global generators. Training draws from none; should anything ever do, a resumed run draws the same."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
 
 
 def _set_random_state(state: dict[str, Any]) -> None:

@@ -1,9 +1,6 @@
 """The default launcher: persistent workers, one run each at a time; a worker that dies costs its one run only."""
 
-import tempfile
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +9,23 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from pebble import ProcessExpired
 
-from ablations import data, provenance, store
+from ablations import data, provenance
+from ablations.board import Board
 from ablations.compose import Composer
+from ablations.crew import Crew
 from ablations.device import resolve_device
-from ablations.execute import Job, execute
+from ablations.execute import Job
 from ablations.live import Live
 from ablations.plan import Planned
 from ablations.report import show_data
-from ablations.workers import open_pool, worker_count
+from ablations.stopping import deferred
+from ablations.workers import worker_count
+
+POLL_SECONDS = 0.5
+
+STOP_SECONDS = 4.0
+"""How long runs may take to save themselves when the sweep is asked to stop; tables need the rest of ten seconds."""
 
 
 @dataclass
@@ -78,45 +82,34 @@ def prepare(planned: Planned) -> Path:
 
 
 def run_all(planned: Sequence[Planned]) -> list[str]:
-    """Train runs on workers; their states in the order given: `done`, `failed`, `diverged` or `killed`."""
+    """Train runs on workers, each `1 + runtime.retries` times at most.
+
+    Runs that another sweep trains now are waited for, and taken over should it die.
+
+    Returns:
+        States in the order given: `done`, `failed`, `diverged`, `killed`, or `waiting` where the sweep had to end
+        before, since results can no longer be written.
+
+    Raises:
+        Interrupted: the user asked to stop; runs under way are saved.
+    """
     runtime = planned[0].config.runtime
     workers = min(worker_count(runtime), len(planned))
     first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
-    states = ["waiting"] * len(jobs)
-    reasons = [""] * len(jobs)
-    with tempfile.TemporaryDirectory() as slots, Live(jobs, runtime.progress) as live:
-        pool = open_pool(workers, runtime, Path(slots))
-        try:
-            futures = [pool.schedule(execute, args=(job,)) for job in jobs]
-            left = set(range(len(jobs)))
-            while left:
-                wait([futures[k] for k in left], timeout=0.5, return_when=FIRST_COMPLETED)
-                for k in sorted(left):
-                    if futures[k].done():
-                        states[k], reasons[k] = _outcome(futures[k], jobs[k])
-                        left.discard(k)
-                    elif futures[k].running():
-                        states[k] = "running"
-                live.update(states, reasons)
-            pool.close()  # type: ignore[no-untyped-call]
-            pool.join()
-        finally:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
-    return states
-
-
-def _outcome(future: Any, job: Job) -> tuple[str, str]:
-    """How a job ended, and why where its worker could not record that, because it died or could not write."""
-    try:
-        return future.result(), ""
-    except ProcessExpired as error:
-        state = "killed"
-        reason = f"The worker process ended with exit code {error.exitcode} in this run; the sweep went on without it."
-    except Exception as error:  # of this run alone, and the sweep goes on
-        state, reason = "failed", f"{type(error).__name__}: {error}"
-    with suppress(OSError):  # the folder may be what is wrong; the outcome is shown all the same
-        store.fail(store.run_folder(job.results, job.run.run_id), job.run.run_id, state, reason)
-    return state, reason
+    with deferred() as stop, Live(jobs, runtime.progress) as live, Crew(workers, runtime) as crew:
+        board = Board(jobs, runtime.retries, live.say)
+        while board.left and not (stop.requested() or board.obstacle):
+            while crew.free() and (number := board.next()) is not None:
+                crew.give(number, jobs[number])
+            for outcome in crew.poll(POLL_SECONDS):
+                board.end(outcome)
+            live.update(board.states, board.reasons)
+        for outcome in crew.stop(STOP_SECONDS):
+            board.end(outcome)
+        live.update(board.states, board.reasons)
+        if board.obstacle:
+            live.say(board.obstacle)
+        stop.leave()
+    return board.states

@@ -36,6 +36,10 @@ class Live:
         if self.live:
             self.live.__exit__(kind, error, tb)
 
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(escape(text))
+
     def update(self, states: Sequence[str], reasons: Sequence[str]) -> None:
         """Show the states of all jobs, in the jobs' order; `reasons` for what could not be recorded on disk."""
         for k, state in enumerate(states):

@@ -33,8 +33,8 @@ def show_error(error: UserError) -> None:
 
 
 def show_stopped() -> None:
-    """After Ctrl-C: how to go on."""
-    print("Stopped. Run the same command again to go on: finished runs and epochs are kept.", file=sys.stderr)
+    """After Ctrl-C or SIGTERM: how to go on."""
+    print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
 
 
 def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
@@ -59,6 +59,10 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
         record = store.failure(results, job.run.run_id)
         why = f"{record['status']}: {record['error']}" if record else "not run"
         out.print(f"[red]not done[/]  {name(job.run)} ({job.run.run_id})  {escape(why)}")
+    planned = {job.run.run_id for job in plan.planned}
+    for folder, reason in store.aside(results).items():
+        if folder.partition(".")[0] in planned:
+            out.print(f"set aside  runs/{folder}: {escape(reason)}")
     if left:
         out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
 

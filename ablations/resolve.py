@@ -1,5 +1,7 @@
 """From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
 
+import math
+import re
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -8,12 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations import data
-from ablations.config import Config, DataConfig
+from ablations.config import Config, DataConfig, RuntimeConfig
 from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.device import resolve_device, resolve_precision
 from ablations.errors import UserError, sentence
 from model import STRUCTURES
 from model.widths import resolve_stem
+
+PROGRESS = ("auto", "rich", "plain")
+"""Ways to show runs as they train."""
 
 
 def typed(composed: DictConfig) -> DictConfig:
@@ -72,6 +77,8 @@ def to_run(config: Config) -> Run:
         raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {known}.")
     if config.seed < 0:
         raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
+    _check_names(config)
+    _check_runtime(config.runtime)
     variant = Variant(
         structure=config.model.structure,
         groups=config.model.groups,
@@ -86,14 +93,31 @@ def to_run(config: Config) -> Run:
     return Run(canonical(variant), protocol, config.seed)
 
 
+def _check_names(config: Config) -> None:
+    """Refuse labels that are no plain names: they become part of file names and pages."""
+    for key, value in {"study": config.study, "preset": config.preset}.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise UserError(f"{key}={value!r} is not a name: use up to 64 letters, digits and _ . - after the first.")
+
+
+def _check_runtime(runtime: RuntimeConfig) -> None:
+    """Refuse settings of the execution that make no sense; those of workers are checked where they are counted."""
+    for key in ("evaluate_every", "checkpoint_every", "run_timeout", "retries"):
+        value = getattr(runtime, key)
+        if not 0 <= value < math.inf:
+            raise UserError(f"runtime.{key}={value} must be a number from 0.")
+    if runtime.progress not in PROGRESS:
+        raise UserError(f"runtime.progress={runtime.progress} is not one of {', '.join(PROGRESS)}.")
+
+
 def _recipe(config: Config, spec: DataSpec) -> Recipe:
     """The checked recipe, without its name."""
     values: dict[str, Any] = {f.name: getattr(config.recipe, f.name) for f in fields(Recipe)}
     recipe = Recipe(**{**values, "area": tuple(config.recipe.area)})
     bounds = {"epochs": 1, "batch_size": 2, "lr": 0, "weight_decay": 0, "warmup_epochs": 0, "pad": 0, "jitter": 0}
     for key, least in bounds.items():
-        if values[key] < least:
-            raise UserError(f"recipe.{key}={values[key]} is too small: it must be at least {least}.")
+        if not least <= values[key] < math.inf:
+            raise UserError(f"recipe.{key}={values[key]} is too small or no number: it must be at least {least}.")
     checks = {
         f"recipe.crop={recipe.crop} is not one of {', '.join(CROPS)}.": recipe.crop in CROPS,
         f"recipe.decay={recipe.decay} is not one of {', '.join(DECAYS)}.": recipe.decay in DECAYS,

@@ -62,6 +62,8 @@ def main() -> None:
     for plan in plans:
         if plan:
             console().print(table_of(results, plan))
+    for folder, reason in store.aside(results).items():
+        console().print(f"Set aside: runs/{folder}: {reason}", markup=False)
 
 
 if __name__ == "__main__":

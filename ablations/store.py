@@ -1,17 +1,23 @@
 """The results folder: where a run's files lie, in which order they are written, and which runs are done."""
 
+import errno
 import io
+import math
 import os
+import re
+import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ablations import manifest
 from ablations.describe import SCHEMA, Run, to_json
 from ablations.errors import UserError
-from ablations.files import read_json, timestamp, write, write_json
+from ablations.files import PART, flush_folder, read_json, timestamp, write, write_json
 
 METRICS = (
     "epoch",
@@ -27,13 +33,30 @@ METRICS = (
 )
 """Columns of metrics.csv, one row per epoch; errors are fractions, `test` is the evaluated split."""
 
-
 SILENT_SECONDS = 120
 """A run that has not told its progress for so long has stopped."""
 
+ASIDE = ".damaged-"
+"""In the names of folders of runs whose result is not believed: <run_id>.damaged-1."""
+
+NEWER = "was written by a newer version"
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
+"""Errors that are the disk's, not a run's."""
+
+
+class Unwritable(UserError):
+    """Results cannot be written any more: no other run would fare better."""
+
 
 def run_folder(results: Path, run_id: str) -> Path:
-    """Where a run lives."""
+    """Where a run lives.
+
+    Raises:
+        UserError: not the identity of a run, so perhaps a path to anywhere.
+    """
+    if not re.fullmatch(r"[0-9a-f]{16}", run_id):
+        raise UserError(f"{run_id!r} is not a run: a run is named by 16 hex digits.")
     return results / "runs" / run_id
 
 
@@ -43,11 +66,9 @@ def open_results(results: Path) -> Path:
     Raises:
         UserError: the folder cannot be made or written.
     """
-    probe = results / "runs" / f".probe-{os.getpid()}"
     try:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        (results / "runs").mkdir(parents=True, exist_ok=True)
+        _probe(results)
     except OSError as error:
         raise UserError(
             f"The results folder {results} cannot be written ({error.strerror}); "
@@ -56,12 +77,43 @@ def open_results(results: Path) -> Path:
     return results
 
 
+def still_open(results: Path) -> None:
+    """Make sure that results can be written while a sweep is under way; nothing is made anew.
+
+    A folder that went away may be a network share that is no longer mounted: a new one would lie in its shadow.
+
+    Raises:
+        Unwritable: with the reason.
+    """
+    try:
+        _probe(results)
+    except OSError as error:
+        raise unwritable(results, error) from None
+
+
+def unwritable(results: Path, error: OSError) -> Unwritable:
+    """The sentence for results that cannot be written any more."""
+    gone = not (results / "runs").is_dir()
+    why = "it was removed, renamed or unmounted" if gone else error.strerror
+    remedy = "Put it back" if gone else "Mend that"
+    return Unwritable(
+        f"The results folder {results} can no longer be written ({why}). {remedy} and run the same command again: "
+        "finished runs and checkpoints that are there are kept."
+    )
+
+
 def begin(results: Path, run: Run, provenance: dict[str, Any]) -> Path:
-    """Lay a run's folder out with what is known before training: run.json and provenance.json."""
+    """Lay a run's folder out with what is known before training: run.json and provenance.json.
+
+    Whoever calls this holds the run's lease: what a writer that died left half written is removed.
+    """
     folder = run_folder(results, run.run_id)
     folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(f".*{PART}"):
+        part.unlink(missing_ok=True)
     write_json(folder / "run.json", to_json(run))
     write_json(folder / "provenance.json", provenance)
+    flush_folder(folder.parent)
     return folder
 
 
@@ -78,7 +130,7 @@ def write_progress(folder: Path, **state: Any) -> None:
 
 
 def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
-    """Declare a run done: its files reach the disk first, result.json last.
+    """Declare a run done: its files reach the disk first, result.json last, with a checksum of each of them.
 
     Args:
         correct: (test_images,) bool, top-1 right or wrong at the last epoch.
@@ -86,10 +138,13 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
     bits = io.BytesIO()
     np.save(bits, np.packbits(correct))
     write(folder / "correct.npy", bits.getvalue())
-    with (folder / "metrics.csv").open("rb+") as file:
-        os.fsync(file.fileno())
-    write_json(folder / "result.json", {"schema": SCHEMA, "status": "done", **result})
-    for name in ("failure.json", "progress.json"):
+    for name in ("metrics.csv", "log.txt"):  # the others are flushed as they are written
+        if name == "metrics.csv" or (folder / name).exists():
+            with (folder / name).open("rb+") as file:
+                os.fsync(file.fileno())
+    content = {"schema": SCHEMA, "status": "done", **result, "files": manifest.describe(folder)}
+    write_json(folder / "result.json", manifest.seal(content))
+    for name in ("failure.json", "progress.json", "checkpoint.pt.previous"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -101,25 +156,121 @@ def fail(folder: Path, run_id: str, status: str, error: str, trace: str = "") ->
     (folder / "progress.json").unlink(missing_ok=True)
 
 
+def stopped(folder: Path) -> None:
+    """Say that a run is no longer trained, by the age of its progress: it stopped on request, or another took it."""
+    now = read_json(folder / "progress.json")
+    if now:
+        with suppress(OSError):
+            write_json(folder / "progress.json", {**now, "state": "stopped", "updated": 0}, flush=False)
+
+
+def check(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, Any] | None, str | None]:
+    """The result of a run that is done, or why what is there is no result; (None, None) where there is none.
+
+    Results of older schemas are read as they are: schema 1 has no checksums.
+
+    Args:
+        thorough: read all files, also those whose size and time of writing are the recorded ones.
+    """
+    path = f"runs/{run_id}/"
+    if not (folder / "result.json").exists():
+        return None, None
+    found = read_json(folder / "result.json")
+    if not found or found.get("run_id") != run_id or found.get("status") != "done":
+        return None, f"{path}result.json is cut short or not this run's"
+    schema = found.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        return None, f"{path}result.json says of no schema that it has"
+    if schema > 1 and not manifest.is_sealed(found):
+        return None, f"{path}result.json was altered: its own checksum is wrong"
+    if schema > SCHEMA:
+        return None, f"{path}result.json {NEWER}: it has schema {schema}, this version knows {SCHEMA}"
+    if not _has_numbers(found):
+        return None, f"{path}result.json lacks its error or its time"
+    wrong = manifest.damage(folder, found, thorough) if schema > 1 else None
+    return (None, path + wrong) if wrong else (found, None)
+
+
 def result(results: Path, run_id: str) -> dict[str, Any] | None:
-    """The result of a run that is done, else None."""
-    found = read_json(run_folder(results, run_id) / "result.json")
-    return found if found and found.get("run_id") == run_id and found.get("status") == "done" else None
+    """The result of a run that is done, else None.
+
+    Raises:
+        UserError: a newer version wrote it, so that this one must not replace it.
+    """
+    found, why = check(run_folder(results, run_id), run_id)
+    if why and NEWER in why:
+        raise UserError(f"{why}; update the code, or choose another folder with runtime.results_dir=FOLDER.")
+    return found
 
 
 def damage(results: Path, run_id: str) -> str | None:
     """Why a run that has a result.json is not done all the same, or None."""
-    path = run_folder(results, run_id) / "result.json"
-    if path.exists() and result(results, run_id) is None:
-        return f"{path} is cut short or not this run's: the run counts as not done and is trained again."
-    return None
+    why = check(run_folder(results, run_id), run_id)[1]
+    return f"{why}: the run counts as not done, its folder is set aside and it is trained again." if why else None
+
+
+def set_aside(results: Path, run_id: str) -> Path | None:
+    """Give the folder of a run whose result is not believed a name that says so, with the reason in damage.json.
+
+    Whoever calls this holds the run's lease. Returns the new folder, or None where there is nothing to set aside.
+
+    """
+    folder = run_folder(results, run_id)
+    found, why = check(folder, run_id)
+    if found or not why or NEWER in why:
+        return None
+    number = 1
+    while (aside := folder.with_name(f"{run_id}{ASIDE}{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    flush_folder(aside.parent)
+    with suppress(OSError):  # the reason is said on the screen too
+        write_json(aside / "damage.json", {"schema": SCHEMA, "run_id": run_id, "reason": why, "when": timestamp()})
+    return aside
+
+
+def aside(results: Path) -> dict[str, str]:
+    """Folders that were set aside, by name, with the reason."""
+    folders = sorted((results / "runs").glob(f"*{ASIDE}*"))
+    return {
+        path.name: str((read_json(path / "damage.json") or {}).get("reason", "no reason noted")) for path in folders
+    }
 
 
 def failure(results: Path, run_id: str) -> dict[str, Any] | None:
     """The record of a run's failed last attempt, else None."""
-    return read_json(run_folder(results, run_id) / "failure.json")
+    path = run_folder(results, run_id) / "failure.json"
+    if not path.exists():
+        return None
+    found = read_json(path) or {}
+    if isinstance(found.get("status"), str) and isinstance(found.get("error"), str):
+        return found
+    return {"status": "failed", "error": "failure.json cannot be read."}
 
 
 def progress(results: Path, run_id: str) -> dict[str, Any] | None:
     """What a run is doing, else None."""
-    return read_json(run_folder(results, run_id) / "progress.json")
+    found = read_json(run_folder(results, run_id) / "progress.json")
+    numbers = ("epoch", "epochs", "step", "steps", "loss", "images_per_second", "updated")
+    whole = found and all(_is_number(found.get(key)) for key in numbers) and found["steps"] > 0
+    return found if whole else None
+
+
+def _has_numbers(found: dict[str, Any]) -> bool:
+    """Whether a result has what every reader takes for granted."""
+    seconds = found.get("seconds")
+    total = seconds.get("total") if isinstance(seconds, dict) else None
+    return _is_number(found.get("error")) and 0 <= found["error"] <= 1 and _is_number(total)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _probe(results: Path) -> None:
+    """Write, flush and remove a file. An empty one can be made even on a full disk."""
+    if shutil.disk_usage(results / "runs").free < 1 << 16:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    probe = results / "runs" / ".probe"
+    write(probe, bytes(4096))
+    probe.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ Composes all jobs, merges equal runs, drops finished ones, and hands the rest to
 What came of them is read from the results folder alone, so every launcher will do.
 """
 
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,9 +16,13 @@ from hydra.core.plugins import Plugins
 from ablations import provenance, report, store
 from ablations.compose import Composer
 from ablations.errors import UserError
-from ablations.plan import Planned, estimate_seconds, make_plan, unfinished, write_plans
-from ablations.publishing import publish, publishing_ahead
+from ablations.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
+from ablations.publishing import publish, publish_within, publishing_ahead
+from ablations.stopping import Interrupted
 from ablations.workers import worker_count
+
+LEAVE_SECONDS = 9.0
+"""Once asked to stop, tables are written for so long; after ten the program has left."""
 
 # Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
 Plugins.instance()
@@ -45,9 +50,9 @@ class AblationSweeper(BasicSweeper):
         except UserError as error:
             report.show_error(error)
             raise SystemExit(2) from None
-        except KeyboardInterrupt:
+        except Interrupted as request:
             report.show_stopped()
-            raise SystemExit(130) from None
+            raise SystemExit(request.exit_code) from None
         raise SystemExit(1 if left else 0)
 
     def _sweep(self, arguments: list[str]) -> Sequence[Planned]:
@@ -65,9 +70,21 @@ class AblationSweeper(BasicSweeper):
             if plan.todo:
                 with publishing_ahead(results) if runtime.publish else nullcontext():
                     self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
-        finally:
-            left = unfinished(plan, results)
-            report.show_outcome(plan, left, results)
-            if runtime.publish:
-                publish(results)
+        except Interrupted as request:
+            if not request.at_once:
+                report.show_outcome(plan, unfinished(plan, results), results)
+                if runtime.publish:
+                    publish_within(results, request.when + LEAVE_SECONDS - time.monotonic())
+            raise
+        except UserError:
+            self._conclude(plan, results, runtime.publish)
+            raise
+        return self._conclude(plan, results, runtime.publish)
+
+    def _conclude(self, plan: Plan, results: Path, publishing: bool) -> Sequence[Planned]:
+        """Say what came of the plan and publish it; returns what is not done."""
+        left = unfinished(plan, results)
+        report.show_outcome(plan, left, results)
+        if publishing:
+            publish(results)
         return left

@@ -14,11 +14,11 @@ from ablations.data import Splits
 from ablations.describe import Run
 from ablations.evaluate import evaluate, logits, normalise
 from ablations.feed import to_feed
-from ablations.keeper import Keeper, Stopped, Trained
+from ablations.keeper import Keeper, Trained
 from ablations.meter import Meter, Observer
 from ablations.optimiser import Sgd, learning_rate
 
-__all__ = ["Diverged", "Stopped", "Trained", "build_model", "train"]
+__all__ = ["Diverged", "Trained", "build_model", "train"]
 
 
 class Diverged(Exception):
@@ -83,7 +83,7 @@ def train(
     mixed = protocol.precision != "float32"
 
     trained = Trained(net)
-    torch.manual_seed(run.seed)
+    torch.manual_seed(generator(run.seed, "global").initial_seed())
     keeper = Keeper(checkpoint_path, run.run_id, trained, optimiser, checkpoint_every, stop)
     inside = keeper.restore()
     for epoch in range(len(trained.history), recipe.epochs):

@@ -1,21 +1,30 @@
-"""Worker processes: how many, what each sets up once, and how a run is handed to one."""
+"""Worker processes: how many, what each sets up once, what it is given to do and how it ends with its parent."""
 
 import ctypes
 import multiprocessing
 import os
 import platform
 import signal
-from pathlib import Path
-
-from filelock import FileLock, Timeout
-from pebble import ProcessPool
+import threading
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from ablations.config import RuntimeConfig
 from ablations.device import count, resolve_device
 from ablations.errors import UserError
+from ablations.execute import Job, execute
+from ablations.stopping import deferred
+from ablations.store import Unwritable
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-_held: list[FileLock] = []  # keeps this process's slot for as long as it lives
+PR_SET_PDEATHSIG = 1
+
+ALIVE = "alive"
+"""What a worker says now and then, so that one that hangs is noticed."""
+
+ALIVE_SECONDS = 0.5
 
 
 def worker_count(runtime: RuntimeConfig) -> int:
@@ -37,30 +46,64 @@ def worker_count(runtime: RuntimeConfig) -> int:
     return max(1, cores // runtime.threads)
 
 
-def open_pool(workers: int, runtime: RuntimeConfig, slots: Path) -> ProcessPool:
-    """A pool of persistent workers that replaces the ones that die.
-
-    Spawned, not forked: a forked child cannot use CUDA, and inherits locks that nobody will release.
-
-    Args:
-        slots: an empty folder, in which each worker holds one lock: its place on a GPU.
-    """
+def gpu_names(runtime: RuntimeConfig) -> list[str]:
+    """Names for CUDA_VISIBLE_DEVICES: those that this process was given, or all by number; none on other devices."""
     device = resolve_device(runtime.device)
-    gpus = _gpu_names(count(device)) if device == "cuda" else []
-    return ProcessPool(
-        max_workers=workers,
-        initializer=set_up,
-        initargs=(workers, runtime.threads, gpus, slots),
-        context=multiprocessing.get_context("spawn"),
-    )
+    if device != "cuda":
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [name.strip() for name in given.split(",") if name.strip()] or [str(k) for k in range(count(device))]
 
 
-def set_up(workers: int, threads: int, gpus: list[str], slots: Path) -> None:
-    """What a worker does once, before its first run: take a GPU, fix its threads, tune memory, import torch."""
+def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
+    """What a worker process does: set itself up, then train one job after the other until the pipe is closed.
+
+    Sends ALIVE now and then, and for each job its outcome (state, reason).
+    """
+    die_with_parent(parent)
+    set_up(threads, gpu)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send(ALIVE)
+        while True:
+            pipe.send(work(pipe.recv(), pipe))
+
+
+def work(job: Job, pipe: Connection) -> tuple[str, str]:
+    """Train one job; SIGTERM, which ends an idle worker, makes a busy one save the run and report."""
+    told = time.monotonic()
+    with deferred() as request:
+
+        def stop() -> bool:
+            nonlocal told
+            if time.monotonic() - told >= ALIVE_SECONDS:
+                told = time.monotonic()
+                _send_alive(pipe)
+            return request.requested()
+
+        try:
+            return execute(job, stop), ""
+        except Unwritable as error:
+            return "unwritable", str(error)
+        except UserError as error:
+            return "wrong", str(error)
+        except Exception as error:  # of this run alone, and the sweep goes on
+            return "failed", f"{type(error).__name__}: {error}"
+
+
+def _send_alive(pipe: Connection) -> None:
+    try:
+        pipe.send(ALIVE)
+    except OSError:  # the parent is gone: nothing more shall be written
+        os._exit(1)
+
+
+def set_up(threads: int, gpu: str | None) -> None:
+    """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
-    slot = _take_slot(workers, slots)
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     # Workspace of fixed size: without it cuBLAS results differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -79,21 +122,26 @@ def keep_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
-def _take_slot(workers: int, slots: Path) -> int:
-    """A number below `workers` that no living worker holds; the system frees it when its holder dies, however."""
-    for attempt in range(1000):
-        slot = attempt % workers
-        lock = FileLock(slots / f"{slot}.lock")
-        try:
-            lock.acquire(timeout=0.01)
-        except Timeout:
-            continue
-        _held.append(lock)
-        return slot
-    return 0
+def die_with_parent(parent: int) -> None:
+    """End this process when its parent ends, however that happens; `parent` is its number, in case it is gone already.
+
+    Linux does it by itself, which also works while Python is busy; elsewhere a thread watches a pipe to the parent.
+    """
+    kill_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+    process = multiprocessing.parent_process()
+    if process is not None:
+        threading.Thread(target=_exit_after, args=(process.sentinel,), daemon=True).start()
 
 
-def _gpu_names(gpus: int) -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES: those that this process was given, or all by number."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [name.strip() for name in given.split(",") if name.strip()] or [str(k) for k in range(gpus)]
+def kill_with_parent() -> None:
+    """On Linux, have this process killed when the thread that started it ends; nothing elsewhere."""
+    if platform.system() == "Linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_after(sentinel: Any) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ablations.workers import kill_with_parent
 from analysis.files import read_json, source_digest, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,6 +78,7 @@ def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
         text=True,
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        preexec_fn=kill_with_parent,
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

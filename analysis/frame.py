@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.store import SILENT_SECONDS
+from ablations import store
 from analysis.files import read_json
 
 COLUMNS = (
@@ -60,11 +60,12 @@ def plans(results: Path) -> list[dict[str, Any]]:
 
 
 def _folders(runs_folder: Path) -> Iterator[str]:
-    """Folders of runs, without the hidden files that writing leaves for a moment."""
+    """Folders of runs, without those set aside and the hidden files that writing leaves for a moment."""
     if not runs_folder.is_dir():
         return
     with os.scandir(runs_folder) as entries:
-        yield from sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        mine = (e.path for e in entries if e.is_dir() and not e.name.startswith(".") and store.ASIDE not in e.name)
+        yield from sorted(mine)
 
 
 def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -93,19 +94,16 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
     if "result.json" in names:
-        result = read_json(f"{folder}/result.json") or {}
+        result, reason = store.check(Path(folder), run_id)
         try:
-            if result["run_id"] == run_id and result["status"] == "done":
+            if result:
                 return _result(result)
         except (KeyError, TypeError, ValueError):
-            pass
-        return {
-            "state": "damaged",
-            "reason": f"runs/{run_id}/result.json is cut short or not this run's, so it counts as not done.",
-        }
+            reason = f"runs/{run_id}/result.json lacks what a result has"
+        return {"state": "damaged", "reason": f"{reason}, so it counts as not done."}
     if "progress.json" in names:
         now = read_json(f"{folder}/progress.json") or {}
-        if time.time() - float(now.get("updated") or 0) < SILENT_SECONDS:
+        if time.time() - float(now.get("updated") or 0) < store.SILENT_SECONDS:
             return {"state": "running", "reason": f"epoch {now.get('epoch')} of {now.get('epochs')}"}
         return {"state": "stopped", "reason": "stopped without a word; the same sweep again takes it up."}
     if "failure.json" in names:

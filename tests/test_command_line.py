@@ -106,7 +106,7 @@ def test_a_killed_worker_costs_its_one_run(tmp_path):
     results = tmp_path / "results"
     # One long run, to be killed, among short ones.
     sweep = subprocess.Popen(
-        command(results, "-m", "model.groups=1,2", "recipe.epochs=1,4000", "runtime.workers=2"),
+        command(results, "-m", "model.groups=1,2", "recipe.epochs=1,4000", "runtime.workers=2", "runtime.retries=0"),
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -23,7 +23,7 @@ def job(tmp_path, monkeypatch):
     return Job(
         run=one,
         data_folder=tmp_path / "data",
-        results=tmp_path / "results",
+        results=store.open_results(tmp_path / "results"),
         device="cpu",
         threads=1,
         deterministic=False,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ablations import checkpoint
-from ablations.keeper import Stopped
 from ablations.meter import Meter
+from ablations.stopping import Stopped
 from ablations.trainer import train
 from tests.make import run
 from tests.test_trainer import digest, splits, timeless

@@ -27,7 +27,7 @@ def test_a_finished_run_is_done_and_leaves_no_other_trace(tmp_path):
     assert store.result(tmp_path, RUN.run_id) is None
     assert finished(tmp_path) == folder
     found = store.result(tmp_path, RUN.run_id)
-    assert found and found["error"] == 0.25 and found["schema"] == 1
+    assert found and found["error"] == 0.25 and found["schema"] == 2
     assert sorted(p.name for p in folder.iterdir()) == [
         "correct.npy",
         "metrics.csv",

@@ -5,6 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+LIMIT = 89_478_485
+"""Pixels that an image may have (a quarter of a gigabyte in RGB, Pillow's own limit for its warning): a file of some
+kilobytes can claim billions, and decoding them would take all memory."""
+
 
 def decode(path: Path, size: int) -> np.ndarray | str:
     """Shorter side resized to `size`, central square: (size, size, 3) uint8; or why the file cannot be decoded.
@@ -14,6 +18,8 @@ def decode(path: Path, size: int) -> np.ndarray | str:
     """
     try:
         with Image.open(path) as image:
+            if image.width * image.height > LIMIT:
+                return f"{image.width} x {image.height} pixels are more than the limit of {LIMIT:,}"
             # JPEG can decode to a half, a quarter or an eighth: taken while twice the wanted size is left.
             image.draft("RGB", (2 * size, 2 * size))
             image.load()

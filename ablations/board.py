@@ -1,0 +1,109 @@
+"""Which runs of a sweep are waiting, under way and ended: what comes next, what is tried again, what others train."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from ablations import lease, store
+from ablations.crew import Outcome
+from ablations.describe import name
+from ablations.execute import Job
+
+LOOK_SECONDS = 2.0
+"""How often to look after runs that another sweep trains."""
+
+
+class Board:
+    """The state of every job: `waiting`, `running`, `done`, `failed`, `diverged`, `killed` or `stopped`.
+
+    Attributes:
+        states, reasons: in the jobs' order; a reason only where it could not be recorded on disk.
+        obstacle: why nothing more can be trained at all; empty while it can.
+    """
+
+    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None]) -> None:
+        self.jobs, self.retries, self.say = jobs, retries, say
+        self.states = ["waiting"] * len(jobs)
+        self.reasons = [""] * len(jobs)
+        self.obstacle = ""
+        self.tries = [0] * len(jobs)
+        self.queue = deque(range(len(jobs)))
+        self.elsewhere: dict[int, str] = {}
+        self.looked = 0.0
+
+    @property
+    def left(self) -> int:
+        """How many jobs have not ended."""
+        return sum(state in ("waiting", "running") for state in self.states)
+
+    def next(self) -> int | None:
+        """The number of the job to start next, None where there is none now; runs of other sweeps are passed over."""
+        self._look_after_others()
+        while self.queue:
+            number = self.queue.popleft()
+            job = self.jobs[number]
+            if store.result(job.results, job.run.run_id):  # another sweep trained it since it was planned
+                self.states[number] = "done"
+                continue
+            them = lease.holder(job.results, job.run.run_id)
+            if them:
+                self._leave_to(number, them)
+                continue
+            self.states[number] = "running"
+            self.tries[number] += 1
+            return number
+        return None
+
+    def end(self, outcome: Outcome) -> None:
+        """Note how a job ended, and try it again where that may help."""
+        number, state, reason = outcome
+        job = self.jobs[number]
+        if state == "held":
+            self.tries[number] -= 1
+            self._leave_to(number, lease.holder(job.results, job.run.run_id) or "another process")
+            return
+        if state == "unwritable":
+            self.states[number], self.obstacle = "waiting", self.obstacle or reason
+            return
+        if state == "stopped":  # by a signal to its worker alone, or with the whole sweep
+            store.stopped(store.run_folder(job.results, job.run.run_id))
+            self.states[number] = "waiting"
+            self.tries[number] -= 1
+            self.queue.appendleft(number)
+            return
+        if state == "killed":
+            self._record(job, reason)
+        final = state in ("done", "wrong") or self.tries[number] > self.retries
+        self.reasons[number] = reason
+        if final:
+            self.states[number] = "failed" if state == "wrong" else state
+            return
+        why = (store.failure(job.results, job.run.run_id) or {}).get("error", reason)
+        self.say(f"{name(job.run)}  {state}, tried again ({self.tries[number]} of {self.retries}): {why}")
+        self.states[number] = "waiting"
+        self.queue.append(number)
+
+    def _leave_to(self, number: int, them: str) -> None:
+        """Leave a run to another sweep, and say so once."""
+        if self.elsewhere.get(number) != them:
+            self.say(f"{name(self.jobs[number].run)}  left to another sweep that trains it ({them})")
+        self.elsewhere[number] = them
+        self.states[number] = "waiting"
+
+    def _look_after_others(self) -> None:
+        """Put what other sweeps no longer train back into the queue; `next` drops what they finished."""
+        if not self.elsewhere or time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for number in [k for k in self.elsewhere if self.states[k] == "waiting" and k not in self.queue]:
+            job = self.jobs[number]
+            if lease.holder(job.results, job.run.run_id) is None:
+                self.queue.append(number)
+
+    def _record(self, job: Job, reason: str) -> None:
+        """What a worker that died could not record itself, unless another sweep has the run already."""
+        run_id = job.run.run_id
+        with suppress(OSError):  # the folder may be what is wrong; the outcome is shown all the same
+            if lease.holder(job.results, run_id) is None and store.result(job.results, run_id) is None:
+                store.fail(store.run_folder(job.results, run_id), run_id, "killed", reason)
