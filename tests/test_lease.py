@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,6 @@ def test_many_processes_never_hold_one_lease_at_the_same_time(tmp_path):
         found = pool.starmap(compete, [(str(tmp_path), 100, start)] * 4)
     spans = sorted((since, until, number) for held in found for number, since, until in held)
     assert len(spans) > 50
-    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
     numbers = [number for _, _, number in spans]
     assert numbers == sorted(set(numbers))

@@ -8,7 +8,7 @@ from ablations.config import Config, GlyphsConfig, ModelConfig, RecipeConfig, Ru
 from ablations.device import count, resolve_device, resolve_precision
 from ablations.errors import UserError
 from ablations.resolve import to_run
-from ablations.workers import _gpu_names, _take_slot, worker_count
+from ablations.workers import gpu_names, worker_count
 
 RECIPE = RecipeConfig(name="r", epochs=1, batch_size=8, lr=0.1, weight_decay=0.0)
 DATA = GlyphsConfig(name="glyphs", resolution=24, cache_resolution=24, train_images=40, test_images=20)
@@ -76,14 +76,15 @@ def test_on_a_gpu(monkeypatch):
 
 
 def test_gpu_names_follow_what_this_process_was_given(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert _gpu_names(2) == ["0", "1"]
+    assert gpu_names(RuntimeConfig(device="cuda")) == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-7")
-    assert _gpu_names(2) == ["3", "GPU-7"]
-
-
-def test_living_workers_hold_different_slots(tmp_path):
-    assert {_take_slot(2, tmp_path), _take_slot(2, tmp_path)} == {0, 1}
+    assert gpu_names(RuntimeConfig(device="cuda")) == ["3", "GPU-7"]
+    assert gpu_names(RuntimeConfig(device="cpu")) == []
 
 
 def test_worker_count():
