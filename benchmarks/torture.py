@@ -84,8 +84,8 @@ class Arena:
         """Runs that have a result, whole or not."""
         return {path.parent.name for path in self.results.glob("runs/*/result.json") if "." not in path.parent.name}
 
-    def starts(self) -> Counter[str]:
-        """How often each run was started from its first step, and how often it was finished, by its logs."""
+    def ends(self) -> Counter[str]:
+        """How often each run was trained to its end, by its logs."""
         found: Counter[str] = Counter()
         for path in self.results.glob("runs/*/log.txt"):
             text = path.read_text(errors="replace")
@@ -170,9 +170,9 @@ def settle(arena: Arena, sweep: "subprocess.Popen[str]", tally: Counter[str]) ->
     return said
 
 
-def one_round(arena: Arena, fault: str, dice: random.Random, tally: Counter[str]) -> tuple[bool, str | None]:
-    """Start the sweep, disturb it, let it end. Returns whether it ended with code 0, and the run that was damaged."""
-    before = {run_id: count for run_id, count in arena.starts().items() if run_id in arena.done()}
+def one_round(arena: Arena, fault: str, dice: random.Random, tally: Counter[str]) -> bool:
+    """Start the sweep, disturb it, let it end. Returns whether it ended with code 0."""
+    before = {run_id: count for run_id, count in arena.ends().items() if run_id in arena.done()}
     sweep = arena.start()
     second = None
     if fault == "two sweeps":
@@ -189,9 +189,10 @@ def one_round(arena: Arena, fault: str, dice: random.Random, tally: Counter[str]
         (arena.disk / "filler").unlink()
     lost = set(before) - arena.done()
     tally["runs lost"] += len(lost - {damaged})
-    again = {r for r, count in before.items() if arena.starts()[r] > count}
+    again = {run_id for run_id, count in before.items() if arena.ends()[run_id] > count}
+    again |= {run_id for run_id, count in arena.ends().items() if second and count - before.get(run_id, 0) > 1}
     tally["runs trained twice"] += len(again - {damaged, *was_damaged(said)})
-    return sweep.returncode == 0, damaged
+    return sweep.returncode == 0
 
 
 def was_damaged(said: str) -> set[str]:
@@ -214,10 +215,8 @@ def torture(rounds: int, seed: int, arena: Arena, expected: dict[str, Any]) -> C
     dice, tally = random.Random(seed), Counter[str]()
     plan = [FAULTS[k % len(FAULTS)] for k in range(rounds)]
     dice.shuffle(plan)
-    pending: set[str] = set()  # damaged after they were done: the next sweep must notice
     for number, fault in enumerate(plan, 1):
-        whole, damaged = one_round(arena, fault, dice, tally)
-        pending |= {damaged} if damaged else set()
+        whole = one_round(arena, fault, dice, tally)
         tally["rounds"] += 1
         if not whole:
             continue
@@ -226,7 +225,6 @@ def torture(rounds: int, seed: int, arena: Arena, expected: dict[str, Any]) -> C
         tally["sweeps compared"] += 1
         tally["damaged folders set aside"] += len(list(arena.results.glob("runs/*.damaged-*")))
         shutil.rmtree(arena.results)
-        pending.clear()
         print(f"round {number} of {rounds} ({fault}): a sweep is whole and compared", flush=True)
     while settle(arena, sweep := arena.start(), tally) and sweep.returncode:
         tally["sweeps to finish at the end"] += 1
@@ -281,13 +279,10 @@ def main() -> int:
         tally = torture(arguments.rounds, arguments.seed, arena, expected)
     wrong = ("runs lost", "runs trained twice", "mismatches", "processes left over", "sweeps that hung")
     bad = [*wrong, "tracebacks shown"]
-    print(f"\n{time.monotonic() - began:.0f} s, seed {arguments.seed}, disk {'tmpfs ' + DISK if small else 'as it is'}")
-    for what in [
-        "rounds",
-        *sorted(key for key in tally if key.startswith("fault")),
-        "sweeps compared",
-        "runs compared",
-    ]:
+    on = f"a tmpfs of {DISK}" if small else "the disk as it is, which was not filled"
+    print(f"\n{time.monotonic() - began:.0f} s, seed {arguments.seed}, on {on}")
+    faults = sorted(key for key in tally if key.startswith("fault"))
+    for what in ["rounds", *faults, "sweeps compared", "runs compared"]:
         print(f"{what:28s} {tally[what]:5d}")
     for what in ["damaged folders set aside", *bad]:
         print(f"{what:28s} {tally[what]:5d}")
