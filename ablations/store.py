@@ -173,9 +173,9 @@ def check(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, 
         thorough: read all files, also those whose size and time of writing are the recorded ones.
     """
     path = f"runs/{run_id}/"
-    if not (folder / "result.json").exists():
+    found = read_json(f"{folder}/result.json")
+    if found is None and not (folder / "result.json").exists():
         return None, None
-    found = read_json(folder / "result.json")
     if not found or found.get("run_id") != run_id or found.get("status") != "done":
         return None, f"{path}result.json is cut short or not this run's"
     schema = found.get("schema")
