@@ -13,8 +13,8 @@ import yaml
 
 from ablations.errors import UserError
 from analysis import paper
-from analysis.claim_cells import Bad, cells, gains, one_gain
-from analysis.contrast import Contrast, Ref, gain
+from analysis.claim_contrasts import Bad, contrasts
+from analysis.contrast import Contrast, Ref
 from analysis.paper import STUDIES
 from analysis.verdicts import POINTS, TAU
 
@@ -108,7 +108,7 @@ def _claims(node: yaml.Node) -> Iterator[Claim]:
 
 
 def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, Any], effect: Any) -> Claim:
-    kind, contrasts = _contrasts(test, entry[test], values)
+    kind, terms = contrasts(test, entry[test], values)
     direction = entry.get("direction", POSITIVE)
     if direction not in (POSITIVE, NOT_POSITIVE):
         raise Bad("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
@@ -122,72 +122,24 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
         source=entry["source"],
         says=re.sub(r"\{(width|groups)\}", lambda match: words[match[1]], entry["says"]),
         kind=kind,
-        contrasts=contrasts,
+        contrasts=terms,
         direction=direction,
         margin=float(entry["margin"]),
-        paper=_paper(kind, contrasts, effect),
+        paper=_paper(kind, terms, effect),
         line=node.start_mark.line + 1,
     )
 
 
-def _contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple[Contrast, ...]]:
-    """Kind and contrasts of a test."""
-    if test == "gain":
-        return "contrast", (one_gain(test, given, values),)
-    if test == "growth":
-        if not isinstance(given, dict) or given.keys() != {"of", "over"}:
-            raise Bad(test, "growth needs {of: gain, over: gain}")
-        return "contrast", (one_gain(test, given["of"], values) - one_gain(test, given["over"], values),)
-    if test in ("any", "every"):
-        return test, gains(test, given, values)
-    if test == "weights":
-        if not isinstance(given, list) or not all(isinstance(term, dict) and "weight" in term for term in given):
-            raise Bad(test, "weights needs a list of cells, each with a weight")
-        terms = []
-        for term in given:
-            weight = term["weight"]
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-                raise Bad(test, f"weight {weight!r} is not a number")
-            found = cells(test, {key: value for key, value in term.items() if key != "weight"}, values)
-            terms += [(ref, float(weight) / len(found)) for ref in found]
-        whole = Contrast(tuple(terms)) - Contrast(())
-        if not whole.terms or abs(sum(weight for _, weight in whole.terms)) > 1e-9:
-            raise Bad(test, "the weights must sum to 0 and not cancel: an effect is a difference of errors")
-        return "contrast", (whole,)
-    refs = cells(test, given, values)
-    if len(refs) < 3:
-        raise Bad(test, f"{test} needs three cells or more")
-    if test == "trend":
-        return "contrast", (_line_fall(refs),)
-    printed = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs}
-    if not all(printed.values()):
-        raise Bad(test, "order needs cells that the paper has an error for (Table 2)")
-    values_of = {ref: number.value for ref, number in printed.items() if number}
-    pairs = [
-        gain(a, b) if values_of[a] > values_of[b] else gain(b, a)
-        for a, b in itertools.combinations(refs, 2)
-        if values_of[a] != values_of[b]
-    ]
-    return "order", tuple(pairs)
-
-
-def _line_fall(refs: tuple[Ref, ...]) -> Contrast:
-    """Fall of the least-squares line through the cells, taken as equally far apart, from the first to the last."""
-    centre = (len(refs) - 1) / 2
-    scale = sum((k - centre) ** 2 for k in range(len(refs)))
-    return Contrast(tuple((ref, (centre - k) * (len(refs) - 1) / scale) for k, ref in enumerate(refs) if k != centre))
-
-
-def _paper(kind: str, contrasts: tuple[Contrast, ...], stated: Any) -> float | None:
+def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
     """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
         raise Bad("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
-    refs = {ref for contrast in contrasts for ref in contrast.refs}
+    refs = {ref for contrast in terms for ref in contrast.refs}
     printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
     numbers = {ref: number.value for ref, number in printed.items() if number}
     if len(numbers) < len(refs):
         return None if stated is None else float(stated)
-    effects = [contrast.of(numbers) for contrast in contrasts]
+    effects = [contrast.of(numbers) for contrast in terms]
     expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
     if stated is None or abs(stated - expected) > SLACK:
         raise Bad("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")

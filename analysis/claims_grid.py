@@ -12,8 +12,8 @@ from analysis.tables import Section
 from analysis.verdicts import TAU, Verdict
 
 HOW = (
-    "Effects are in percentage points of top-1 error (tau where it says so); above 0 is what the claim says, unless it "
-    "is marked ≤: then the effect must not exceed the margin. Brackets: 95 % interval of the effect by itself.",
+    "Effects are in percentage points of top-1 error (tau where it says so); “claimed” says where "
+    "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers.",
     "Supported and contradicted: two-sided p, adjusted over the study's claims by Holm, is at most 0.05. No effect: "
     "two one-sided tests place the effect within the margin. Inconclusive: the runs do not decide; the note says how "
     "many seeds a cell probably would.",
@@ -32,6 +32,7 @@ def grid(section: Section) -> Grid:
         {
             "Claim": one.says,
             "Verdict": one.verdict,
+            "Claimed": claimed(one),
             "Effect": effect_text(one),
             "Paper": signed(one.paper_effect, one.unit),
             "p": p_text(one.p),
@@ -43,22 +44,26 @@ def grid(section: Section) -> Grid:
     ]
     methods = sorted({one.method for one in section.verdicts if one.method})
     notes = (section.scope, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
-    columns = ["Claim", "Verdict", "Effect", "Paper", "p", "p (Holm)", "Seeds", "Note"]
+    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "p", "p (Holm)", "Seeds", "Note"]
     title = f"Claims of the {section.study} study: {section.title}"
     return Grid(
         f"claims-{section.study}-{section.protocol_id}", title, pd.DataFrame(rows, columns=columns), notes, prose=True
     )
 
 
+def claimed(one: Verdict) -> str:
+    """Where the claim puts the effect: `> 0`, or `≤ 0.5` where it is that the margin is not exceeded."""
+    return f"≤ {one.margin:g}" if one.direction == NOT_POSITIVE else "> 0"
+
+
 def effect_text(one: Verdict) -> str:
-    """`+1.2 [+0.3, +2.1]`, `≤` before it where the claim is that the margin is not exceeded; a dash where untested."""
+    """`+1.2 [+0.3, +2.1]`; a dash where untested."""
     if one.effect is None:
         return "–"
-    mark = "≤ " if one.direction == NOT_POSITIVE else ""
     unit = " tau" if one.unit == TAU else ""
     if one.low is None or one.high is None:
-        return f"{mark}{signed(one.effect, one.unit)}{unit}"
-    return f"{mark}{signed(one.effect, one.unit)} [{signed(one.low, one.unit)}, {signed(one.high, one.unit)}]{unit}"
+        return f"{signed(one.effect, one.unit)}{unit}"
+    return f"{signed(one.effect, one.unit)} [{signed(one.low, one.unit)}, {signed(one.high, one.unit)}]{unit}"
 
 
 def signed(value: float | None, unit: str) -> str:

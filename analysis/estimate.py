@@ -131,7 +131,11 @@ def _paired(gains: list[tuple[Ref, float]], sample: Sample) -> Estimate:
 
 
 def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
-    """The contrast of single runs from the test images, which all of them saw."""
+    """The contrast of single runs from the test images, which all of them saw.
+
+    Two networks: standard error after Agresti and Min (statistics.paired_examples), p of McNemar's exact test. More:
+    the mean over images of the weighted wrongs, with the standard error that a bootstrap over images tends to.
+    """
     unknown = Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)
     bits = {ref: sample.bits(ref) for ref in contrast.refs}
     found = [b for b in bits.values() if b is not None]

@@ -11,7 +11,7 @@ from analysis.multiplicity import holm
 from analysis.power import MOST, seeds_needed
 from analysis.sample import Sample
 from analysis.statistics import EXAMPLES, LEVEL, SEEDS
-from analysis.testing import Tested, examine
+from analysis.testing import Examined, examine
 from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, Verdict
 
 WORDS = ("study", "source", "says", "direction", "margin", "unit")
@@ -29,7 +29,7 @@ class Judgement:
     """
 
     claim: Claim
-    tested: Tested | None
+    tested: Examined | None
     verdict: str
     p_holm: float
     rivals: int
@@ -75,14 +75,14 @@ def _complete(claim: Claim, sample: Sample) -> bool:
     return all(sample.errors.get(ref) for ref in claim.refs)
 
 
-def _adjust(into: list[float], tested: Sequence[Tested | None], kind: str, p: Sequence[float]) -> None:
+def _adjust(into: list[float], tested: Sequence[Examined | None], kind: str, p: Sequence[float]) -> None:
     """Holm over the claims whose test is of a kind and has a p."""
     places = [k for k, one in enumerate(tested) if one and one.kind == kind and not math.isnan(p[k])]
     for k, value in zip(places, holm([p[k] for k in places]), strict=True):
         into[k] = value
 
 
-def _verdict(one: Tested | None, p_holm: float, p_none: float) -> str:
+def _verdict(one: Examined | None, p_holm: float, p_none: float) -> str:
     if one is None or one.kind != SEEDS:
         return INCONCLUSIVE
     if p_none <= 1 - LEVEL:

@@ -3,7 +3,7 @@
 import math
 
 from analysis.statistics import LEVEL, SEEDS
-from analysis.testing import Tested
+from analysis.testing import Examined
 
 POWER = 0.8
 """Chance of a verdict that a number of seeds must give."""
@@ -12,7 +12,7 @@ MOST = 1000
 """Seeds beyond which the answer is only `more`."""
 
 
-def seeds_needed(found: Tested, seeds: int, claims: int) -> int | None:
+def seeds_needed(found: Examined, seeds: int, claims: int) -> int | None:
     """Least number of seeds a cell with which a verdict, for, against or none, comes out with a chance of POWER.
 
     The effect seen is taken for the true one: of an effect that luck made large, too few are asked for.
@@ -35,7 +35,7 @@ def seeds_needed(found: Tested, seeds: int, claims: int) -> int | None:
     return high
 
 
-def _chance(found: Tested, now: int, then: int, claims: int) -> float:
+def _chance(found: Examined, now: int, then: int, claims: int) -> float:
     """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
     from statsmodels.stats.power import TTestPower  # here, for it takes a second to load
 

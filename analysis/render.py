@@ -74,10 +74,10 @@ def html_page(title: str, grids: Sequence[Grid]) -> str:
 def html_table(grid: Grid) -> str:
     """One table with its title and notes, as a piece of a page."""
     styler = grid.frame.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
-    attributes = 'class="prose"' if grid.prose else None
-    table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True, table_attributes=attributes)
+    table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True)
+    kind = "wide prose" if grid.prose else "wide"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
-    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="wide">\n{table}</div>\n<div class="notes">{notes}</div>'
+    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="{kind}">\n{table}</div>\n<div class="notes">{notes}</div>'
 
 
 def tex(text: str) -> str:

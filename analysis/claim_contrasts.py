@@ -1,9 +1,10 @@
-"""Cells and gains as claims.yaml writes them: {groups: [2, 3], width: 0.5}, {from: cell, to: cell, each: values}."""
+"""From a test as claims.yaml writes it to contrasts: {groups: [2, 3], width: 0.5}, {from: cell, to: cell}, ..."""
 
 import itertools
 import math
 from typing import Any
 
+from analysis import paper
 from analysis.contrast import Contrast, Ref, gain
 from model import STRUCTURES
 from model.widths import TABLE_1
@@ -17,6 +18,54 @@ class Bad(Exception):
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
         self.key = key
+
+
+def contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple[Contrast, ...]]:
+    """Kind and contrasts of a test."""
+    if test == "gain":
+        return "contrast", (one_gain(test, given, values),)
+    if test == "growth":
+        if not isinstance(given, dict) or given.keys() != {"of", "over"}:
+            raise Bad(test, "growth needs {of: gain, over: gain}")
+        return "contrast", (one_gain(test, given["of"], values) - one_gain(test, given["over"], values),)
+    if test in ("any", "every"):
+        return test, gains(test, given, values)
+    if test == "weights":
+        if not isinstance(given, list) or not all(isinstance(term, dict) and "weight" in term for term in given):
+            raise Bad(test, "weights needs a list of cells, each with a weight")
+        terms = []
+        for term in given:
+            weight = term["weight"]
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+                raise Bad(test, f"weight {weight!r} is not a number")
+            found = cells(test, {key: value for key, value in term.items() if key != "weight"}, values)
+            terms += [(ref, float(weight) / len(found)) for ref in found]
+        whole = Contrast(tuple(terms)) - Contrast(())
+        if not whole.terms or abs(sum(weight for _, weight in whole.terms)) > 1e-9:
+            raise Bad(test, "the weights must sum to 0 and not cancel: an effect is a difference of errors")
+        return "contrast", (whole,)
+    refs = cells(test, given, values)
+    if len(refs) < 3:
+        raise Bad(test, f"{test} needs three cells or more")
+    if test == "trend":
+        return "contrast", (_line_fall(refs),)
+    printed = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs}
+    if not all(printed.values()):
+        raise Bad(test, "order needs cells that the paper has an error for (Table 2)")
+    values_of = {ref: number.value for ref, number in printed.items() if number}
+    pairs = [
+        gain(a, b) if values_of[a] > values_of[b] else gain(b, a)
+        for a, b in itertools.combinations(refs, 2)
+        if values_of[a] != values_of[b]
+    ]
+    return "order", tuple(pairs)
+
+
+def _line_fall(refs: tuple[Ref, ...]) -> Contrast:
+    """Fall of the least-squares line through the cells, taken as equally far apart, from the first to the last."""
+    centre = (len(refs) - 1) / 2
+    scale = sum((k - centre) ** 2 for k in range(len(refs)))
+    return Contrast(tuple((ref, (centre - k) * (len(refs) - 1) / scale) for k, ref in enumerate(refs) if k != centre))
 
 
 def cells(key: str, given: Any, values: dict[str, Any]) -> tuple[Ref, ...]:
