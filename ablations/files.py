@@ -1,6 +1,5 @@
-"""Files that are written whole or not at all, JSON read whole or not at all, the form of times, digests of sources."""
+"""Files that are written whole or not at all, JSON that is read whole or not at all, and the form of times in it."""
 
-import hashlib
 import json
 import os
 import time
@@ -36,13 +35,3 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def source_digest(*places: Path) -> str:
-    """sha256 over the names and contents of Python files: each place is one, or a folder of them."""
-    digest = hashlib.sha256()
-    for place in places:
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(place.parent)} {len(content)}\n".encode() + content)
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ Checked before anything is trained. Measured by ablations/trace.py in a process 
 without torch; what was verified is kept in results/fingerprints.json, so that the next sweep does not pay again.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -17,11 +18,11 @@ from typing import Any
 
 from ablations.describe import SCHEMA, Run, Variant, digest, label, to_json
 from ablations.errors import UserError
-from ablations.files import read_json, source_digest, timestamp, write_json
+from ablations.files import read_json, timestamp, write_json
 from model.widths import stage_channels
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("model", "ablations/trainer.py", "ablations/trace.py", "ablations/fingerprint.py")
+SOURCES = ("model/*.py", "ablations/trainer.py", "ablations/trace.py", "ablations/fingerprint.py")
 """What a fingerprint depends on, and the checks themselves."""
 
 UNITS = (4, 8, 4)
@@ -193,7 +194,8 @@ def _measure(runs: list[Run]) -> list[Fingerprint]:
 
 def _code() -> str:
     """What a kept fingerprint holds for: these sources and this release of torch."""
-    sources = source_digest(*(ROOT / place for place in SOURCES))
+    files = [path for place in SOURCES for path in ROOT.glob(place)]
+    sources = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     return digest({"sources": sources, "torch": importlib.metadata.version("torch")})
 
 

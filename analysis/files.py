@@ -1,10 +1,11 @@
-"""What analysis writes and reads files with: folders are made, texts are taken."""
+"""What analysis writes and reads files with: folders are made, texts are taken, sources have a digest."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from ablations import files
-from ablations.files import read_json, source_digest
+from ablations.files import read_json
 
 __all__ = ["read_json", "source_digest", "write", "write_json"]
 
@@ -21,3 +22,13 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, content, flush=False)
     return path
+
+
+def source_digest(*folders: Path) -> str:
+    """sha256 over the names and contents of the Python files in folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
