@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
+from analysis.estimate import PAIRED
 from analysis.statistics import EXAMPLES
 from analysis.tables import Section
 from model.widths import default_stem_channels
@@ -16,12 +17,16 @@ PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no inter
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it."""
+    """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it.
+
+    prose: the first and last columns hold sentences, which wrap.
+    """
 
     name: str
     title: str
     frame: pd.DataFrame
     notes: tuple[str, ...]
+    prose: bool = False
 
 
 def complexity_grid(table: pd.DataFrame) -> Grid:
@@ -105,11 +110,18 @@ def error_text(row: pd.Series) -> str:
 
 
 def gain_text(row: pd.Series) -> str:
-    """A difference: `+1.2 [0.3, 2.1]` and below it `3 pairs`."""
-    if not row["pairs"]:
+    """A difference: `+1.2 [0.3, 2.1]` and below it `3 seeds`, or `3 pairs` where seeds are paired."""
+    if pd.isna(row["gain"]):
         return "–"
-    pairs = f"{row['pairs']} {'pair' if row['pairs'] == 1 else 'pairs'}"
-    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{pairs}"
+    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{gain_seeds(row)}"
+
+
+def gain_seeds(row: pd.Series) -> str:
+    """`3 pairs`, `1 seed`, `2 and 3 seeds`: what a gain rests on."""
+    off, on = int(row["seeds_off"]), int(row["seeds_on"])
+    if row["method"] == PAIRED:
+        return f"{on} pairs"
+    return f"{off} and {on} seeds" if off != on else f"{on} {'seed' if on == 1 else 'seeds'}"
 
 
 def row_name(row: pd.Series) -> str:
