@@ -31,7 +31,7 @@ def fresh_store(tmp_path_factory):
 @pytest.fixture
 def logged(job, request, fresh_store):  # noqa: F811
     """A job of three epochs, each evaluated, with the logger that the test asks for."""
-    job.results.mkdir()
+    job.results.mkdir(exist_ok=True)
     shutil.copy(fresh_store, job.results)
     return replace(job, run=run(recipe={"epochs": EPOCHS}), logger=LoggerConfig(request.param))
 
