@@ -49,8 +49,8 @@ tables: $(READY) ## write tables and figures from the results there are
 notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results $(RESULTS)
 
-status: $(READY) ## what is done, running, failed and missing, by cell
-	@$(PY) -m ablations.status --results $(RESULTS)
+status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
+	@$(PY) -m ablations.status --results $(RESULTS) $(if $(WATCH),--watch $(WATCH))
 
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)

@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from ablations import report, store
+from ablations import fingerprint, report, store
 from ablations.app import register
 from ablations.errors import UserError
 from ablations.execute import execute
@@ -27,6 +27,8 @@ def run_one(composed: DictConfig) -> str:
         planned = Planned(to_run(config), config, ())
         job = to_job(planned, prepare(planned))
         store.open_results(job.results)
+        if single and store.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
+            fingerprint.verify([job.run], job.results)
     except UserError as error:
         report.show_error(error)
         raise SystemExit(2) from None

@@ -8,13 +8,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ablations import data, provenance, store
+from ablations.config import LoggerConfig
 from ablations.describe import DataSpec, Run, name
+from ablations.loggers import Logger, to_logger
 
 log = logging.getLogger("ablations.run")
 
@@ -31,6 +33,7 @@ class Job:
     deterministic: bool
     evaluate_every: int
     provenance: dict[str, Any]
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
 
 
 def execute(job: Job) -> str:
@@ -44,8 +47,9 @@ def execute(job: Job) -> str:
     try:
         host = provenance.describe_host(job.device, job.threads)
         store.begin(job.results, job.run, {**job.provenance, **host})
-        with _logging_to(folder / "log.txt"):
-            _train_and_store(job, folder)
+        logger = to_logger(job.logger, job.run, folder, job.provenance)
+        with _logging_to(folder / "log.txt"), logger:
+            _train_and_store(job, folder, logger)
         return "done"
     except trainer.Diverged as error:
         store.fail(folder, run_id, "diverged", str(error))
@@ -55,7 +59,7 @@ def execute(job: Job) -> str:
         return "failed"
 
 
-def _train_and_store(job: Job, folder: Path) -> None:
+def _train_and_store(job: Job, folder: Path, logger: Logger) -> None:
     """The part of `execute` that works."""
     import torch
 
@@ -74,6 +78,7 @@ def _train_and_store(job: Job, folder: Path) -> None:
     def observe(event: dict[str, Any]) -> None:
         if "history" in event:
             store.write_metrics(folder, event["history"])
+            logger.epochs(event["history"])
             row = event["history"][-1]
             log.info(", ".join(f"{key} {value:.6g}" for key, value in row.items()))
             event = {"step": row["step"], "loss": row["train_loss"], "images_per_second": row["images_per_second"]}

@@ -68,6 +68,7 @@ def to_job(planned: Planned, folder: Path) -> Job:
         deterministic=config.runtime.deterministic,
         evaluate_every=config.runtime.evaluate_every,
         provenance=origin,
+        logger=config.logger,
     )
 
 

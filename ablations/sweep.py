@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations import provenance, publishing, report, store
+from ablations import fingerprint, provenance, publishing, report, store
 from ablations.compose import Composer
 from ablations.errors import UserError
 from ablations.plan import Planned, estimate_seconds, make_plan, unfinished, write_plans
@@ -62,6 +62,8 @@ class AblationSweeper(BasicSweeper):
             publishing.check()
         write_plans(jobs, results, provenance.command())
         report.show_plan(plan, results, estimate_seconds(plan, results, workers), workers)
+        if plan.todo:
+            fingerprint.verify([job.run for job in plan.planned], results)
         try:
             if plan.todo:
                 with publishing.publishing_ahead(results) if runtime.publish else nullcontext():

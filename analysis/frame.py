@@ -1,7 +1,6 @@
 """One tidy pandas row for every run that is known: planned, under way, failed or done."""
 
 import os
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.store import SILENT_SECONDS
+from ablations.states import FAILED as FAILED
+from ablations.states import look
 from analysis.files import read_json
 
 COLUMNS = (
@@ -20,9 +20,6 @@ COLUMNS = (
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
 )
 """Columns of `runs`, in this order."""
-
-FAILED = ("failed", "diverged", "killed")
-"""States of a run whose last attempt ended without a result."""
 
 
 def runs(results: Path) -> pd.DataFrame:
@@ -92,38 +89,15 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
-    if "result.json" in names:
-        result = read_json(f"{folder}/result.json") or {}
-        try:
-            if result["run_id"] == run_id and result["status"] == "done":
-                return _result(result)
-        except (KeyError, TypeError, ValueError):
-            pass
-        return {
-            "state": "damaged",
-            "reason": f"runs/{run_id}/result.json is cut short or not this run's, so it counts as not done.",
-        }
-    if "progress.json" in names:
-        now = read_json(f"{folder}/progress.json") or {}
-        if time.time() - float(now.get("updated") or 0) < SILENT_SECONDS:
-            return {"state": "running", "reason": f"epoch {now.get('epoch')} of {now.get('epochs')}"}
-        return {"state": "stopped", "reason": "stopped without a word; the same sweep again takes it up."}
-    if "failure.json" in names:
-        failure = read_json(f"{folder}/failure.json") or {}
-        status = failure.get("status")
-        return {
-            "state": status if status in FAILED else "failed",
-            "reason": str(failure.get("error") or "failure.json cannot be read."),
-        }
-    return {}
+    found = look(folder, names, run_id)
+    columns = _result(found.record) if found.state == "done" else {}
+    return {**columns, "state": found.state, "reason": found.reason}
 
 
 def _result(result: dict[str, Any]) -> dict[str, Any]:
-    """The columns that result.json fills. KeyError, TypeError or ValueError where it has no error or no test images."""
+    """The columns that result.json fills."""
     keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
     return {
-        "state": "done",
-        "reason": None,
         "error": float(result["error"]),
         "tested": int(result["test_images"]),
         "seconds": (result.get("seconds") or {}).get("total"),

@@ -205,6 +205,8 @@ BAD = {
     "recipe.area=[0.5,0.1]": "recipe.area=[0.5, 0.1]",
     "data.resolution=25": "data.resolution=25",
     "data.dir=nowhere": "nowhere",
+    "logger.name=other": "logger.name=other is not a logger",
+    "logger=nosuch": "Could not find 'logger/nosuch'",
     "data.evaluate=train": "data.evaluate=train",
     "runtime.results_dir=/dev/null/results": "cannot be written",
 }
