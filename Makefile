@@ -2,6 +2,7 @@
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            ARGS="any Hydra override"
+#            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables notebooks status smoke test lint bench clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -45,6 +46,14 @@ ablations: $(READY) ## both studies in one sweep
 
 tables: $(READY) ## write tables and figures from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
+
+report: $(READY) ## write results/report.html (with tables and figures) from the results there are
+	@$(PY) -m analysis --results $(RESULTS)
+
+explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
+	@$(PY) -m analysis.explain $(or $(TABLE),table2) --results $(RESULTS) $(if $(GROUPS),--groups $(GROUPS)) \
+		$(if $(WIDTH),--width $(WIDTH)) $(if $(SHUFFLE),--shuffle $(SHUFFLE)) \
+		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
 
 notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results $(RESULTS)
