@@ -71,7 +71,7 @@ def choose(chosen: argparse.Namespace) -> Section:
 
 def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> pd.DataFrame:
     """The cells of one network, one arm or both."""
-    fit = cells.loc[(cells["groups"] == chosen.groups) & (cells["width"] == chosen.width)]
+    fit: pd.DataFrame = cells.loc[(cells["groups"] == chosen.groups) & (cells["width"] == chosen.width)]
     if fit.empty:
         known = cells[["width", "groups"]].drop_duplicates().itertuples(index=False)
         listed = ", ".join(f"{width:g}x g={groups}" for width, groups in known)
@@ -86,7 +86,7 @@ def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> pd.DataFrame:
         fit = fit.loc[fit[name] == (there[0] if option is None else option)]
     if chosen.shuffle is None:
         return fit
-    arm = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
+    arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
     if arm.empty:
         raise UserError(f"{chosen.table} has this cell with shuffle {'on' if fit['shuffle'].iloc[0] else 'off'} only.")
     return arm

@@ -24,11 +24,15 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
+SOURCES = (".py", ".j2", ".css", ".yaml")
+"""Endings of files that what is published depends on: code, templates, claims."""
+
+
 def source_digest(*folders: Path) -> str:
-    """sha256 over the names and contents of the Python files in folders."""
+    """sha256 over the names and contents of the source files in folders."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
     return digest.hexdigest()

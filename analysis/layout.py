@@ -14,6 +14,8 @@ from model.widths import default_stem_channels
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 
+GAIN_SIGN = "Δ is the error without shuffle minus the error with it: above 0, shuffle helps."
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -104,8 +106,7 @@ def shuffle_grid(section: Section) -> Grid:
             }
         )
     title = f"Table 3. Top-1 error (%) without and with channel shuffle: {section.title}"
-    sign = "Δ is the error without shuffle minus the error with it: above 0, shuffle helps."
-    notes = (sign, section.scope, *section.notes, PAPER)
+    notes = (GAIN_SIGN, section.scope, *section.notes, PAPER)
     return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), notes, _present(anchors))
 
 
