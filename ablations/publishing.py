@@ -1,4 +1,4 @@
-"""The step after training: tables and figures, from whatever results there are."""
+"""The step after training: tables, figures and the report, from whatever results there are."""
 
 import os
 import subprocess
@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def publish(results: Path) -> None:
-    """Write tables and figures from whatever there is, and say where they are."""
+    """Write tables, figures and the report from whatever there is, and say where they are."""
+    from analysis.files import REPORT
     from analysis.publish import publish as write_all
 
     try:
@@ -22,8 +23,9 @@ def publish(results: Path) -> None:
     except UserError as error:  # tables come after the training: what is wrong with them does not undo that
         show_error(error)
         return
-    folders = sorted({str(path.parent) for path in written})
+    folders = sorted({str(path.parent) for path in written if path.name != REPORT})
     console().print(f"Tables and figures: {', '.join(folders)}", markup=False)
+    console().print(f"Report: {results / REPORT}", markup=False)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     written = _write_tables(results, groups, shuffle)
     figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
     written += figures
-    written.append(report.write(results, runs, groups, shuffle, {}))
+    written.append(report.write(results, runs, groups, shuffle, verdicts={}))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)

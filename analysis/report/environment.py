@@ -26,9 +26,14 @@ def describe(
         times = sorted(run.facts["started"] for run in known if "started" in run.facts)
         span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
         found.append(("runs began", [(" to ".join(span), "")]))
+    packages = {name for run in known for name in run.versions}
+    alike = []
     for name, by_value in values(known).items():
-        if name not in ("device type", "command"):
+        if name in packages and len(by_value) == 1:
+            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+        elif name not in ("device type", "command"):
             found.append((name, _values(by_value)))
+    found += [("versions", [(", ".join(alike), "")])] if alike else []
     found += [("training", [(text, "")]) for text in _effort(rows)]
     return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
 

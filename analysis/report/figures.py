@@ -12,12 +12,20 @@ from analysis.report import alt
 from analysis.report.svg import inline
 from analysis.tables import Section
 
+CAPTIONS = {
+    "error_by_groups": "Table 2 as lines: does the error fall as groups are added?",
+    "shuffle_gain": "Table 3’s last column: does shuffle take anything off the error?",
+    "error_by_macs": "What the errors cost; only steps of the front buy something.",
+    "curves": "Whether training had ended: a line still falling means a budget too short to settle much.",
+}
+
 
 @dataclass(frozen=True)
 class Picture:
     """A figure for wide and for narrow screens; where `wide` is None, `why` says where it is instead."""
 
     title: str
+    caption: str
     path: str
     wide: Markup | None
     narrow: Markup | None
@@ -36,9 +44,9 @@ def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[
         if narrow and len(wide or "") + len(narrow) > room:
             narrow = None
         if wide and len(wide) > room:
-            wide, why = None, f"left out to keep this page small; see {path}.svg."
+            wide, why = None, f"Left out to keep this page small; see {path}.svg."
         room -= len(wide or "") + len(narrow or "")
-        found.append(Picture(title, f"{path}.svg", wide, narrow, why))
+        found.append(Picture(title, CAPTIONS[name], f"{path}.svg", wide, narrow, why))
     return found
 
 

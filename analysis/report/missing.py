@@ -49,7 +49,7 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
     ):
         part = rows[rows["state"] == state]
         if len(part):
-            cells = [f"{cell_name(same.iloc[0])} ({_seeds(same)})" for _, same in part.groupby("cell_id", sort=False)]
+            cells = [f"{_short(same.iloc[0])} ({_seeds(same)})" for _, same in part.groupby("cell_id", sort=False)]
             listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
             text.append(f"{words}: {len(part):,} {'run' if len(part) == 1 else 'runs'}. {listed}.")
     if text:
@@ -60,6 +60,10 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
             table = {"groups": "Table 2", "shuffle": "Table 3"}[section.study]
             text.append(f"{count} of the {len(section.cells)} cells of {table} are not planned under this protocol.")
     return text
+
+
+def _short(run: pd.Series) -> str:
+    return cell_name(run).removeprefix("ShuffleNet ")
 
 
 def _seeds(runs: pd.DataFrame) -> str:

@@ -7,13 +7,11 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from analysis import gains, notes, paper, studies, tables
-from analysis.files import write as write_file
+from analysis import files, gains, notes, paper, studies, tables
 from analysis.report.protocol import View, view
 from analysis.tables import Section
 from analysis.verdicts import Verdict
 
-NAME = "report.html"
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 SIZE = 2_900_000
@@ -53,7 +51,7 @@ def write(
         runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
         verdicts: by protocol; one without verdicts has a sentence in their place.
     """
-    return write_file(results / NAME, page(results, runs, groups, shuffle, verdicts))
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, verdicts))
 
 
 def page(

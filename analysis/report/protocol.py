@@ -92,7 +92,7 @@ def view(
         ],
         reach=_reach(rows),
         verdicts=groups(verdicts, {cell.cell_id: cell.anchor for cell in listed}),
-        tables=[_table(study, sections) for study in TITLES],
+        tables=_tables(sections),
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
         cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
@@ -112,7 +112,7 @@ def _scope(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
         ("Data", f"{first['data']}, {first['classes']} classes"),
         ("Training images", f"{first['train_images']:,} at {size}"),
         ("Epochs", f"{first['epochs']}"),
-        (f"Images of the {first['evaluate']} split", f"{first['test_images']:,}"),
+        ("Validation images" if first["evaluate"] == "val" else "Test images", f"{first['test_images']:,}"),
         ("Seeds a cell", f"{most}" if least == most else f"{least} to {most}"),
         ("Runs done", f"{(rows['state'] == 'done').sum():,} of {len(rows):,}"),
         ("Stem, precision", f"{first['stem']}, {first['precision']}"),
@@ -148,6 +148,12 @@ def _reach(rows: pd.DataFrame) -> str:
         "These verdicts hold for the data and training above. The paper’s effects (diamonds) are ImageNet’s, at its "
         "own budget: what does not hold here may hold there."
     )
+
+
+def _tables(sections: Sequence[Section]) -> list[Table]:
+    """Tables 2 and 3; a note that stands below the one is not said again below the other."""
+    found = [_table(study, sections) for study in TITLES]
+    return [found[0], replace(found[1], notes=tuple(note for note in found[1].notes if note not in found[0].notes))]
 
 
 def _table(study: str, sections: Sequence[Section]) -> Table:

@@ -82,17 +82,17 @@ def _words(verdict: Verdict) -> str:
         return "no effect to show: runs are missing"
     unit = UNITS.get(verdict.unit, verdict.unit)
     interval = f", 95 % interval {_interval(verdict)}" if verdict.low is not None else ", no interval"
-    theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {number(verdict, verdict.paper_effect)}"
-    return f"effect {number(verdict, verdict.effect)} {unit}{interval}{theirs}; margin {verdict.margin:g}"
+    theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {printed(verdict.paper_effect)}"
+    return f"effect {number(verdict.effect)} {unit}{interval}{theirs}; margin {verdict.margin:g}"
 
 
 def _value(verdict: Verdict) -> Markup:
-    theirs = NONE if verdict.paper_effect is None else number(verdict, verdict.paper_effect)
+    theirs = NONE if verdict.paper_effect is None else printed(verdict.paper_effect)
     below = Markup("<small>paper {}</small>").format(theirs)
     if verdict.effect is None:
         return Markup("{}{}").format("not known", below)
     interval = f" [{_interval(verdict, ', ')}]" if verdict.low is not None else ""
-    return Markup("<b>{}</b>{}{}").format(number(verdict, verdict.effect), interval, below)
+    return Markup("<b>{}</b>{}{}").format(number(verdict.effect), interval, below)
 
 
 def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -126,9 +126,14 @@ def _cell(cell_id: str, name: str, anchors: Mapping[str, str]) -> Markup:
     return Markup('<a href="#{}">{}</a>').format(anchor, name) if anchor else Markup("{} (no run)").format(name)
 
 
-def number(verdict: Verdict, value: float) -> str:
+def number(value: float) -> str:
     """A signed effect with two decimals, minus as such."""
     return f"{value:+.2f}".replace("-", "−")
+
+
+def printed(value: float) -> str:
+    """A signed effect of the paper's, with no more decimals than it has: its errors have one."""
+    return number(value).removesuffix("0")
 
 
 def _interval(verdict: Verdict, between: str = " to ") -> str:
