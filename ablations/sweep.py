@@ -12,11 +12,10 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations import provenance, report, store
+from ablations import provenance, publishing, report, store
 from ablations.compose import Composer
 from ablations.errors import UserError
 from ablations.plan import Planned, estimate_seconds, make_plan, unfinished, write_plans
-from ablations.publishing import publish, publishing_ahead
 from ablations.workers import worker_count
 
 # Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
@@ -59,15 +58,17 @@ class AblationSweeper(BasicSweeper):
         results = store.open_results(Path(runtime.results_dir))
         workers = worker_count(runtime)
         plan = make_plan(jobs, results)
+        if plan.todo and runtime.publish:
+            publishing.check()
         write_plans(jobs, results, provenance.command())
         report.show_plan(plan, results, estimate_seconds(plan, results, workers), workers)
         try:
             if plan.todo:
-                with publishing_ahead(results) if runtime.publish else nullcontext():
+                with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
                     self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
         finally:
             left = unfinished(plan, results)
             report.show_outcome(plan, left, results)
             if runtime.publish:
-                publish(results)
+                publishing.publish(results)
         return left

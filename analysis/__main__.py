@@ -20,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for folder in dict.fromkeys(path.parent for path in files if path.name != REPORT):
+    files = [path for path in files if path.name != REPORT]
+    for folder in dict.fromkeys(path.parent for path in files):
         print(f"{folder}/: {', '.join(_names([path for path in files if path.parent == folder]))}")
     print(f"report: {chosen.results / REPORT}")
     return 0

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from ablations.errors import UserError
 from analysis import behind, frame, tables
-from analysis.behind import CellOrigin, GainOrigin, Shown
+from analysis.behind import CellOrigin, GainOrigin, Shown, difference
 from analysis.origin import RunOrigin, values
 from analysis.tables import Section
 
@@ -145,13 +145,16 @@ def _runs(runs: Sequence[RunOrigin]) -> list[str]:
 
 
 def _gain(gain: GainOrigin) -> Iterator[str]:
-    pairs = f"{len(gain.pairs)} {'pair' if len(gain.pairs) == 1 else 'pairs'} of seeds"
-    yield from _heading(f"{gain.shown.table}: {gain.name}", gain.shown, "Points off the error", pairs)
+    yield from _heading(f"{gain.shown.table}: {gain.name}", gain.shown, "Points off the error", gain.state)
     yield from (f"WARNING: {text}" for text in gain.warnings)
     yield ""
-    rows = [(seed, f"{off:.2f}", f"{on:.2f}", f"{off - on:+.2f}") for seed, off, on in gain.pairs]
+    rows = [(seed, _two(off), _two(on), difference(off, on)) for seed, off, on in gain.seeds]
     heads = ("seed", "error without, %", "error with, %", "gain, points")
     yield from tabulate(rows, heads, disable_numparse=True, stralign="right").splitlines()
+
+
+def _two(error: float | None) -> str:
+    return "" if error is None else f"{error:.2f}"
 
 
 def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -7,6 +7,9 @@ from typing import Any
 from ablations import files
 from ablations.files import read_json
 
+SOURCES = (".py", ".yaml", ".j2", ".css")
+"""Kinds of files that what is published depends on."""
+
 REPORT = "report.html"
 """The page that holds everything, in the results folder."""
 
@@ -27,12 +30,8 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-SOURCES = (".py", ".j2", ".css", ".yaml")
-"""Endings of files that what is published depends on: code, templates, claims."""
-
-
 def source_digest(*folders: Path) -> str:
-    """sha256 over the names and contents of the source files in folders."""
+    """sha256 over the names and contents of the Python files, claims and page templates in folders."""
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import paper
 from analysis.anchors import cell_anchor, gain_anchor
+from analysis.estimate import PAIRED
 from analysis.statistics import EXAMPLES
 from analysis.tables import Section
 from model.widths import default_stem_channels
@@ -21,6 +22,7 @@ GAIN_SIGN = "Δ is the error without shuffle minus the error with it: above 0, s
 class Grid:
     """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it.
 
+    prose: the first and last columns hold sentences, which wrap.
     `anchors` names, by row and column, where a page says what a number is made of.
     """
 
@@ -28,6 +30,7 @@ class Grid:
     title: str
     frame: pd.DataFrame
     notes: tuple[str, ...]
+    prose: bool = False
     anchors: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
@@ -81,7 +84,7 @@ def groups_grid(section: Section) -> Grid:
             rows.append({"Network": name, "": "paper", "MACs (M)": f"{paper.TABLE_2_COMPLEXITY[width]}", **printed})
     title = f"Table 2. Top-1 error (%) against number of groups: {section.title}"
     notes = (section.scope, *section.notes, PAPER)
-    return Grid(f"groups-{section.protocol_id}", title, _frame(rows), notes, _present(anchors))
+    return Grid(f"groups-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
 
 
 def shuffle_grid(section: Section) -> Grid:
@@ -92,7 +95,7 @@ def shuffle_grid(section: Section) -> Grid:
     for cell, arms in section.cells.groupby(["structure", "width", "groups", "stem_channels"], sort=False):
         off, on = arms[~arms["shuffle"]].iloc[0], arms[arms["shuffle"]].iloc[0]
         gain = gained[cell]
-        shown = (cell_anchor(off), cell_anchor(on), gain_anchor(on) if gain["pairs"] else "")
+        shown = (cell_anchor(off), cell_anchor(on), gain_anchor(on) if pd.notna(gain["gain"]) else "")
         anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
         rows.append(
             {
@@ -107,7 +110,7 @@ def shuffle_grid(section: Section) -> Grid:
         )
     title = f"Table 3. Top-1 error (%) without and with channel shuffle: {section.title}"
     notes = (GAIN_SIGN, section.scope, *section.notes, PAPER)
-    return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), notes, _present(anchors))
+    return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
 
 
 def error_text(row: pd.Series) -> str:
@@ -118,11 +121,18 @@ def error_text(row: pd.Series) -> str:
 
 
 def gain_text(row: pd.Series) -> str:
-    """A difference: `+1.2 [0.3, 2.1]` and below it `3 pairs`."""
-    if not row["pairs"]:
+    """A difference: `+1.2 [0.3, 2.1]` and below it `3 seeds`, or `3 pairs` where seeds are paired."""
+    if pd.isna(row["gain"]):
         return "–"
-    pairs = f"{row['pairs']} {'pair' if row['pairs'] == 1 else 'pairs'}"
-    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{pairs}"
+    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{gain_seeds(row)}"
+
+
+def gain_seeds(row: pd.Series) -> str:
+    """`3 pairs`, `1 seed`, `2 and 3 seeds`: what a gain rests on."""
+    off, on = int(row["seeds_off"]), int(row["seeds_on"])
+    if row["method"] == PAIRED:
+        return f"{on} pairs"
+    return f"{off} and {on} seeds" if off != on else f"{on} {'seed' if on == 1 else 'seeds'}"
 
 
 def row_name(row: pd.Series) -> str:

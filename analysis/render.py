@@ -12,7 +12,7 @@ from analysis.layout import Grid
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"},
-    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$"},
+    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$", "≤": r"$\le$"},
     **{"“": "``", "”": "''", "|": r"$|$", "[": "{[}", "]": "{]}", '"': "''"},
 }
 """What LaTeX takes for a character that it reads as a command or does not have."""
@@ -27,6 +27,7 @@ th, td { padding: .3rem .8rem; text-align: right; vertical-align: top; white-spa
          font-variant-numeric: tabular-nums; }
 th { font-weight: 600; border-bottom: 1px solid #999; } th[colspan] { text-align: center; }
 td:first-child, th:first-child { text-align: left; }
+.prose td:first-child, .prose td:last-child { white-space: normal; text-align: left; min-width: 15rem; }
 tbody tr + tr td { border-top: 1px solid #e4e4e4; }
 .notes { color: #444; font-size: .87rem; max-width: 60rem; } .notes p { margin: .3rem 0; }
 """
@@ -50,7 +51,9 @@ def latex(title: str, grids: Sequence[Grid]) -> str:
     for grid in grids:
         frame = grid.frame
         lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{tex(grid.title)}}}"]
-        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{l{'r' * (frame.shape[1] - 1)}}}", r"\toprule"]
+        spec = rf"p{{0.27\textwidth}}{'r' * (frame.shape[1] - 2)}p{{0.2\textwidth}}" if grid.prose else ""
+        spec = spec or f"l{'r' * (frame.shape[1] - 1)}"
+        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
         lines += [*_latex_heads(frame), r"\midrule"]
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in frame.itertuples(index=False)]
         lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{\textwidth}\footnotesize"]
@@ -73,8 +76,9 @@ def html_table(grid: Grid) -> str:
     """One table with its title and notes, as a piece of a page."""
     styler = grid.frame.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
     table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True)
+    kind = "wide prose" if grid.prose else "wide"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
-    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="wide">\n{table}</div>\n<div class="notes">{notes}</div>'
+    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="{kind}">\n{table}</div>\n<div class="notes">{notes}</div>'
 
 
 def linked_table(grid: Grid, heads: int) -> Markup:

@@ -115,11 +115,12 @@ def test_a_cell_of_both_tables_is_one_with_both_numbers(tmp_path: Path) -> None:
     sections = [tables.sections(study, runs, tmp_path)[0] for study in ("groups", "shuffle")]
     found = behind.cells(tmp_path, sections)
     assert len(found) == 15 + 6
-    both = [one for one in found if len(one.shown) == 2]
-    assert {one.key.groups for one in both} == {3, 8} and [s.table for s in both[0].shown] == ["Table 2", "Table 3"]
+    both = [one for one in found if one.shown[0].table == "Tables 2 and 3"]
+    assert {one.key.groups for one in both} == {3, 8} and len(both) == 6
+    assert {one.shown[0].table for one in found if one not in both} == {"Table 2", "Table 3"}
 
 
-def test_a_gain_holds_its_pairs(tmp_path: Path) -> None:
+def test_a_gain_holds_both_arms_seeds(tmp_path: Path) -> None:
     for seed, off, on in ((0, 0.40, 0.36), (1, 0.42, 0.37), (2, 0.44, None)):
         fixture.write_done(tmp_path, fixture.run(3, 0.25, False, seed), off)
         if on is not None:
@@ -127,9 +128,11 @@ def test_a_gain_holds_its_pairs(tmp_path: Path) -> None:
     change(tmp_path, fixture.run(3, 0.25, False, 1).run_id, commit="d" * 40)
     (section,) = tables.sections("shuffle", frame.runs(tmp_path), tmp_path)
     (gain,) = behind.gains(section, behind.cells(tmp_path, [section]))
-    assert [pair[0] for pair in gain.pairs] == [0, 1] and gain.shown.text.startswith("+4.5 [")
-    assert [pair[1] - pair[2] for pair in gain.pairs] == pytest.approx([4, 5])
+    assert [seed for seed, _, _ in gain.seeds] == [0, 1, 2] and gain.seeds[2][2] is None
+    assert [behind.difference(off, on) for _, off, on in gain.seeds] == ["+4.00", "+5.00", ""]
+    assert gain.shown.text.startswith("+5.5 [") and gain.state == "3 and 2 seeds", "42 less 36.5"
     assert "differ in code" in gain.warnings[0] and gain.shown.paper.startswith("1.3 (Table 3")
+    assert "standard deviation pooled over the width; standard error" in gain.shown.how
 
 
 def test_the_fingerprint_of_a_network_is_shown_where_there_is_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import costs, frame, publish, studies, tables
+from analysis import costs, frame, publish, tables
 from analysis.report import forest, page
 from analysis.verdicts import Verdict
 from tests import results_fixture as fixture
@@ -82,8 +82,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def render(results: Path, verdicts: bool = True) -> str:
     runs = frame.runs(results)
     groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
-    judged = {groups[0].protocol_id: every_kind(groups[0], shuffle[0])} if verdicts else {}
-    return page.page(results, runs, groups, shuffle, judged)
+    change = every_kind if verdicts else unjudged
+    groups[0], shuffle[0] = change(groups[0], shuffle[0])
+    return page.page(results, runs, groups, shuffle)
+
+
+def unjudged(*sections: tables.Section) -> list[tables.Section]:
+    return [replace(section, verdicts=()) for section in sections]
 
 
 @pytest.fixture(scope="module")
@@ -150,21 +155,21 @@ def test_the_order_and_the_levels_of_headings(whole: str) -> None:
 def test_a_verdict_says_its_word_effect_interval_and_the_papers(results: Path, whole: str) -> None:
     words = Page(whole).words
     assert (
-        "✓ supported Grouped convolutions lower the error at 0.5x: g=8 against g=1 +2.31 [1.12, 3.50] paper +2.8"
+        "✓ supported Grouped convolutions lower the error at 0.5x: g=8 against g=1 +2.3 [+1.1, +3.5] paper +2.8"
         in words
     )
-    assert "✗ contradicted At 0.5x the error stops falling before g=8 +1.60 [0.80, 2.40] paper −0.7" in words
+    assert "✗ contradicted At 0.5x the error stops falling before g=8 +1.6 [+0.8, +2.4] paper −0.7" in words
     assert "≈ no effect Grouped convolutions lower the error at 1x" in words
-    assert "About 7 seeds a cell would probably decide it." in words
+    assert "About 7 seeds a cell would decide it if the effect is what it seems." in words
     assert "Not judged: ShuffleNet 1x, g=4 has no finished run. not known paper +2.8" in words
     assert "One seed: run-to-run variation not covered." in words and "ShuffleNet 1x, g=4 (no run)" in words
-    assert "p of no effect < 0.001; adjusted over the study 0.005" in words
+    assert "p of no effect <0.001; adjusted over the study’s claims 0.005" in words
     described = Page(whole).values("aria-label")
     assert (
-        "effect +2.31 percentage points of top-1 error, 95 % interval 1.12 to 3.50; the paper’s effect +2.8; margin 0.5"
+        "effect +2.3 percentage points of top-1 error, 95 % interval +1.1 to +3.5; the paper’s effect +2.8; margin 0.5"
     ) in described
     assert "no effect to show: runs are missing" in described
-    assert "effect +0.70 percentage points of top-1 error, no interval; margin 0.5" in described
+    assert "effect +0.7 percentage points of top-1 error, no interval; margin 0.5" in described
 
 
 def test_no_interval_is_drawn_where_there_is_none(whole: str) -> None:
@@ -180,7 +185,13 @@ def test_every_number_leads_to_its_runs(results: Path, whole: str) -> None:
     fold = re.search(rf'<div class="inside" id="cell-{one.cell_id}".*?</details>', whole, re.S)
     assert fold and f'<a href="#cell-{one.cell_id}">' in whole
     words = Page(f"<div>{fold[0].removesuffix('</details>')}</div>").words
-    for text in (one.run_id, "commit cccccccccc, clean", "cpu: Test CPU", "python 3.11.0, torch 2.15.0", "Table 3"):
+    for text in (
+        one.run_id,
+        "commit cccccccccc, clean",
+        "cpu: Test CPU",
+        "python 3.11.0, torch 2.15.0",
+        "Tables 2 and 3",
+    ):
         assert text in words
     errors = [run.error for _, run in frame.runs(results).query("cell_id == @one.cell_id").iterrows()]
     assert all(f"{100 * error:.2f}" in words for error in errors)
@@ -240,7 +251,7 @@ def test_text_from_data_is_text(tmp_path: Path) -> None:
     (section,) = tables.sections("groups", everything, tmp_path)
     texts = dict.fromkeys(("claim", "source", "says", "method", "reason", "scope", "unit", "verdict"), HOSTILE)
     claim = replace(verdict(section), **texts, study=HOSTILE, cells=((runs[0].cell_id, HOSTILE), ("", HOSTILE)))
-    found = Page(page.page(tmp_path, everything, [section], [], {section.protocol_id: [claim]}))
+    found = Page(page.page(tmp_path, everything, [replace(section, verdicts=(claim,))], []))
     assert not {"script", "img"} & set(found.tags)
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
     assert found.words.count("<script>alert(1)</script>") > 20 and "{{ 7 * 7 }}" in found.words
@@ -261,8 +272,8 @@ def test_a_single_failed_run_still_gives_a_page(tmp_path: Path) -> None:
     fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], widths=[0.25]))
     fixture.write_failure(tmp_path, fixture.run(3, 0.25), "killed", "the worker was killed")
     runs = frame.runs(tmp_path)
-    groups, shuffle = (tables.sections(study, runs, tmp_path) for study in studies.STUDIES)
-    words = Page(page.page(tmp_path, runs, groups, shuffle, {})).words
+    groups, shuffle = (tables.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
+    words = Page(page.page(tmp_path, runs, groups, shuffle)).words
     assert "Partial results: 0 of 5 runs are done (1 killed, 4 not run)" in words
     assert "the worker was killed" in words and "10 of the 15 cells of Table 2 are not planned" in words
 
@@ -273,13 +284,13 @@ def test_protocols_have_a_section_each_the_latest_first(tmp_path: Path) -> None:
         fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], under, [0.25]), day=day)
         fixture.write_done(tmp_path, fixture.run(3, 0.25, under=under), epochs / 100)
     runs = frame.runs(tmp_path)
-    groups, shuffle = (tables.sections(study, runs, tmp_path) for study in studies.STUDIES)
-    text = page.page(tmp_path, runs, groups, shuffle, {})
+    groups, shuffle = (tables.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
+    text = page.page(tmp_path, runs, groups, shuffle)
     newest, oldest = text.split('<section class="protocol"')[1:]
     assert "20.0" in newest and "8.0 [" not in newest and "8.0 [" in oldest
     assert "Table 1. Complexity" in newest and "Table 1. Complexity" not in oldest
     assert "the shuffle study was not planned under it" in oldest
-    assert text == page.page(tmp_path, runs, groups, shuffle, {})
+    assert text == page.page(tmp_path, runs, groups, shuffle)
 
 
 def test_a_page_that_would_be_too_large_says_what_it_leaves_out(
@@ -306,7 +317,7 @@ def test_of_many_seeds_some_are_listed(tmp_path: Path) -> None:
         fixture.write_failure(tmp_path, one, "failed", "long " * 200)
     everything = frame.runs(tmp_path)
     groups = tables.sections("groups", everything, tmp_path)
-    text = page.page(tmp_path, everything, groups, [], {})
+    text = page.page(tmp_path, everything, groups, [])
     words = Page(text).words
     assert "20 more: python -m analysis.explain table2 --groups 3 --width 0.25 lists them all." in words
     assert "4 more missing runs." in words and words.count("long long") < 9000 and "…" in words

@@ -32,7 +32,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         publish.publish(folder)
         runs = frame.runs(folder)
         groups, shuffle = (tables.sections(study, runs, folder) for study in ("groups", "shuffle"))
-        path = report.write(folder, runs, groups, shuffle, {groups[0].protocol_id: every_kind(groups[0], shuffle[0])})
+        groups[0], shuffle[0] = every_kind(groups[0], shuffle[0])
+        path = report.write(folder, runs, groups, shuffle)
     return path.resolve().as_uri()
 
 
@@ -158,7 +159,7 @@ def test_a_number_leads_to_its_runs_without_javascript(page: Page, address: str)
     verdict = page.locator(".verdict").first
     assert not verdict.locator(".more").is_visible()
     verdict.locator("summary").click()
-    assert "adjusted over the study 0.005" in verdict.locator(".more").inner_text()
+    assert "adjusted over the study’s claims 0.005" in verdict.locator(".more").inner_text()
     assert page.said == []  # type: ignore[attr-defined]
 
 
@@ -186,5 +187,5 @@ def test_headings_regions_and_images_have_names(page: Page) -> None:
     tree = page.locator("body").aria_snapshot()
     assert 'heading "Do the paper’s claims hold here?" [level=3]' in tree and 'navigation "Contents"' in tree
     assert 'region "Table 2. Top-1 error (%) against number of groups"' in tree
-    assert 'img "Error against number of groups"' in tree and 'img "effect +2.31 percentage points' in tree
+    assert 'img "Error against number of groups"' in tree and 'img "effect +2.3 percentage points' in tree
     assert 'rowheader "ShuffleNet 1x"' in tree and 'columnheader "g=8"' in tree

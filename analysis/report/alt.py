@@ -36,7 +36,7 @@ def shuffle_gain(section: Section) -> str:
     """Gains by cell, ours and the paper's."""
     words = []
     for _, row in section.gains.iterrows():
-        ours = gain_text(row).split("\n")[0].replace("–", "none yet")
+        ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
         words.append(f"{_short(row)} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
     return f"Interval chart of the points that channel shuffle takes off the error. {'; '.join(words)}."
 

@@ -1,11 +1,11 @@
-"""What folds out behind a number: its runs or pairs, what they were trained with, what is missing."""
+"""What folds out behind a number: its runs, what they were trained with, what is missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from analysis.behind import CellOrigin, GainOrigin, Shown
+from analysis.behind import CellOrigin, GainOrigin, Shown, difference
 from analysis.origin import RunOrigin, seeds, values
 
 RUNS = 10
@@ -53,23 +53,21 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
 
 
 def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
-    """A gain of shuffle with its pairs."""
-    listed = gain.pairs[: RUNS if in_full else 0]
+    """A gain of shuffle with its seeds."""
+    listed = gain.seeds[: RUNS if in_full else 0]
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
     return Fold(
         name=gain.name,
         number=f"{gain.shown.text} points",
-        state=f"{len(gain.pairs)} {'pair' if len(gain.pairs) == 1 else 'pairs'} of seeds",
+        state=gain.state,
         anchor=gain.anchor,
         warnings=gain.warnings,
         gaps=(),
         shown=(gain.shown,),
         facts=[("cells", [(links, "")])],
         heads=("Seed", "Without (%)", "With (%)", "Gain (points)"),
-        rows=[
-            (str(seed), _percent(off), _percent(on), f"{off - on:+.2f}".replace("-", "−")) for seed, off, on in listed
-        ],
-        more=_more(len(gain.pairs), len(listed), f"--groups {gain.key.groups} --width {gain.key.width:g}", "table3"),
+        rows=[(str(seed), _percent(off), _percent(on), difference(off, on)) for seed, off, on in listed],
+        more=_more(len(gain.seeds), len(listed), f"--groups {gain.key.groups} --width {gain.key.width:g}", "table3"),
     )
 
 

@@ -1,16 +1,15 @@
 """The whole page: a section for each protocol, the one planned last first, within a size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from analysis import files, gains, notes, paper, studies, tables
+from analysis import claims_grid, files, gains, notes, paper, studies, tables
 from analysis.report.protocol import View, view
 from analysis.tables import Section
-from analysis.verdicts import Verdict
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -25,11 +24,8 @@ HOW = (
     ("Intervals", f"{notes.ON_SEEDS} {notes.ON_EXAMPLES} Where n allows no interval, none is drawn."),
     ("Gains", gains.RULE),
     ("Claims", "Each is a contrast of cells with a margin, set in analysis/claims.yaml and not by the results."),
-    ("Supported", "The effect is there, in the claim’s direction, beyond what chance gives."),
-    ("Contradicted", "It is there, against the claim’s direction."),
-    ("No effect", "It lies within the margin: two one-sided tests refuse anything larger."),
-    ("Inconclusive", "None of these; where it can be told, with the seeds a cell that would probably decide it."),
-    ("p", "Two-sided, of no effect; beside it adjusted by Holm’s method over the claims of a study."),
+    ("Effects", "In points of error, or Kendall’s τ; the interval is the effect’s own; the paper’s: of its numbers."),
+    ("Verdicts", claims_grid.HOW[1]),
     ("Complexity", "Multiply-adds of convolutions and the fully connected layer: what the paper calls FLOPs."),
     ("Protocols", "Runs that differ in more than network and seed share no table: each protocol has a section."),
     ("The paper", f"arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."),
@@ -43,15 +39,13 @@ def write(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
-    verdicts: Mapping[str, Sequence[Verdict]],
 ) -> Path:
     """Write results/report.html, after the figures that it shows.
 
     Args:
         runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
-        verdicts: by protocol; one without verdicts has a sentence in their place.
     """
-    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, verdicts))
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle))
 
 
 def page(
@@ -59,7 +53,6 @@ def page(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
-    verdicts: Mapping[str, Sequence[Verdict]],
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
     known = studies.known(runs)
@@ -74,7 +67,7 @@ def page(
         complexity = tables.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
         for room in (FIGURES - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, verdicts.get(protocol_id, ()), complexity, room)
+            shown = view(results, folder, rows, sections, complexity, room)
             part = Markup(template.render(view=shown))
             if size + len(part.encode()) <= SIZE:
                 size += len(part.encode())

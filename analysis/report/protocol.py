@@ -17,7 +17,7 @@ from analysis.report.figures import Picture, pictures
 from analysis.report.folds import Fold, cell_fold, gain_fold
 from analysis.report.verdict_lines import SIGNS, Group, groups
 from analysis.tables import Section
-from analysis.verdicts import VERDICTS, Verdict
+from analysis.verdicts import VERDICTS
 
 TITLES = {
     "groups": "Table 2. Top-1 error (%) against number of groups",
@@ -61,7 +61,6 @@ def view(
     folder: str,
     rows: pd.DataFrame,
     sections: Sequence[Section],
-    verdicts: Sequence[Verdict],
     complexity: pd.DataFrame | None,
     room: int,
 ) -> View:
@@ -73,6 +72,7 @@ def view(
         complexity: Table 1, for the section that shows it.
         room: bytes that its figures may take; with none, runs are not listed one by one either.
     """
+    verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = behind.cells(results, sections)
     gains = [gain for section in sections if section.study == "shuffle" for gain in behind.gains(section, cells)]

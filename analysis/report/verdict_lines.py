@@ -6,13 +6,14 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from analysis.claims import NOT_POSITIVE
+from analysis.claims_grid import p_text, seeds_text, signed
 from analysis.report.forest import Row, Scale, row, scale
 from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?"}
 STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}
 UNITS = {POINTS: "percentage points of top-1 error", TAU: "Kendall’s τ"}
-NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:
         verdict=verdict,
         css=verdict.verdict.replace(" ", "-") if known else "inconclusive",
         sign=SIGNS.get(verdict.verdict, ""),
-        remark=_remark(verdict),
+        remark=verdict.reason,
         row=row(verdict, on),
         text=_words(verdict),
         value=_value(verdict),
@@ -68,45 +69,42 @@ def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:
     )
 
 
-def _remark(verdict: Verdict) -> str:
-    """What a reader needs before believing the word: what is missing, how many seeds would tell."""
-    parts = [verdict.reason] if verdict.reason else []
-    if verdict.seeds_needed is not None:
-        parts.append(f"About {verdict.seeds_needed} seeds a cell would probably decide it.")
-    return " ".join(parts)
-
-
 def _words(verdict: Verdict) -> str:
     """The forest plot in words."""
     if verdict.effect is None:
         return "no effect to show: runs are missing"
     unit = UNITS.get(verdict.unit, verdict.unit)
-    interval = f", 95 % interval {_interval(verdict)}" if verdict.low is not None else ", no interval"
-    theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {printed(verdict.paper_effect)}"
-    return f"effect {number(verdict.effect)} {unit}{interval}{theirs}; margin {verdict.margin:g}"
+    interval = "no interval" if verdict.low is None else f"95 % interval {_interval(verdict, ' to ')}"
+    theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {_signed(verdict, verdict.paper_effect)}"
+    return f"effect {_signed(verdict, verdict.effect)} {unit}, {interval}{theirs}; margin {verdict.margin:g}"
 
 
 def _value(verdict: Verdict) -> Markup:
-    theirs = NONE if verdict.paper_effect is None else printed(verdict.paper_effect)
-    below = Markup("<small>paper {}</small>").format(theirs)
+    below = Markup("<small>paper {}</small>").format(_signed(verdict, verdict.paper_effect))
     if verdict.effect is None:
         return Markup("{}{}").format("not known", below)
-    interval = f" [{_interval(verdict, ', ')}]" if verdict.low is not None else ""
-    return Markup("<b>{}</b>{}{}").format(number(verdict.effect), interval, below)
+    interval = "" if verdict.low is None else f" [{_interval(verdict, ', ')}]"
+    return Markup("<b>{}</b>{}{}").format(_signed(verdict, verdict.effect), interval, below)
+
+
+def _signed(verdict: Verdict, value: float | None) -> str:
+    return signed(value, verdict.unit)
+
+
+def _interval(verdict: Verdict, between: str) -> str:
+    return between.join(_signed(verdict, end) for end in (verdict.low, verdict.high))
 
 
 def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]]:
     """Everything else that a verdict carries, in pairs of a word and a text."""
-    seeds = f"{verdict.seeds_least}"
-    if verdict.seeds_most != verdict.seeds_least:
-        seeds += f" to {verdict.seeds_most}"
+    levene = "" if verdict.levene_p is None else f"{p_text(verdict.levene_p)} that spreads are alike"
     facts = [
         ("Claim", f"{verdict.claim}, from {verdict.source}"),
         ("Direction", _direction(verdict)),
-        ("p of no effect", f"{probability(verdict.p)}; adjusted over the study {probability(verdict.p_holm)}"),
+        ("p of no effect", f"{p_text(verdict.p)}; adjusted over the study’s claims {p_text(verdict.p_holm)}"),
         ("Method", verdict.method),
-        ("Levene p", "" if verdict.levene_p is None else f"{probability(verdict.levene_p)} that spreads are alike"),
-        ("Seeds a cell", seeds),
+        ("Levene p", levene),
+        ("Seeds a cell", seeds_text(verdict)),
         ("Scope", verdict.scope),
         ("Cells", Markup(", ").join(_cell(cell_id, name, anchors) for cell_id, name in verdict.cells)),
     ]
@@ -115,7 +113,7 @@ def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]
 
 def _direction(verdict: Verdict) -> str:
     margin = f"{verdict.margin:g} {'points' if verdict.unit == POINTS else ''}".strip()
-    if verdict.direction == "not_positive":
+    if verdict.direction == NOT_POSITIVE:
         return f"the claim is that the effect does not exceed the margin of {margin}"
     return f"above 0 is what the claim says; up to {margin} either way counts as none"
 
@@ -124,25 +122,3 @@ def _cell(cell_id: str, name: str, anchors: Mapping[str, str]) -> Markup:
     """A cell's name, as a link to its runs where it has any."""
     anchor = anchors.get(cell_id, "")
     return Markup('<a href="#{}">{}</a>').format(anchor, name) if anchor else Markup("{} (no run)").format(name)
-
-
-def number(value: float) -> str:
-    """A signed effect with two decimals, minus as such."""
-    return f"{value:+.2f}".replace("-", "−")
-
-
-def printed(value: float) -> str:
-    """A signed effect of the paper's, with no more decimals than it has: its errors have one."""
-    return number(value).removesuffix("0")
-
-
-def _interval(verdict: Verdict, between: str = " to ") -> str:
-    ends = (verdict.low, verdict.high)
-    return between.join(NONE if end is None else f"{end:.2f}".replace("-", "−") for end in ends)
-
-
-def probability(p: float | None) -> str:
-    """A p value as reports print it."""
-    if p is None:
-        return NONE
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
