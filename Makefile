@@ -44,10 +44,10 @@ ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is no
 ablations: $(READY) ## both studies in one sweep
 	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
 
-tables: $(READY) ## write tables and figures from the results there are
+tables: $(READY) ## write tables, figures and report anew from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
 
-report: $(READY) ## write results/report.html (with tables and figures) from the results there are
+report: $(READY) ## write results/report.html (with tables and figures) where results have changed
 	@$(PY) -m analysis --results $(RESULTS)
 
 explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
@@ -75,7 +75,7 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## where the time of a sweep goes
 	@$(PY) -m benchmarks.overhead
 
-clean: ## delete the environment, caches, tables and figures; never results/runs
+clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
-	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke
+	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke $(RESULTS)/report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,11 +12,14 @@ from tabulate import tabulate
 from ablations.errors import UserError
 from analysis import behind, frame, tables
 from analysis.behind import CellOrigin, GainOrigin, Shown, difference
-from analysis.origin import RunOrigin, values
+from analysis.origin import RunOrigin, seeds, values
 from analysis.tables import Section
 
 STUDIES = {name.replace(" ", "").lower(): study for study, name in behind.TABLES.items()}
 FILES = (("config", "run.json"), ("log", "log.txt"))
+
+LISTED = 12
+"""Runs whose files are listed one by one."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,11 +115,20 @@ def _cell(results: Path, cell: CellOrigin) -> Iterator[str]:
     yield ""
     for name, found in values(run for run in cell.runs if run.facts).items():
         for value, runs in found.items():
-            yield f"{name + ':':<13} {value}" + (f"  (seeds {_seeds(runs)})" if len(found) > 1 else "")
+            yield f"{name + ':':<13} {value}" + (f"  ({seeds(runs)})" if len(found) > 1 else "")
     yield from ([f"{'fingerprint:':<13} {cell.fingerprint}"] if cell.fingerprint else [])
     yield f"{'cell:':<13} {cell.cell_id}"
     yield ""
-    for run in cell.runs:
+    yield from _files(results, cell.runs)
+
+
+def _files(results: Path, runs: Sequence[RunOrigin]) -> Iterator[str]:
+    """Where each run's configuration and log lie; of many runs the pattern, since the table has their names."""
+    if len(runs) > LISTED:
+        for word, name in FILES:
+            yield f"{word + ':':<13} {results / 'runs' / 'RUN' / name}"
+        return
+    for run in runs:
         for word, name in FILES:
             path = results / "runs" / run.run_id / name
             yield f"{f'seed {run.seed} {word}:':<16} {path}" + ("" if path.is_file() else "  (absent)")
@@ -138,6 +150,7 @@ def _runs(runs: Sequence[RunOrigin]) -> list[str]:
             "code": run.facts.get("code", ""),
             "device": run.facts.get("device", ""),
             "started": run.facts.get("started", ""),
+            "run": run.run_id,
         }
         for run in runs
     ]
@@ -162,10 +175,6 @@ def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:
     for part in parts:
         yield ""
         yield from part
-
-
-def _seeds(runs: Sequence[RunOrigin]) -> str:
-    return ", ".join(str(run.seed) for run in runs)
 
 
 def _printable(line: str) -> str:

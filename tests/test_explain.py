@@ -74,6 +74,16 @@ def test_runs_of_one_cell_from_two_commits_are_warned_of(results: Path, capsys: 
     assert "WARNING: The runs differ in code: commit cccccccccc, clean (seed 0); commit dddddddddd, clean (s" in text
 
 
+def test_many_runs_are_a_table_with_a_pattern_for_their_files(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2, 20):
+        fixture.write_done(results, fixture.run(8, 0.25, seed=seed), 0.3)
+    _, text = explain(results, capsys, "table2", "--groups", "8", "--width", "0.25")
+    assert f"config:       {results}/runs/RUN/run.json\n" in text and "seed 3 config" not in text
+    assert all(fixture.run(8, 0.25, seed=seed).run_id in text for seed in range(20))
+
+
 def test_a_cell_without_runs_is_told(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = explain(results, capsys, "table2", "--groups", "3", "--width", "1")
     assert code == 0 and "Top-1 error (%): not planned\n" in text and "No run of this cell is planned" in text

@@ -158,7 +158,9 @@ def test_a_verdict_says_its_word_effect_interval_and_the_papers(results: Path, w
         "✓ supported Grouped convolutions lower the error at 0.5x: g=8 against g=1 +2.3 [+1.1, +3.5] paper +2.8"
         in words
     )
-    assert "✗ contradicted At 0.5x the error stops falling before g=8 +1.6 [+0.8, +2.4] paper −0.7" in words
+    assert (
+        "✗ contradicted At 0.5x the error stops falling before g=8 +1.6 [+0.8, +2.4] claimed ≤ 0.5, paper −0.7" in words
+    )
     assert "≈ no effect Grouped convolutions lower the error at 1x" in words
     assert "About 7 seeds a cell would decide it if the effect is what it seems." in words
     assert "Not judged: ShuffleNet 1x, g=4 has no finished run. not known paper +2.8" in words

@@ -7,7 +7,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from analysis.claims import NOT_POSITIVE
-from analysis.claims_grid import p_text, seeds_text, signed
+from analysis.claims_grid import claimed, p_text, seeds_text, signed
 from analysis.report.forest import Row, Scale, row, scale
 from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
 
@@ -80,7 +80,8 @@ def _words(verdict: Verdict) -> str:
 
 
 def _value(verdict: Verdict) -> Markup:
-    below = Markup("<small>paper {}</small>").format(_signed(verdict, verdict.paper_effect))
+    claimed_so = f"claimed {claimed(verdict)}, " if verdict.direction == NOT_POSITIVE else ""
+    below = Markup("<small>{}paper {}</small>").format(claimed_so, _signed(verdict, verdict.paper_effect))
     if verdict.effect is None:
         return Markup("{}{}").format("not known", below)
     interval = "" if verdict.low is None else f" [{_interval(verdict, ', ')}]"
