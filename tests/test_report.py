@@ -4,58 +4,19 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from analysis import costs, frame, publish, tables
-from analysis.report import forest, page
-from analysis.verdicts import Verdict
+from analysis.report.page import page
 from tests import results_fixture as fixture
-from tests.verdict_fixture import every_kind, verdict
+from tests.page import Page
+from tests.report_fixture import published, render
+from tests.verdict_fixture import verdict
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} </style> & '`"
-VOID = {"meta", "link", "br", "img"}
-SHAPES = {"path", "rect", "circle", "use"}
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: tags in order, ids, targets of links, attributes, text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text.append(data)
-
-    def values(self, *names: str) -> list[str]:
-        return [value for _, name, value in self.attributes if name in names]
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.text).split())
 
 
 @pytest.fixture(autouse=True)
@@ -65,37 +26,12 @@ def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both studies with two seeds; one run failed, one not run, one cell of two commits; figures drawn."""
-    folder = tmp_path_factory.mktemp("results")
-    fixture.plausible(folder, seeds=2)
-    failed, absent, other = (fixture.run(4, width, seed=1) for width in (1.0, 0.5, 0.25))
-    for one in (failed, absent):
-        (folder / "runs" / one.run_id / "result.json").unlink()
-    fixture.write_failure(folder, failed, "failed", "out of memory")
-    fixture.begin(folder, other, commit="d" * 40)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "_measure", fixture.cheap_costs)
-        publish.publish(folder)
-    return folder
-
-
-def render(results: Path, verdicts: bool = True) -> str:
-    runs = frame.runs(results)
-    groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
-    change = every_kind if verdicts else unjudged
-    groups[0], shuffle[0] = change(groups[0], shuffle[0])
-    return page.page(results, runs, groups, shuffle)
-
-
-def unjudged(*sections: tables.Section) -> list[tables.Section]:
-    return [replace(section, verdicts=()) for section in sections]
+    return published(tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="module")
 def whole(results: Path) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "_measure", fixture.cheap_costs)
-        return render(results)
+    return render(results)
 
 
 def test_it_is_published_with_the_tables_and_is_the_same_when_made_again(results: Path) -> None:
@@ -247,13 +183,14 @@ def test_text_from_data_is_text(tmp_path: Path) -> None:
         content = {**json.loads(path.read_text()), **facts, "versions": {HOSTILE: f"{HOSTILE}{one.seed}"}}
         path.write_text(json.dumps(content))
     fixture.write_failure(tmp_path, runs[-1], "failed", HOSTILE)
+    fixture.write_done(tmp_path, replace(runs[0], variant=replace(runs[0].variant, structure=HOSTILE)), 0.3)
     (tmp_path / "runs" / HOSTILE.replace("/", "_")).mkdir()
     (tmp_path / "fingerprints.json").write_text(json.dumps({"cells": {runs[0].cell_id: HOSTILE}}))
     everything = frame.runs(tmp_path)
     (section,) = tables.sections("groups", everything, tmp_path)
     texts = dict.fromkeys(("claim", "source", "says", "method", "reason", "scope", "unit", "verdict"), HOSTILE)
     claim = replace(verdict(section), **texts, study=HOSTILE, cells=((runs[0].cell_id, HOSTILE), ("", HOSTILE)))
-    found = Page(page.page(tmp_path, everything, [replace(section, verdicts=(claim,))], []))
+    found = Page(page(tmp_path, everything, [replace(section, verdicts=(claim,))], []))
     assert not {"script", "img"} & set(found.tags)
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
     assert found.words.count("<script>alert(1)</script>") > 20 and "{{ 7 * 7 }}" in found.words
@@ -275,68 +212,6 @@ def test_a_single_failed_run_still_gives_a_page(tmp_path: Path) -> None:
     fixture.write_failure(tmp_path, fixture.run(3, 0.25), "killed", "the worker was killed")
     runs = frame.runs(tmp_path)
     groups, shuffle = (tables.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
-    words = Page(page.page(tmp_path, runs, groups, shuffle)).words
+    words = Page(page(tmp_path, runs, groups, shuffle)).words
     assert "Partial results: 0 of 5 runs are done (1 killed, 4 not run)" in words
     assert "the worker was killed" in words and "10 of the 15 cells of Table 2 are not planned" in words
-
-
-def test_protocols_have_a_section_each_the_latest_first(tmp_path: Path) -> None:
-    for epochs, day in ((8, 1), (20, 2)):
-        under = fixture.protocol(epochs=epochs)
-        fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], under, [0.25]), day=day)
-        fixture.write_done(tmp_path, fixture.run(3, 0.25, under=under), epochs / 100)
-    runs = frame.runs(tmp_path)
-    groups, shuffle = (tables.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
-    text = page.page(tmp_path, runs, groups, shuffle)
-    newest, oldest = text.split('<section class="protocol"')[1:]
-    assert "20.0" in newest and "8.0 [" not in newest and "8.0 [" in oldest
-    assert "Table 1. Complexity" in newest and "Table 1. Complexity" not in oldest
-    assert "the shuffle study was not planned under it" in oldest
-    assert text == page.page(tmp_path, runs, groups, shuffle)
-
-
-def test_a_page_that_would_be_too_large_says_what_it_leaves_out(
-    results: Path, whole: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page, "FIGURES", 250_000)
-    words = Page(text := render(results)).words
-    assert "Left out to keep this page small; see figures/curves.svg." in words and len(text) < len(whole) - 200_000
-    monkeypatch.setattr(page, "SIZE", 115_000)
-    brief = Page(text := render(results)).words
-    assert len(text.encode()) < 160_000 and fixture.run(3, 0.5).run_id not in brief and "2 of 2 seeds" in brief
-    assert "2 more: python -m analysis.explain table2 --groups 3 --width 0.5 lists them all." in brief
-    monkeypatch.setattr(page, "SIZE", 1000)
-    words = Page(render(results)).words
-    assert "Protocols without a section here" in words and "glyphs 24×24, 2,000 training images, 8 epochs" in words
-
-
-def test_of_many_seeds_some_are_listed(tmp_path: Path) -> None:
-    runs = [fixture.run(3, 0.25, seed=seed) for seed in range(40)]
-    fixture.write_plan(tmp_path, "groups", runs)
-    for one in runs[:30]:
-        fixture.write_done(tmp_path, one, 0.3 + one.seed / 1000)
-    for one in runs[30:]:
-        fixture.write_failure(tmp_path, one, "failed", "long " * 200)
-    everything = frame.runs(tmp_path)
-    groups = tables.sections("groups", everything, tmp_path)
-    text = page.page(tmp_path, everything, groups, [])
-    words = Page(text).words
-    assert "20 more: python -m analysis.explain table2 --groups 3 --width 0.25 lists them all." in words
-    assert "4 more missing runs." in words and words.count("long long") < 9000 and "…" in words
-    assert runs[9].run_id in text and f"<td>{runs[10].run_id}" not in text
-
-
-def test_a_wide_interval_is_cut_and_does_not_hide_the_others() -> None:
-    base = {"study": "groups", "unit": "points", "margin": 0.5, "paper_effect": 1.0, "direction": "positive"}
-    rest = dict.fromkeys(("claim", "source", "says", "protocol_id", "verdict", "method", "reason", "scope"), "")
-    more = {"p": None, "p_holm": None, "levene_p": None, "seeds_least": 2, "seeds_most": 2, "seeds_needed": None}
-    narrow = Verdict(**base, **rest, **more, effect=1.5, low=1.0, high=2.0, cells=())  # type: ignore[arg-type]
-    broad = replace(narrow, low=-100.0, high=100.0)
-    on = forest.scale([narrow, broad])
-    assert on.low > -10 and on.high < 10
-    first, second = forest.row(narrow, on), forest.row(broad, on)
-    assert first.cut == (False, False) and second.cut == (True, True)
-    assert second.interval == (forest.MARGIN, forest.WIDTH - forest.MARGIN)
-    assert first.interval and first.effect and first.interval[0] < first.effect < first.interval[1]
-    assert first.interval[1] - first.interval[0] > 20, "still to be seen"
-    assert forest.row(replace(narrow, effect=None, low=None, high=None), on).interval is None

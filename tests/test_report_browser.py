@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from analysis import costs, frame, publish, report, tables
 from tests import results_fixture as fixture
-from tests.verdict_fixture import every_kind
+from tests.report_fixture import published, render
 
 CHROMIUM = shutil.which("chromium")
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
@@ -21,19 +20,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this ma
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report with verdicts of every kind, a failed run, long words and a cell of two commits."""
-    folder = tmp_path_factory.mktemp("results")
-    fixture.plausible(folder, seeds=2)
-    failed = fixture.run(4, 1.0, seed=1)
-    (folder / "runs" / failed.run_id / "result.json").unlink()
-    fixture.write_failure(folder, failed, "failed", "/a/very/long/path" * 12)
-    fixture.begin(folder, fixture.run(4, 0.25, seed=1), commit="d" * 40)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "_measure", fixture.cheap_costs)
-        publish.publish(folder)
-        runs = frame.runs(folder)
-        groups, shuffle = (tables.sections(study, runs, folder) for study in ("groups", "shuffle"))
-        groups[0], shuffle[0] = every_kind(groups[0], shuffle[0])
-        path = report.write(folder, runs, groups, shuffle)
+    folder = published(tmp_path_factory.mktemp("results"), reason="/a/very/long/path" * 12)
+    path = folder / "report.html"
+    path.write_text(render(folder), encoding="utf-8")
     return path.resolve().as_uri()
 
 
