@@ -1,4 +1,4 @@
-"""The step after training: tables and figures, from whatever results there are."""
+"""The step after training: tables, figures and the report, from whatever results there are."""
 
 import os
 import subprocess
@@ -28,7 +28,8 @@ def check() -> None:
 
 
 def publish(results: Path) -> None:
-    """Write tables and figures from whatever there is, and say where they are."""
+    """Write tables, figures and the report from whatever there is, and say where they are."""
+    from analysis.files import REPORT
     from analysis.publish import publish as write_all
 
     try:
@@ -41,6 +42,7 @@ def publish(results: Path) -> None:
         out.print(line, markup=False)
     folders = sorted({str(path.parent) for path in written if path.parent != results})
     out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
+    out.print(f"Report: {results / REPORT}", markup=False)
 
 
 def verdict_lines(content: dict[str, Any]) -> list[str]:

@@ -7,10 +7,13 @@ from typing import Any
 from ablations import files
 from ablations.files import read_json
 
-SOURCES = (".py", ".yaml", ".j2")
+SOURCES = (".py", ".yaml", ".j2", ".css")
 """Kinds of files that what is published depends on."""
 
-__all__ = ["read_json", "source_digest", "write", "write_json"]
+REPORT = "report.html"
+"""The page that holds everything, in the results folder."""
+
+__all__ = ["REPORT", "read_json", "source_digest", "write", "write_json"]
 
 
 def write(path: Path, content: bytes | str) -> Path:

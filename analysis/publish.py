@@ -74,7 +74,7 @@ def _entries(results: Path) -> list[str]:
 
 def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import frame, tables
+    from analysis import frame, report, tables
 
     runs = frame.runs(results)
     groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
@@ -84,6 +84,7 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     written = _write_tables(results, groups, shuffle)
     figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
     written += figures
+    written.append(report.write(results, runs, groups, shuffle))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from analysis.layout import Grid
 
@@ -78,6 +79,34 @@ def html_table(grid: Grid) -> str:
     kind = "wide prose" if grid.prose else "wide"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
     return f'<h2>{html.escape(grid.title)}</h2>\n<div class="{kind}">\n{table}</div>\n<div class="notes">{notes}</div>'
+
+
+def linked_table(grid: Grid, heads: int) -> Markup:
+    """A table alone, its first `heads` columns as headings of rows, each number a link to its place in the page."""
+    cells = [[_cell(text, grid.anchors.get((i, k), "")) for k, text in enumerate(row)] for i, row in _rows(grid.frame)]
+    frame = pd.DataFrame(cells, columns=grid.frame.columns)
+    names = list(frame.columns)
+    frame = frame.set_index(names[:heads]).rename_axis([None] * heads)
+    styler = frame.style.format_index(escape="html", axis="columns")
+    head, body = styler.to_html(exclude_styles=True, sparse_index=True, sparse_columns=True).split("<tbody>")
+    # Everything that came from data is escaped by now, so no other text can look like these tags.
+    head, body = (
+        re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', part) for part, scope in ((head, "col"), (body, "row"))
+    )
+    return Markup(f"{head}<tbody>{body}")
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[int, tuple[str, ...]]]:
+    return list(enumerate(frame.itertuples(index=False, name=None)))
+
+
+def _cell(text: str, anchor: str) -> Markup:
+    """`12.3 [11.5, 13.1]` and what is below it: the mean, its interval lighter, the rest small."""
+    first, *below = str(text).split("\n")
+    mean, bracket, interval = first.partition(" [")
+    shown = Markup("{}<i>{}{}</i>").format(mean, bracket, interval) if bracket else escape(first)
+    shown = Markup('<a href="#{}">{}</a>').format(anchor, shown) if anchor else shown
+    return shown + Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
 
 
 def tex(text: str) -> str:

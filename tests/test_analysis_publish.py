@@ -165,4 +165,5 @@ def test_the_command_says_where_everything_is(
         f"{tmp_path}/tables/: claims (.csv .html .md .tex), gains (.csv), table1 (.csv .html .md .tex), "
         "table2 (.csv .html .md .tex), table3 (.csv .html .md .tex)"
     )
+    assert lines[-1] == f"report: {tmp_path}/report.html"
     assert lines[2].startswith(f"{tmp_path}/figures/: curves (.png .svg), curves-column (.svg), ")
