@@ -2,6 +2,7 @@
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            ARGS="any Hydra override"
+#            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables notebooks status smoke test lint bench clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -43,14 +44,22 @@ ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is no
 ablations: $(READY) ## both studies in one sweep
 	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
 
-tables: $(READY) ## write tables and figures from the results there are
+tables: $(READY) ## write tables, figures and report anew from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
+
+report: $(READY) ## write results/report.html (with tables and figures) where results have changed
+	@$(PY) -m analysis --results $(RESULTS)
+
+explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
+	@$(PY) -m analysis.explain $(or $(TABLE),table2) --results $(RESULTS) $(if $(GROUPS),--groups $(GROUPS)) \
+		$(if $(WIDTH),--width $(WIDTH)) $(if $(SHUFFLE),--shuffle $(SHUFFLE)) \
+		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
 
 notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results $(RESULTS)
 
-status: $(READY) ## what is done, running, failed and missing, by cell
-	@$(PY) -m ablations.status --results $(RESULTS)
+status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
+	@$(PY) -m ablations.status --results $(RESULTS) $(if $(WATCH),--watch $(WATCH))
 
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
@@ -66,7 +75,7 @@ lint: $(READY) ## ruff and mypy
 bench: $(READY) ## where the time of a sweep goes
 	@$(PY) -m benchmarks.overhead
 
-clean: ## delete the environment, caches, tables and figures; never results/runs
+clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
-	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke
+	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke $(RESULTS)/report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,19 +1,26 @@
 """`python -m ablations`: plain Hydra; one run, or with -m a sweep."""
 
+import os
+import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from ablations import report, stopping, store
+from ablations import fingerprint, report, stopping, store
 from ablations.app import register
 from ablations.errors import UserError
 from ablations.execute import execute
 from ablations.launch import prepare, to_job
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Set to 1 by users who want to see tracebacks."""
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -27,6 +34,8 @@ def run_one(composed: DictConfig) -> str:
         planned = Planned(to_run(config), config, ())
         job = to_job(planned, prepare(planned))
         store.open_results(job.results)
+        if single and store.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
+            fingerprint.verify([job.run], job.results)
     except UserError as error:
         report.show_error(error)
         raise SystemExit(2) from None
@@ -49,6 +58,8 @@ def run_one(composed: DictConfig) -> str:
 
 def main() -> None:
     """Entry point of `python -m ablations` and of the script `ablations`."""
+    whole = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"  # Hydra then hands errors on; else it would show some of them as tracebacks
     with stopping.immediate():
         try:
             register()
@@ -56,6 +67,23 @@ def main() -> None:
         except stopping.Interrupted as request:
             report.show_stopped()
             raise SystemExit(request.exit_code) from None
+        except Exception as error:
+            if whole == "1":
+                raise
+            report.show_error(UserError(in_words(error)))
+            print(f"(To see where in the program, set {FULL_ERROR}=1.)", file=sys.stderr)
+            raise SystemExit(2) from None
+        finally:
+            os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
+
+
+def in_words(error: Exception) -> str:
+    """What Hydra and OmegaConf say, who list what there is to choose from; of any other error its kind and message."""
+    causes = [cause for cause in (error, error.__cause__) if cause]
+    lines = dict.fromkeys(line for cause in causes for line in str(cause).splitlines() if line.strip())
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return "\n".join(lines)
+    return f"{type(error).__name__}: {' '.join(lines)}"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def register() -> None:
     store.store(name="schema", node=config.Config)
     store.store(group="model", name="schema", node=config.ModelConfig)
     store.store(group="recipe", name="schema", node=config.RecipeConfig)
+    store.store(group="logger", name="schema", node=config.LoggerConfig)
     store.store(group="data", name="glyphs_schema", node=config.GlyphsConfig)
     store.store(group="data", name="cifar_schema", node=config.CifarConfig)
     store.store(group="data", name="folder_schema", node=config.FolderConfig)

@@ -97,6 +97,15 @@ class RuntimeConfig:
 
 
 @dataclass
+class LoggerConfig:
+    """Where the numbers of an epoch are sent besides metrics.csv; no part of a run's identity."""
+
+    name: str = "none"
+    tracking_uri: str | None = None
+    experiment: str = "shufflenet-ablations"
+
+
+@dataclass
 class Config:
     """One job: one variant, one protocol, one seed."""
 
@@ -108,3 +117,4 @@ class Config:
     data: DataConfig = MISSING
     recipe: RecipeConfig = MISSING
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SCHEMA = 2
 """Version of the on-disk form of a run. 2: result.json has a checksum of each file, and of itself."""
@@ -134,8 +136,23 @@ def to_json(run: Run) -> dict[str, Any]:
 
 
 def from_json(text: dict[str, Any]) -> Run:
-    """The run that `to_json` wrote."""
+    """The run that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError: something is missing, or of another type.
+    """
     protocol = dict(text["protocol"])
-    protocol["data"] = DataSpec(**protocol["data"])
-    protocol["recipe"] = Recipe(**{**protocol["recipe"], "area": tuple(protocol["recipe"]["area"])})
-    return Run(Variant(**text["variant"]), Protocol(**protocol), text["seed"])
+    protocol["data"] = _checked(DataSpec(**protocol["data"]))
+    protocol["recipe"] = _checked(Recipe(**{**protocol["recipe"], "area": tuple(protocol["recipe"]["area"])}))
+    variant = _checked(Variant(**text["variant"]))
+    return _checked(Run(variant, _checked(Protocol(**protocol)), text["seed"]))
+
+
+def _checked(part: T) -> T:
+    """A part of a description whose plain values are of the types that it declares; what is read may be anything."""
+    kinds: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
+    for f in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, f.name)
+        if f.type in kinds and not (isinstance(value, kinds[f.type]) and isinstance(value, bool) == (f.type is bool)):
+            raise TypeError(f"{f.name} is {value!r}, not {f.type}")
+    return part

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from ablations import data, lease, provenance, store
+from ablations.config import LoggerConfig
 from ablations.describe import DataSpec, Run, name
 from ablations.errors import UserError
+from ablations.loggers import Logger, to_logger
 from ablations.stopping import Stopped
 
 log = logging.getLogger("ablations.run")
@@ -35,6 +37,7 @@ class Job:
     deterministic: bool
     evaluate_every: int
     provenance: dict[str, Any]
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
     checkpoint_every: float = 60.0
 
 
@@ -84,8 +87,9 @@ def _execute(job: Job, stop: Callable[[], bool], mine: lease.Lease) -> str:
     try:
         host = provenance.describe_host(job.device, job.threads)
         store.begin(job.results, job.run, {**job.provenance, **host})
-        with _logging_to(folder / "log.txt"):
-            result, correct = _train(job, folder, asked)
+        logger = to_logger(job.logger, job.run, folder, job.provenance)
+        with _logging_to(folder / "log.txt"), logger:
+            result, correct = _train(job, folder, logger, asked)
         mine.check()
         store.finish(folder, result, correct)
         return "done"
@@ -123,7 +127,7 @@ def _record(job: Job, status: str, reason: str) -> str:
     return status
 
 
-def _train(job: Job, folder: Path, stop: Callable[[], bool]) -> tuple[dict[str, Any], np.ndarray]:
+def _train(job: Job, folder: Path, logger: Logger, stop: Callable[[], bool]) -> tuple[dict[str, Any], np.ndarray]:
     """The part of `execute` that works: what goes into result.json, and each test image's right or wrong."""
     import torch
 
@@ -143,6 +147,7 @@ def _train(job: Job, folder: Path, stop: Callable[[], bool]) -> tuple[dict[str, 
     def observe(event: dict[str, Any]) -> None:
         if "history" in event:
             store.write_metrics(folder, event["history"])
+            logger.epochs(event["history"])
             row = event["history"][-1]
             log.info(", ".join(f"{key} {value:.6g}" for key, value in row.items()))
             event = {"step": row["step"], "loss": row["train_loss"], "images_per_second": row["images_per_second"]}

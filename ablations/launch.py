@@ -73,6 +73,7 @@ def to_job(planned: Planned, folder: Path) -> Job:
         evaluate_every=config.runtime.evaluate_every,
         checkpoint_every=config.runtime.checkpoint_every,
         provenance=origin,
+        logger=config.logger,
     )
 
 

@@ -69,15 +69,16 @@ def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
     """Rough wall time of what is left: `relative_cost`, scaled by how long finished runs of the plan took."""
     if not plan.todo:
         return 0.0
-    took, expected = 0.0, 0.0
-    for job in plan.planned:
-        found = store.result(results, job.run.run_id)
-        if found:
-            took += found["seconds"]["total"]
-            expected += relative_cost(job.run)
-    scale = took / expected if expected else 1.0
+    found = ((job.run, store.result(results, job.run.run_id)) for job in plan.planned)
+    scale = seconds_per_cost((run, result["seconds"]["total"]) for run, result in found if result)
     costs = [scale * relative_cost(job.run) for job in plan.todo]
     return max(sum(costs) / workers, *costs)
+
+
+def seconds_per_cost(took: Iterable[tuple[Run, float]]) -> float:
+    """What turns `relative_cost` into seconds here, from runs and how long they took; 1 where there are none."""
+    pairs = [(seconds, relative_cost(run)) for run, seconds in took]
+    return sum(seconds for seconds, _ in pairs) / sum(cost for _, cost in pairs) if pairs else 1.0
 
 
 def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablations import data
+from ablations import data, loggers
 from ablations.config import Config, DataConfig, RuntimeConfig
 from ablations.describe import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.device import resolve_device, resolve_precision
@@ -64,8 +64,9 @@ def to_run(config: Config) -> Run:
     """The run that a configuration describes.
 
     Raises:
-        UserError: the network cannot be built, the recipe makes no sense, or the data are not there.
+        UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
     """
+    loggers.check(config.logger)
     try:
         stem_channels = resolve_stem(
             config.model.groups, config.model.width, config.model.stem, config.model.stem_channels

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ablations import manifest
-from ablations.describe import SCHEMA, Run, to_json
+from ablations.describe import SCHEMA, Run, from_json, to_json
 from ablations.errors import UserError
 from ablations.files import PART, flush_folder, read_json, timestamp, write, write_json
 
@@ -249,11 +249,35 @@ def failure(results: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def progress(results: Path, run_id: str) -> dict[str, Any] | None:
-    """What a run is doing, else None."""
-    found = read_json(run_folder(results, run_id) / "progress.json")
-    numbers = ("epoch", "epochs", "step", "steps", "loss", "images_per_second", "updated")
-    whole = found and all(_is_number(found.get(key)) for key in numbers) and found["steps"] > 0
-    return found if whole else None
+    """What a run is doing, with all that a live view shows, else None."""
+    found = read_progress(run_folder(results, run_id))
+    return found if found and all(key in found for key in ("step", "steps", "loss", "images_per_second")) else None
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """The content of progress.json, or None where it is absent or makes no sense."""
+    found = read_json(folder / "progress.json") or {}
+    numbers = ("epoch", "epochs", "updated", "step", "steps", "loss", "images_per_second")
+    known = all(key in found for key in numbers[:3]) and all(_is_number(found[key]) for key in numbers if key in found)
+    return found if known and found.get("steps", 1) > 0 else None
+
+
+def plans(results: Path) -> list[dict[str, Any]]:
+    """The latest plan of each study under each protocol, by name of file; those that make no sense are left out."""
+    found = (read_json(path) for path in sorted((results / "plans").glob("*.json")))
+    return [plan for plan in found if plan and _is_plan(plan)]
+
+
+def _is_plan(plan: dict[str, Any]) -> bool:
+    """Whether a plan says of each of its runs what it is."""
+    try:
+        for entry in plan["runs"]:
+            from_json({**entry, "protocol": plan["protocol"]})
+            run_folder(Path(), entry["run_id"])
+            str.encode(entry["cell_id"])
+        return all(isinstance(plan[key], str) for key in ("study", "preset", "protocol_id"))
+    except (KeyError, TypeError, ValueError, AttributeError, UserError):
+        return False
 
 
 def _has_numbers(found: dict[str, Any]) -> bool:

@@ -13,11 +13,10 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations import provenance, report, store
+from ablations import fingerprint, provenance, publishing, report, store
 from ablations.compose import Composer
 from ablations.errors import UserError
 from ablations.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
-from ablations.publishing import publish, publish_within, publishing_ahead
 from ablations.stopping import Interrupted
 from ablations.workers import worker_count
 
@@ -64,27 +63,31 @@ class AblationSweeper(BasicSweeper):
         results = store.open_results(Path(runtime.results_dir))
         workers = worker_count(runtime)
         plan = make_plan(jobs, results)
+        if plan.todo and runtime.publish:
+            publishing.check()
         write_plans(jobs, results, provenance.command())
         report.show_plan(plan, results, estimate_seconds(plan, results, workers), workers)
+        if plan.todo:
+            fingerprint.verify([job.run for job in plan.planned], results)
         try:
             if plan.todo:
-                with publishing_ahead(results) if runtime.publish else nullcontext():
+                with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
                     self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
         except Interrupted as request:
             if not request.at_once:
                 report.show_outcome(plan, unfinished(plan, results), results)
                 if runtime.publish:
-                    publish_within(results, request.when + LEAVE_SECONDS - time.monotonic())
+                    publishing.publish_within(results, request.when + LEAVE_SECONDS - time.monotonic())
             raise
         except UserError:
             self._conclude(plan, results, runtime.publish)
             raise
         return self._conclude(plan, results, runtime.publish)
 
-    def _conclude(self, plan: Plan, results: Path, publishing: bool) -> Sequence[Planned]:
+    def _conclude(self, plan: Plan, results: Path, publish: bool) -> Sequence[Planned]:
         """Say what came of the plan and publish it; returns what is not done."""
         left = unfinished(plan, results)
         report.show_outcome(plan, left, results)
-        if publishing:
-            publish(results)
+        if publish:
+            publishing.publish(results)
         return left

@@ -1,10 +1,11 @@
-"""`python -m analysis`: write tables and figures from the results there are, and say where they lie."""
+"""`python -m analysis`: write tables, figures and the report from the results there are, and say where they lie."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from ablations.errors import UserError
+from analysis.files import REPORT
 from analysis.publish import publish
 
 
@@ -19,8 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    files = [path for path in files if path.name != REPORT]
     for folder in dict.fromkeys(path.parent for path in files):
         print(f"{folder}/: {', '.join(_names([path for path in files if path.parent == folder]))}")
+    print(f"report: {chosen.results / REPORT}")
     return 0
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from analysis import paper
 from analysis.costs import Subject, at_224, costs
 from analysis.frame import FAILED
-from analysis.statistics import NONE, Interval, Spread, over_examples, over_seeds, pool
+from analysis.sample import Sample
+from analysis.statistics import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.studies import Key
 
 COLUMNS = (
@@ -24,16 +25,17 @@ COLUMNS = (
 PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
-def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path) -> pd.DataFrame:
-    """One row per cell of `keys`, from the runs `rows` of one protocol.
+def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path, sample: Sample) -> pd.DataFrame:
+    """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`.
 
     Columns:
         macs, params: multiply-adds of one image and parameters of the network as trained; macs_224, params_224: with
             the paper's input, stem and classes; paper_macs: what the paper prints for that.
         error_mean, error_low, error_high: top-1 error at the last epoch in percent, with its 95 % interval.
-        interval: what the interval is over: `seeds` (t, standard deviation `sd` in points pooled over the table's
-            cells of one width with `df` degrees of freedom; `levene_p` tests that they share it), `examples` (Wilson,
-            of one seed's test images: run-to-run variation not covered), or empty where there is none.
+        interval: what the interval is over: `seeds` (t, standard deviation `sd` in points pooled over all cells of one
+            width, of both studies, with `df` degrees of freedom; where `levene_p`, that they share it, is small, the
+            cell's own), `examples` (Wilson, of one seed's test images: run-to-run variation not covered), or empty
+            where there is none.
         seeds_done, seeds_planned, seeds_failed: planned are the seeds of the latest plans and of runs that exist;
             failed are those whose last attempt failed, diverged or was killed. state: the same in words.
     """
@@ -41,14 +43,13 @@ def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path
     groups = dict(list(rows.groupby(list(Key._fields))))
     runs = [groups.get(tuple(key), rows.iloc[:0]) for key in cells]
     done = [part.loc[part["state"] == "done"] for part in runs]
-    spreads = _spreads(cells, [100 * part["error"] for part in done])
     first = rows.iloc[0]
     trained = [_subject(key, first) for key in cells]
     published = [at_224(key.structure, key.groups, key.width, key.stem_channels) for key in cells]
     known = costs(results, [*trained, *published])
     table = []
     for k, key in enumerate(cells):
-        spread, cost, cost_224 = spreads[key.structure, key.width], known[trained[k]], known[published[k]]
+        spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
         mean = _interval(done[k], spread)
         printed, ours = paper.error(key.width, key.groups, key.shuffle), key.structure == "shufflenet"
         complexity = paper.complexity(key.width, key.groups)
@@ -75,14 +76,6 @@ def _subject(key: Key, protocol: pd.Series) -> Subject:
     channels, resolution, classes = (int(protocol[name]) for name in ("channels", "resolution", "classes"))
     stem = str(protocol["stem"])
     return Subject(key.structure, key.groups, key.width, stem, key.stem_channels, channels, resolution, classes)
-
-
-def _spreads(cells: list[Key], errors: list[pd.Series]) -> dict[tuple[str, float], Spread]:
-    """Spread between seeds, in points, pooled over the table's cells of one structure and width."""
-    together: dict[tuple[str, float], list[list[float]]] = {}
-    for key, values in zip(cells, errors, strict=True):
-        together.setdefault((key.structure, key.width), []).append(values.tolist())
-    return {width: pool(values) for width, values in together.items()}
 
 
 def _interval(done: pd.DataFrame, spread: Spread) -> Interval:

@@ -7,7 +7,13 @@ from typing import Any
 from ablations import files
 from ablations.files import read_json
 
-__all__ = ["read_json", "source_digest", "write", "write_json"]
+SOURCES = (".py", ".yaml", ".j2", ".css")
+"""Kinds of files that what is published depends on."""
+
+REPORT = "report.html"
+"""The page that holds everything, in the results folder."""
+
+__all__ = ["REPORT", "read_json", "source_digest", "write", "write_json"]
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -25,10 +31,10 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
 
 
 def source_digest(*folders: Path) -> str:
-    """sha256 over the names and contents of the Python files in folders."""
+    """sha256 over the names and contents of the Python files, claims and page templates in folders."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCES):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
     return digest.hexdigest()

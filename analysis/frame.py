@@ -1,7 +1,6 @@
 """One tidy pandas row for every run that is known: planned, under way, failed or done."""
 
 import os
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ablations import store
+from ablations.states import FAILED as FAILED
+from ablations.states import look
 from analysis.files import read_json
 
 COLUMNS = (
@@ -20,9 +21,6 @@ COLUMNS = (
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
 )
 """Columns of `runs`, in this order."""
-
-FAILED = ("failed", "diverged", "killed")
-"""States of a run whose last attempt ended without a result."""
 
 
 def runs(results: Path) -> pd.DataFrame:
@@ -38,7 +36,7 @@ def runs(results: Path) -> pd.DataFrame:
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
     """
     known: dict[str, dict[str, Any]] = {}
-    for plan in plans(results):
+    for plan in store.plans(results):
         for run in plan["runs"]:
             row = known.setdefault(run["run_id"], {"run_id": run["run_id"], "planned_by": "", "state": "planned"})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan["study"]}))
@@ -51,12 +49,6 @@ def runs(results: Path) -> pd.DataFrame:
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)
-
-
-def plans(results: Path) -> list[dict[str, Any]]:
-    """The latest plan of each study under each protocol, by name of file; unreadable ones are left out."""
-    found = (read_json(path) for path in sorted((results / "plans").glob("*.json")))
-    return [plan for plan in found if plan and {"runs", "study", "preset", "protocol", "protocol_id"} <= plan.keys()]
 
 
 def _folders(runs_folder: Path) -> Iterator[str]:
@@ -93,35 +85,15 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
-    if "result.json" in names:
-        result, reason = store.check(Path(folder), run_id)
-        try:
-            if result:
-                return _result(result)
-        except (KeyError, TypeError, ValueError):
-            reason = f"runs/{run_id}/result.json lacks what a result has"
-        return {"state": "damaged", "reason": f"{reason}, so it counts as not done."}
-    if "progress.json" in names:
-        now = read_json(f"{folder}/progress.json") or {}
-        if time.time() - float(now.get("updated") or 0) < store.SILENT_SECONDS:
-            return {"state": "running", "reason": f"epoch {now.get('epoch')} of {now.get('epochs')}"}
-        return {"state": "stopped", "reason": "stopped without a word; the same sweep again takes it up."}
-    if "failure.json" in names:
-        failure = read_json(f"{folder}/failure.json") or {}
-        status = failure.get("status")
-        return {
-            "state": status if status in FAILED else "failed",
-            "reason": str(failure.get("error") or "failure.json cannot be read."),
-        }
-    return {}
+    found = look(folder, names, run_id)
+    columns = _result(found.record) if found.state == "done" else {}
+    return {**columns, "state": found.state, "reason": found.reason}
 
 
 def _result(result: dict[str, Any]) -> dict[str, Any]:
-    """The columns that result.json fills. KeyError, TypeError or ValueError where it has no error or no test images."""
+    """The columns that result.json fills."""
     keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
     return {
-        "state": "done",
-        "reason": None,
         "error": float(result["error"]),
         "tested": int(result["test_images"]),
         "seconds": (result.get("seconds") or {}).get("total"),

@@ -1,27 +1,37 @@
 """Tables as the paper lays them out: frames of text, ours beside the paper's, ready to be rendered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from analysis import paper
+from analysis.anchors import cell_anchor, gain_anchor
+from analysis.estimate import PAIRED
 from analysis.statistics import EXAMPLES
 from analysis.tables import Section
 from model.widths import default_stem_channels
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 
+GAIN_SIGN = "Δ is the error without shuffle minus the error with it: above 0, shuffle helps."
+
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it."""
+    """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it.
+
+    prose: the first and last columns hold sentences, which wrap.
+    `anchors` names, by row and column, where a page says what a number is made of.
+    """
 
     name: str
     title: str
     frame: pd.DataFrame
     notes: tuple[str, ...]
+    prose: bool = False
+    anchors: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def complexity_grid(table: pd.DataFrame) -> Grid:
@@ -61,9 +71,11 @@ def trained_grid(section: Section) -> Grid:
 
 def groups_grid(section: Section) -> Grid:
     """Table 2: a row per width, a column per number of groups; the paper's row below ours."""
-    rows = []
+    rows: list[dict[str, str]] = []
+    anchors = {}
     for name, same in _by_row(section.cells):
         found = {row["groups"]: row for _, row in same.iterrows()}
+        anchors.update({(len(rows), 3 + k): cell_anchor(found.get(g)) for k, g in enumerate(_groups(section.cells))})
         ours = {f"g={g}": error_text(found[g]) if g in found else "" for g in _groups(section.cells)}
         rows.append({"Network": name, "": "ours", "MACs (M)": _span(same["macs"]), **ours})
         if same["paper_error"].notna().any():
@@ -71,16 +83,20 @@ def groups_grid(section: Section) -> Grid:
             width = same["width"].iloc[0]
             rows.append({"Network": name, "": "paper", "MACs (M)": f"{paper.TABLE_2_COMPLEXITY[width]}", **printed})
     title = f"Table 2. Top-1 error (%) against number of groups: {section.title}"
-    return Grid(f"groups-{section.protocol_id}", title, _frame(rows), (section.scope, *section.notes, PAPER))
+    notes = (section.scope, *section.notes, PAPER)
+    return Grid(f"groups-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
 
 
 def shuffle_grid(section: Section) -> Grid:
     """Table 3: a row per width and number of groups; error without and with shuffle, and the difference."""
-    rows = []
+    rows: list[dict[tuple[str, str], str]] = []
+    anchors = {}
     gained = {_cell(row): row for _, row in section.gains.iterrows()}
     for cell, arms in section.cells.groupby(["structure", "width", "groups", "stem_channels"], sort=False):
         off, on = arms[~arms["shuffle"]].iloc[0], arms[arms["shuffle"]].iloc[0]
         gain = gained[cell]
+        shown = (cell_anchor(off), cell_anchor(on), gain_anchor(on) if pd.notna(gain["gain"]) else "")
+        anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
         rows.append(
             {
                 ("", "Network"): f"{row_name(on)} (g={on['groups']})",
@@ -93,8 +109,8 @@ def shuffle_grid(section: Section) -> Grid:
             }
         )
     title = f"Table 3. Top-1 error (%) without and with channel shuffle: {section.title}"
-    sign = "Δ is the error without shuffle minus the error with it: above 0, shuffle helps."
-    return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), (sign, section.scope, *section.notes, PAPER))
+    notes = (GAIN_SIGN, section.scope, *section.notes, PAPER)
+    return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
 
 
 def error_text(row: pd.Series) -> str:
@@ -105,11 +121,18 @@ def error_text(row: pd.Series) -> str:
 
 
 def gain_text(row: pd.Series) -> str:
-    """A difference: `+1.2 [0.3, 2.1]` and below it `3 pairs`."""
-    if not row["pairs"]:
+    """A difference: `+1.2 [0.3, 2.1]` and below it `3 seeds`, or `3 pairs` where seeds are paired."""
+    if pd.isna(row["gain"]):
         return "–"
-    pairs = f"{row['pairs']} {'pair' if row['pairs'] == 1 else 'pairs'}"
-    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{pairs}"
+    return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{gain_seeds(row)}"
+
+
+def gain_seeds(row: pd.Series) -> str:
+    """`3 pairs`, `1 seed`, `2 and 3 seeds`: what a gain rests on."""
+    off, on = int(row["seeds_off"]), int(row["seeds_on"])
+    if row["method"] == PAIRED:
+        return f"{on} pairs"
+    return f"{off} and {on} seeds" if off != on else f"{on} {'seed' if on == 1 else 'seeds'}"
 
 
 def row_name(row: pd.Series) -> str:
@@ -133,6 +156,10 @@ def number(count: object) -> str:
 def decimal(value: float, sign: str = "") -> str:
     """One decimal, as the paper prints errors; minus as such; a dash where there is none."""
     return "–" if pd.isna(value) else f"{value:{sign}.1f}".replace("-", "−")
+
+
+def _present(anchors: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], str]:
+    return {place: anchor for place, anchor in anchors.items() if anchor}
 
 
 def _bracketed(row: pd.Series, mean: str, low: str, high: str, sign: str) -> str:

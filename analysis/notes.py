@@ -4,13 +4,14 @@ import pandas as pd
 
 from analysis import gains
 from analysis.frame import FAILED
+from analysis.sample import ALIKE
 from analysis.statistics import EXAMPLES, SEEDS
 
 LISTED = 12
 """Runs that are named one by one; of more, only the number is given."""
 
 ON_SEEDS = (
-    "Brackets over several seeds: 95 % t interval, standard deviation pooled over the table's cells of one width; "
+    "Brackets over several seeds: 95 % t interval, standard deviation pooled over all cells of one width; "
     "it says what other seeds would give on the same test images."
 )
 ON_EXAMPLES = (
@@ -51,8 +52,13 @@ def on_intervals(study: str, table: pd.DataFrame, gain: pd.DataFrame) -> list[st
     text = [ON_SEEDS] if SEEDS in kinds else []
     text += [ON_EXAMPLES] if EXAMPLES in kinds else []
     text += [gains.RULE] if study == "shuffle" else []
-    names = {"Errors": table, "Gains": gain}
-    text += [_spread(name, part) for name, part in names.items() if len(part) and part["df"].gt(0).any()]
+    text += [_spread(table)] if table["df"].gt(0).any() else []
+    unlike = table.loc[table["levene_p"] < ALIKE, "width"].drop_duplicates()
+    if len(unlike):
+        text.append(
+            f"At {', '.join(f'{width:g}x' for width in unlike)} the cells spread differently (Levene): each interval "
+            "there has its cell's own standard deviation, differences are Welch's."
+        )
     return text
 
 
@@ -102,16 +108,17 @@ def orphans(frame: pd.DataFrame) -> list[str]:
     return [str(reason) for reason in lost["reason"].head(LISTED)]
 
 
-def _spread(name: str, part: pd.DataFrame) -> str:
-    """Pooled standard deviation by width, with its degrees of freedom and Levene's p."""
+def _spread(part: pd.DataFrame) -> str:
+    """Standard deviation by width, with degrees of freedom and Levene's p; a range where each cell has its own."""
     words = []
-    for (structure, width), same in part.groupby(["structure", "width"], sort=False):
+    for (structure, width), same in part[part["df"] > 0].groupby(["structure", "width"], sort=False):
         one = same.iloc[0]
-        if one["df"] > 0:
-            levene = f", Levene p {one['levene_p']:.2f}" if pd.notna(one["levene_p"]) else ""
-            prefix = "" if structure == "shufflenet" else f"{structure} "
-            words.append(f"{prefix}{width:g}x {one['sd']:.2f} (df {one['df']}{levene})")
-    return f"{name}, standard deviation between seeds in points: {'; '.join(words)}."
+        levene = f", Levene p {one['levene_p']:.2f}" if pd.notna(one["levene_p"]) else ""
+        prefix = "" if structure == "shufflenet" else f"{structure} "
+        low, high = same["sd"].min(), same["sd"].max()
+        sd = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+        words.append(f"{prefix}{width:g}x {sd} (df {one['df']}{levene})")
+    return f"Standard deviation between seeds in points: {'; '.join(words)}."
 
 
 def _reason(run: pd.Series) -> str:

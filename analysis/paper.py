@@ -5,6 +5,9 @@ from dataclasses import dataclass
 TITLE = "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices"
 SCOPE = "ImageNet 2012 validation, single 224x224 centre crop"
 
+STUDIES = ("groups", "shuffle")
+"""Table 2 and Table 3."""
+
 GROUPS = (1, 2, 3, 4, 8)
 """Columns of Tables 1 and 2."""
 

@@ -50,7 +50,8 @@ def shuffle_gain(section: Section, width: float = WIDE) -> Figure:
     gains = section.gains.iloc[::-1].reset_index(drop=True)
     with style():
         text = (
-            f"{section.title}; {_pairs(gains['pairs'])}. {_bands(gains['interval'], 'Bars')} Right of 0: shuffle helps."
+            f"{section.title}; {_seeds(pd.concat([gains['seeds_off'], gains['seeds_on']]))} an arm. "
+            f"{_bands(gains['interval'], 'Bars')} Right of 0: shuffle helps."
         )
         fig = figure(width, 1.35 + 0.24 * len(gains), "What channel shuffle gains", text)
         axes = fig.subplots()
@@ -215,13 +216,6 @@ def _legend(fig: Figure, keys: list[Line2D], handle: float = 2.6) -> None:
 def _seeds(done: pd.Series) -> str:
     least, most = int(done.min()), int(done.max())
     return f"{most} {'seed' if most == 1 else 'seeds'}" if least == most else f"{least} to {most} seeds"
-
-
-def _pairs(pairs: pd.Series) -> str:
-    least, most = int(pairs.min()), int(pairs.max())
-    return (
-        f"{most} {'pair' if most == 1 else 'pairs'} of seeds" if least == most else f"{least} to {most} pairs of seeds"
-    )
 
 
 def _bands(kinds: pd.Series, what: str = "Bands") -> str:

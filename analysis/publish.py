@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,6 @@ def publish(results: Path, force: bool = False) -> list[Path]:
     """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
 
     Nothing is written while runs, plans, analysis/ and model/ are what they were the last time, unless `force`.
-    Later stages (claims, report) go into `_write_all`, after the tables that they build on.
-
     Returns:
         The published files, also those that were left as they are.
 
@@ -75,7 +74,7 @@ def _entries(results: Path) -> list[str]:
 
 def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import frame, tables
+    from analysis import frame, report, tables
 
     runs = frame.runs(results)
     groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
@@ -85,6 +84,7 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     written = _write_tables(results, groups, shuffle)
     figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
     written += figures
+    written.append(report.write(results, runs, groups, shuffle))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)
@@ -93,29 +93,38 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
 
 
 def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:
-    """Tables 1, 2 and 3 as CSV, Markdown, LaTeX and HTML, and shuffle's gains as CSV."""
-    from analysis import layout, render, tables
+    """Tables 1, 2 and 3 and the claims as CSV, Markdown, LaTeX and HTML, shuffle's gains as CSV, and claims.json."""
+    from analysis import claims_grid, layout, render, tables
 
     complexity = tables.table1(results)
+    verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
     csv = {
         "table1": complexity,
         "table2": tables.combined([section.cells for section in groups]),
         "table3": tables.combined([section.cells for section in shuffle]),
         "gains": tables.combined([section.gains for section in shuffle]),
+        "claims": claims_grid.table(verdicts),
     }
     trained = {section.protocol_id: section for section in (*shuffle, *groups)}
     pages = {
         "table1": [layout.complexity_grid(complexity), *map(layout.trained_grid, trained.values())],
         "table2": [layout.groups_grid(section) for section in groups],
         "table3": [layout.shuffle_grid(section) for section in shuffle],
+        "claims": [claims_grid.grid(section) for section in (*groups, *shuffle)],
     }
-    titles = {"table1": "Complexity", "table2": "Number of groups", "table3": "Channel shuffle"}
+    titles = {
+        "table1": "Complexity",
+        "table2": "Number of groups",
+        "table3": "Channel shuffle",
+        "claims": "The paper's claims",
+    }
     folder = results / "tables"
     written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
     for name, grids in pages.items():
         for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
             written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], grids)))
-    return written
+    content = {"schema": 1, "claims": [asdict(verdict) for verdict in verdicts]}
+    return [write_json(results / "claims.json", content), *written]
 
 
 def _write_figures(

@@ -5,13 +5,14 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from analysis.layout import Grid
 
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"},
-    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$"},
+    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$", "≤": r"$\le$"},
     **{"“": "``", "”": "''", "|": r"$|$", "[": "{[}", "]": "{]}", '"': "''"},
 }
 """What LaTeX takes for a character that it reads as a command or does not have."""
@@ -26,6 +27,7 @@ th, td { padding: .3rem .8rem; text-align: right; vertical-align: top; white-spa
          font-variant-numeric: tabular-nums; }
 th { font-weight: 600; border-bottom: 1px solid #999; } th[colspan] { text-align: center; }
 td:first-child, th:first-child { text-align: left; }
+.prose td:first-child, .prose td:last-child { white-space: normal; text-align: left; min-width: 15rem; }
 tbody tr + tr td { border-top: 1px solid #e4e4e4; }
 .notes { color: #444; font-size: .87rem; max-width: 60rem; } .notes p { margin: .3rem 0; }
 """
@@ -49,7 +51,9 @@ def latex(title: str, grids: Sequence[Grid]) -> str:
     for grid in grids:
         frame = grid.frame
         lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{tex(grid.title)}}}"]
-        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{l{'r' * (frame.shape[1] - 1)}}}", r"\toprule"]
+        spec = rf"p{{0.27\textwidth}}{'r' * (frame.shape[1] - 2)}p{{0.2\textwidth}}" if grid.prose else ""
+        spec = spec or f"l{'r' * (frame.shape[1] - 1)}"
+        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
         lines += [*_latex_heads(frame), r"\midrule"]
         lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in frame.itertuples(index=False)]
         lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{\textwidth}\footnotesize"]
@@ -72,8 +76,37 @@ def html_table(grid: Grid) -> str:
     """One table with its title and notes, as a piece of a page."""
     styler = grid.frame.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
     table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True)
+    kind = "wide prose" if grid.prose else "wide"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
-    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="wide">\n{table}</div>\n<div class="notes">{notes}</div>'
+    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="{kind}">\n{table}</div>\n<div class="notes">{notes}</div>'
+
+
+def linked_table(grid: Grid, heads: int) -> Markup:
+    """A table alone, its first `heads` columns as headings of rows, each number a link to its place in the page."""
+    cells = [[_cell(text, grid.anchors.get((i, k), "")) for k, text in enumerate(row)] for i, row in _rows(grid.frame)]
+    frame = pd.DataFrame(cells, columns=grid.frame.columns)
+    names = list(frame.columns)
+    frame = frame.set_index(names[:heads]).rename_axis([None] * heads)
+    styler = frame.style.format_index(escape="html", axis="columns")
+    head, body = styler.to_html(exclude_styles=True, sparse_index=True, sparse_columns=True).split("<tbody>")
+    # Everything that came from data is escaped by now, so no other text can look like these tags.
+    head, body = (
+        re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', part) for part, scope in ((head, "col"), (body, "row"))
+    )
+    return Markup(f"{head}<tbody>{body}")
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[int, tuple[str, ...]]]:
+    return list(enumerate(frame.itertuples(index=False, name=None)))
+
+
+def _cell(text: str, anchor: str) -> Markup:
+    """`12.3 [11.5, 13.1]` and what is below it: the mean, its interval lighter, the rest small."""
+    first, *below = str(text).split("\n")
+    mean, bracket, interval = first.partition(" [")
+    shown = Markup("{}<i>{}{}</i>").format(mean, bracket, interval) if bracket else escape(first)
+    shown = Markup('<a href="#{}">{}</a>').format(anchor, shown) if anchor else shown
+    return shown + Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
 
 
 def tex(text: str) -> str:

@@ -7,9 +7,6 @@ import pandas as pd
 from analysis import paper
 from model.widths import resolve_stem
 
-STUDIES = ("groups", "shuffle")
-"""Table 2 and Table 3."""
-
 
 class Key(NamedTuple):
     """One cell within a protocol: a variant, in the order that tables sort by."""

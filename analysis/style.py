@@ -96,4 +96,5 @@ def _save(fig: Figure, kind: str, **settings: Any) -> bytes:
     buffer = io.BytesIO()
     with style():
         fig.savefig(buffer, format=kind, **settings)
+        fig.set_layout_engine("none")  # laid out now: saved again in another form, it need not be anew
     return buffer.getvalue()

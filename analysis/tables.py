@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import cells, gains, notes, paper, studies
+from analysis import cells, gains, judge, notes, paper, studies
+from analysis.claims import CLAIMS, read
+from analysis.contrast import Ref
 from analysis.costs import at_224, costs
+from analysis.sample import Sample, sample
+from analysis.verdicts import Verdict
 from model.widths import resolve_stem
 
 TABLE_1_COLUMNS = (
@@ -26,6 +30,7 @@ class Section:
         runs: the protocol's runs, as frame.runs gives them.
         title: data and training in a few words; scope: in full.
         notes: sentences that belong under the table: what intervals mean, what is missing and why.
+        verdicts: on the study's claims, in their order.
     """
 
     study: str
@@ -36,28 +41,42 @@ class Section:
     cells: pd.DataFrame
     gains: pd.DataFrame
     runs: pd.DataFrame
+    verdicts: tuple[Verdict, ...] = ()
 
 
-def sections(study: str, frame: pd.DataFrame, results: Path) -> list[Section]:
+def sections(study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAIMS) -> list[Section]:
     """Sections of a study's table, the protocol that was planned last first; none where no run is known.
 
     Args:
         study: `groups` (Table 2) or `shuffle` (Table 3).
         frame: what frame.runs gives for the folder `results`.
+        claims: the file of claims.
+
+    Raises:
+        UserError: a claim is malformed.
     """
     known = studies.known(frame)
+    asked = [claim for claim in read(claims) if claim.study == study]
     found: list[Section] = []
     for protocol_id in studies.shown(study, known):
         rows = known[known["protocol_id"] == protocol_id]
         keys = studies.keys(study, rows)
-        table = cells.summarise(study, rows, keys, results)
-        gain = gains.summarise(rows, keys if study == "shuffle" else [], results)
+        drawn = sample(rows, results)
+        table = cells.summarise(study, rows, keys, results, drawn)
+        gain = gains.summarise(rows, keys if study == "shuffle" else [], drawn)
         mine = rows[rows["cell_id"].isin(table["cell_id"])]
         title, scope = notes.title(rows), notes.scope(rows, table)
         text = (*notes.on_intervals(study, table, gain), *notes.on_gaps(study, mine, table), *notes.on_origin(mine))
         text += tuple(notes.orphans(frame)) if not found else ()
-        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine))
+        judged = tuple(judge.verdicts(asked, drawn, scope, protocol_id, _ids(rows, drawn)))
+        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine, judged))
     return found
+
+
+def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[Ref, str]:
+    """cell_id of every cell that was planned or run."""
+    keys = rows[[*studies.Key._fields, "cell_id"]].drop_duplicates()
+    return {drawn.ref(studies.Key(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
 
 
 def table1(results: Path) -> pd.DataFrame:

@@ -117,7 +117,7 @@ def write_progress(results: Path, one: Run, updated: float) -> Path:
 
 
 def plausible(
-    results: Path, seeds: int = 3, under: Protocol = PROTOCOL, gap: float = 1.0, preset: str = "quick"
+    results: Path, seeds: int = 3, under: Protocol = PROTOCOL, gap: float = 1.0, preset: str = "quick", day: int = 1
 ) -> None:
     """Both studies done, with errors that look like a small data set's; the seeds of a cell share their images."""
     noise = np.random.default_rng(1)
@@ -131,7 +131,7 @@ def plausible(
         correct = hard + noise.normal(0, 0.05, len(hard)) >= rate + noise.normal(0, 0.012)
         write_done(results, one, float(1 - correct.mean()), correct)
     for study in ("groups", "shuffle"):
-        write_plan(results, study, grid(study, range(seeds), under), preset)
+        write_plan(results, study, grid(study, range(seeds), under), preset, day)
 
 
 def _curve(one: Run, error: float) -> str:

@@ -110,7 +110,7 @@ def test_subtitles_carry_the_scope(results: Path) -> None:
     text = said(plots.error_by_groups(section(results, "groups")))
     assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 seeds." in text
     assert "run-to-run variation not covered" in text, "the extra networks have one seed"
-    assert "2 pairs of seeds" in said(plots.shuffle_gain(section(results, "shuffle")))
+    assert "2 seeds an arm" in said(plots.shuffle_gain(section(results, "shuffle")))
 
 
 def test_curves_of_no_runs_say_so(results: Path) -> None:

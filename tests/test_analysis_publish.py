@@ -50,7 +50,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     two_cells(tmp_path)
     files = publish.publish(tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in files}
-    for table in ("table1", "table2", "table3"):
+    for table in ("table1", "table2", "table3", "claims"):
         assert {f"tables/{table}.{suffix}" for suffix in ("csv", "md", "tex", "html")} <= names
     for figure in ("curves", "error_by_groups", "error_by_macs", "shuffle_gain"):
         assert {f"figures/{figure}{form}" for form in (".svg", ".png", "-column.svg")} <= names
@@ -116,7 +116,7 @@ def test_only_figures_of_changed_protocols_are_drawn(tmp_path: Path, drawn: list
     two_cells(tmp_path, epochs=20, day=2)
     older, newer = (fixture.run(1, 0.25, under=fixture.protocol(epochs=e)).protocol_id for e in (8, 20))
     names = {str(path.parent.relative_to(tmp_path)) for path in publish.publish(tmp_path)}
-    assert names == {"tables", "figures", f"figures/{older}"} and drawn == [older, newer, older]
+    assert names == {".", "tables", "figures", f"figures/{older}"} and drawn == [older, newer, older]
     fixture.write_done(tmp_path, fixture.run(3, 0.25, under=fixture.protocol(epochs=20)), 0.35)
     publish.publish(tmp_path)
     assert drawn == [older, newer, older, newer]
@@ -160,8 +160,10 @@ def test_the_command_says_where_everything_is(
     two_cells(tmp_path)
     assert main(["--results", str(tmp_path), "--force"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == (
-        f"{tmp_path}/tables/: gains (.csv), table1 (.csv .html .md .tex), table2 (.csv .html .md .tex), "
-        "table3 (.csv .html .md .tex)"
+    assert lines[0] == f"{tmp_path}/: claims (.json)"
+    assert lines[1] == (
+        f"{tmp_path}/tables/: claims (.csv .html .md .tex), gains (.csv), table1 (.csv .html .md .tex), "
+        "table2 (.csv .html .md .tex), table3 (.csv .html .md .tex)"
     )
-    assert lines[1].startswith(f"{tmp_path}/figures/: curves (.png .svg), curves-column (.svg), ")
+    assert lines[-1] == f"report: {tmp_path}/report.html"
+    assert lines[2].startswith(f"{tmp_path}/figures/: curves (.png .svg), curves-column (.svg), ")

@@ -49,10 +49,10 @@ TABLE_2_MARKDOWN = """\
 glyphs: 10 classes, 2,000 grey training images at 24×24, 8 epochs, stride2 stem, float32; top-1 error of the last \
 epoch on 1,000 test images; 0 to 2 seeds a cell (preset quick, protocol {protocol}).
 
-Brackets over several seeds: 95 % t interval, standard deviation pooled over the table's cells of one width; it says \
-what other seeds would give on the same test images.
+Brackets over several seeds: 95 % t interval, standard deviation pooled over all cells of one width; it says what \
+other seeds would give on the same test images.
 
-Errors, standard deviation between seeds in points: 0.25x 1.87 (df 3).
+Standard deviation between seeds in points: 0.25x 1.87 (df 3).
 
 Cells marked “not planned” were left out of the sweep; the grid is the paper's.
 
@@ -77,7 +77,7 @@ TABLE_3_MARKDOWN = """\
 | ShuffleNet 0.5x (g=3) | not planned | not planned | – | 45.7 | 43.2 | 2.5 |
 | ShuffleNet 0.5x (g=8) | not planned | not planned | – | 48.1 | 42.3 | 5.8 |
 | ShuffleNet 0.25x (g=3) | 40.0 [37.0, 43.1]‡<br>1 of 1 seed | 36.0 [33.1, 39.0]‡<br>1 of 1 seed \
-| +4.0 [2.8, 5.2]‡<br>1 pair | 56.3 | 55.0 | 1.3 |
+| +4.0 [2.8, 5.2]‡<br>1 seed | 56.3 | 55.0 | 1.3 |
 | ShuffleNet 0.25x (g=8) | not run, 1 planned | 38.0 [35.0, 41.0]‡<br>1 of 1 seed | – | 56.5 | 52.7 | 3.8 |
 """
 

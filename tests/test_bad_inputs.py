@@ -26,8 +26,8 @@ OVERRIDES = {
     "seed=a": "could not be converted to Integer",
     "seed=range(0,2,0.5)": "could not be converted to Integer",
     "recipe.area=1": "Invalid value assigned",
-    "model.groups=[": "mismatched input",
-    "=3": "extraneous input",
+    "model.groups=[": "no viable alternative at input '['",
+    "=3": "Config group override must be a string or a list",
     "data.name=???": "leaves data.name without a value",
     # the network
     "model.groups=5": "groups=5 cannot be built",
@@ -75,6 +75,8 @@ OVERRIDES = {
     "runtime.checkpoint_every=nan": "runtime.checkpoint_every=nan",
     "runtime.evaluate_every=-1": "runtime.evaluate_every=-1",
     "runtime.progress=loud": "runtime.progress=loud is not one of",
+    "logger.name=other": "logger.name=other is not a logger",
+    "logger=nosuch": "Could not find 'logger/nosuch'",
 }
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +173,23 @@ def test_config_help_and_completion_are_hydras(tmp_path):
         [command(tmp_path)[0], "-c", code], env=line, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert "preset=cifar10" in offered.stdout
+
+
+def test_a_malformed_claim_stops_a_sweep_before_training(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    for folder in ("ablations", "analysis", "conf", "model"):
+        shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    claims = tmp_path / "analysis" / "claims.yaml"
+    lines = len(claims.read_text().splitlines())
+    claims.write_text(claims.read_text() + "- id: mine\n  studdy: groups\n")
+    results = tmp_path / "results"
+    done = subprocess.run(
+        [*command(results, "-m", "ablation=groups"), "runtime.publish=true"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2 and f"claims.yaml, line {lines + 2}: studdy is no key of a claim" in done.stderr
+    assert not finished(results) and "Traceback" not in done.stderr

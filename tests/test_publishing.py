@@ -1,7 +1,7 @@
 """The step after training: costs measured beside it, tables written after it, mistakes said and not raised."""
 
 from ablations import files
-from ablations.publishing import publish, publishing_ahead
+from ablations.publishing import publish, publishing_ahead, verdict_lines
 from analysis import costs
 from tests.results_fixture import cheap_costs, grid, write_done, write_plan
 
@@ -41,3 +41,15 @@ def test_what_publishes_ahead_does_not_outlive_a_sweep_that_is_stopped(tmp_path)
     except KeyboardInterrupt:
         pass
     assert not (tmp_path / "complexity.json").exists()
+
+
+def test_verdicts_are_told_in_short():
+    claims = [
+        {"protocol_id": "a", "verdict": "supported", "says": "Groups [help]."},
+        {"protocol_id": "a", "verdict": "inconclusive", "says": "Shuffle helps."},
+        {"protocol_id": "a", "verdict": "inconclusive", "says": "Order is kept."},
+        {"protocol_id": "b", "verdict": "contradicted", "says": "Another protocol."},
+    ]
+    lines = verdict_lines({"claims": claims})
+    assert lines == ["Claims: 2 inconclusive, 1 supported.", "  supported     Groups [help]."]
+    assert verdict_lines({}) == []

@@ -25,7 +25,9 @@ def test_help_lists_every_target():
     assert "SEEDS=3" in shown
 
 
-@pytest.mark.parametrize("key,value", re.findall(r"\b((?:model|data|recipe|runtime)\.[a-z_]+)=([^\s`\"]+)", README))
+@pytest.mark.parametrize(
+    "key,value", re.findall(r"\b((?:model|data|recipe|runtime|logger)\.[a-z_]+)=([^\s`\"]+)", README)
+)
 def test_every_override_is_a_key(key, value):
     name = key.split(".")[1]
     assert re.search(rf"^\s*{name}:", KEYS, re.M), key
@@ -47,7 +49,7 @@ def test_every_key_has_a_comment(path):
     """Where it stands, or, for the few keys of presets and grids, at the head of the file."""
     lines = path.read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("# ") and "@package" not in line for line in lines[:3])
-    if path.parent.name in ("model", "data", "recipe", "conf"):
+    if path.parent.name in ("model", "data", "recipe", "logger", "conf"):
         own = [line for line in lines if re.match(r"^ {0,2}[a-z_]+: +\S", line)]
         hydra = ("  dir: .", "  subdir: .", "name: ", "structure: blog")
         assert [line for line in own if "#" not in line and not line.startswith(hydra)] == []

@@ -1,29 +1,36 @@
-"""`make status` and the lines a sweep prints: done, running, failed and missing runs, each by name."""
+"""`make status` and the lines a sweep prints: done, running, failed and planned runs, each by name."""
 
+import json
+import os
+import pty
+import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 
-from ablations import files, report, status, store
+from ablations import files, report, states, status, store
 from ablations.config import Config
 from ablations.execute import Job
+from ablations.forecast import forecast
 from ablations.live import Live
-from ablations.plan import Planned, make_plan, write_plans
+from ablations.plan import Planned, make_plan, relative_cost, write_plans
+from ablations.states import State
 from tests.make import run
+from tests.sweeps import ROOT, environment
 
 
 @pytest.fixture
 def results(tmp_path):
-    """Five planned runs: one done, one running, one stopped long ago, one diverged, one missing."""
+    """Five planned runs: one done, one running, one stopped long ago, one diverged, one not begun."""
     jobs = [Planned(run(seed=seed), Config(study="groups", preset="p"), ()) for seed in range(5)]
     write_plans(jobs, tmp_path, "command")
     ids = [job.run.run_id for job in jobs]
     store.write_metrics(store.begin(tmp_path, jobs[0].run, {}), [])
     store.finish(
         store.run_folder(tmp_path, ids[0]),
-        {"run_id": ids[0], "error": 0.25, "seconds": {"total": 3.0}},
+        {"run_id": ids[0], "error": 0.25, "test_images": 8, "seconds": {"total": 3.0}},
         np.ones(8, bool),
     )
     live = {"state": "running", "epoch": 1, "epochs": 2, "step": 3, "steps": 8, "loss": 1.0, "images_per_second": 50.0}
@@ -36,18 +43,172 @@ def results(tmp_path):
 
 def test_states(results):
     folder, jobs = results
-    states = [status.state_of(folder, job.run.run_id)[0] for job in jobs]
-    assert states == ["done", "running", "stopped", "diverged", "missing"]
+    found = [states.read(folder, job.run.run_id) for job in jobs]
+    assert [one.state for one in found] == ["done", "running", "stopped", "diverged", "planned"]
+    assert found[1].reason == "epoch 1 of 2" and found[3].reason == "The loss was not finite."
+    assert found[0].record["error"] == 0.25
+
+
+@pytest.mark.parametrize("spoilt", ["run_id", "status", "error", "test_images", "half"])
+def test_a_result_that_cannot_be_believed_is_not_done(results, spoilt):
+    folder, jobs = results
+    run_id = jobs[0].run.run_id
+    path = store.run_folder(folder, run_id) / "result.json"
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2] if spoilt == "half" else json.dumps({**json.loads(text), spoilt: None}))
+    found = states.read(folder, run_id)
+    assert found.state == "damaged" and run_id in found.reason and "not done" in found.reason
+
+
+def shown(folder, monkeypatch, capsys, *options):
+    monkeypatch.setattr(sys, "argv", ["status", "--results", str(folder), *options])
+    status.main()
+    return capsys.readouterr().out
 
 
 def test_the_table_counts_every_seed(results, monkeypatch, capsys):
     folder, _ = results
-    monkeypatch.setattr(sys, "argv", ["status", "--results", str(folder)])
     monkeypatch.setenv("COLUMNS", "160")
-    status.main()
-    said = capsys.readouterr().out
+    said = shown(folder, monkeypatch, capsys)
     assert "groups, preset p" in said and "1 of 5" in said and "25.00" in said and "1/2" in said
-    assert "1 diverged, 1 missing, 1 running, 1 stopped" in said
+    assert "1 running, 1 stopped, 1 diverged, 1 planned" in said
+    assert "1 of 5 runs done, 1 running, 1 stopped, 1 diverged, 1 planned; about" in said and "1 at a time" in said
+    assert "g1 0.25x seed 3  diverged: The loss was not finite." in said
+
+
+def test_the_table_fits_80_columns_and_names_stay_whole(tmp_path, monkeypatch, capsys):
+    grid = [(8, 0.25, False), (3, 0.5, False), (8, 1.0, True)]
+    runs = [run(groups=g, width=w, shuffle=s, seed=seed) for g, w, s in grid for seed in range(3)]
+    write_plans([Planned(one, Config(study="shuffle", preset="cifar10"), ()) for one in runs], tmp_path, "command")
+    for one in runs[::3]:
+        live = {"epoch": 12, "epochs": 240, "step": 90, "steps": 2000, "images_per_second": 1.0}
+        store.write_progress(store.begin(tmp_path, one, {}), **live)
+    monkeypatch.setenv("COLUMNS", "80")
+    said = shown(tmp_path, monkeypatch, capsys)
+    lines = said.splitlines()
+    assert max(map(len, lines[1:])) <= 80
+    (line,) = [line for line in lines if "g8 0.25x no shuffle" in line]
+    assert "0 of 3" in line and "1 running, 2 planned" in line and "12/240" in line
+
+
+def test_before_a_seed_is_done_the_error_is_that_of_the_latest_evaluation(results, monkeypatch, capsys):
+    folder, jobs = results
+    rows = [{"epoch": k, "test_error": error} for k, error in ((1, 0.75), (2, 0.5), (3, None))]
+    store.write_metrics(store.run_folder(folder, jobs[1].run.run_id), rows)
+    assert "(50.00)" not in shown(folder, monkeypatch, capsys)
+    (store.run_folder(folder, jobs[0].run.run_id) / "result.json").unlink()
+    assert "(50.00)" in shown(folder, monkeypatch, capsys)
+
+
+def test_nothing_running_gives_no_time_of_arrival(results, monkeypatch, capsys):
+    folder, jobs = results
+    (store.run_folder(folder, jobs[1].run.run_id) / "progress.json").unlink()
+    said = shown(folder, monkeypatch, capsys)
+    assert "nothing is running, about" in said and "at a time" not in said
+
+
+def test_status_starts_without_torch_and_pandas(results):
+    folder, _ = results
+    code = (
+        f"import sys; sys.argv = ['status', '--results', {str(folder)!r}];"
+        "from ablations.status import main; main();"
+        "sys.exit(bool({'torch', 'pandas', 'matplotlib', 'hydra'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment(), capture_output=True)
+
+
+def state(name, **record):
+    return State(name, None, record)
+
+
+def test_running_runs_end_by_their_speed_and_waiting_ones_follow():
+    """Two workers; 8 steps of 16 images. A run that is done tells what the waiting ones will take."""
+    done, fast, slow, first, second = (run(seed=seed) for seed in range(5))
+    live = {"steps": 8, "step": 4}
+    known = [
+        (done, state("done", error=0.1, seconds={"total": 20.0})),
+        (fast, state("running", **live, images_per_second=16.0)),  # 4 s left
+        (slow, state("running", **live, images_per_second=4.0)),  # 16 s left
+        (second, state("planned")),
+        (first, state("stopped", **live)),  # half of it is done: 10 s
+    ]
+    times = forecast(known)
+    assert times.at_once == 2
+    assert times.ends[fast.run_id] == pytest.approx(4) and times.ends[slow.run_id] == pytest.approx(16)
+    assert times.ends[first.run_id] == pytest.approx(14), "starts when the fast one ends"
+    assert times.ends[second.run_id] == pytest.approx(34) == pytest.approx(times.total)
+    assert done.run_id not in times.ends
+
+
+def test_waiting_runs_cost_what_the_plan_says_relative_to_those_that_are_done():
+    small, large = run(groups=1), run(groups=8, width=1.0)
+    times = forecast([(small, state("done", seconds={"total": 3.0})), (large, state("planned"))])
+    assert times.total == pytest.approx(3.0 * relative_cost(large) / relative_cost(small))
+    assert times.at_once == 0
+
+
+def test_before_anything_is_done_speed_tells_what_waiting_runs_take():
+    one, other = run(seed=0), run(seed=1)
+    times = forecast([(one, state("running", steps=8, step=0, images_per_second=4.0)), (other, state("planned"))])
+    assert times.ends[other.run_id] == pytest.approx(64)
+
+
+def test_a_protocol_of_which_nothing_runs_is_not_under_way():
+    here, there = run(seed=0), run(seed=0, recipe={"epochs": 1000})
+    times = forecast([(here, state("running", steps=8, step=0, images_per_second=8.0)), (there, state("planned"))])
+    assert there.run_id not in times.ends and times.total == pytest.approx(16)
+    failed = forecast([(here, state("failed", error="it broke"))])
+    assert failed.ends == {} and failed.total == 0
+
+
+def test_progress_that_says_little_is_no_error():
+    one = run()
+    assert forecast([(one, state("running", epoch=3, epochs=8))]).ends[one.run_id] == pytest.approx(relative_cost(one))
+    assert forecast([]).total == 0
+
+
+def test_watching_on_a_terminal_refreshes_and_ends_when_every_run_is_done(tmp_path):
+    one = run()
+    write_plans([Planned(one, Config(study="groups", preset="p"), ())], tmp_path, "command")
+    folder = store.begin(tmp_path, one, {})
+    live = {"epoch": 1, "epochs": 2, "step": 3, "steps": 8, "images_per_second": 50.0}
+    store.write_progress(folder, **live)
+    ours, theirs = pty.openpty()
+    viewer = subprocess.Popen(
+        [sys.executable, "-m", "ablations.status", "--results", str(tmp_path), "--watch", "0.1"],
+        cwd=ROOT,
+        env={**environment(), "COLUMNS": "80", "LINES": "24", "TERM": "xterm"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while b"1/2" not in seen:
+            seen += os.read(ours, 4096)
+        store.write_progress(folder, **{**live, "epoch": 2})
+        while b"2/2" not in seen:
+            seen += os.read(ours, 4096)
+        store.write_metrics(folder, [])
+        result = {"run_id": one.run_id, "error": 0.25, "test_images": 8, "seconds": {"total": 3.0}}
+        store.finish(folder, result, np.ones(8, bool))
+        try:
+            while part := os.read(ours, 4096):
+                seen += part
+        except OSError:
+            pass  # the other end is closed: so Linux says it
+        assert viewer.wait(timeout=30) == 0
+    finally:
+        viewer.kill()
+        os.close(ours)
+    assert b"1 of 1 runs done" in seen and b"25.00" in seen and b"Traceback" not in seen
+
+
+def test_a_pipe_that_closes_early_is_no_error(results):
+    folder, _ = results
+    command = f"{sys.executable} -m ablations.status --results {folder} --watch 0.01 | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("1 of 5 runs done") and done.stderr == ""
 
 
 def test_nothing_planned_is_a_sentence(tmp_path, monkeypatch):

@@ -29,11 +29,20 @@ from pathlib import Path
 # The project's root, from wherever within it this is executed.
 sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "frame.py").is_file()]
 
-from analysis import curves, frame, layout, plots, show, tables
+from analysis import claims_grid, curves, frame, layout, plots, show, tables
 
 results = show.results_folder()
 runs = frame.runs(results)
 sections = tables.sections("groups", runs, results)
+
+# %% [markdown]
+# ## Does it hold here?
+#
+# Each of the paper's claims about groups, as a contrast of cells, with its verdict. What a verdict means is said below
+# the table; `analysis/claims.yaml` holds the claims.
+
+# %%
+show.tables(map(claims_grid.grid, sections))
 
 # %% [markdown]
 # ## Runs

@@ -30,19 +30,28 @@ from pathlib import Path
 # The project's root, from wherever within it this is executed.
 sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "frame.py").is_file()]
 
-from analysis import curves, frame, layout, plots, show, tables
+from analysis import claims_grid, curves, frame, layout, plots, show, tables
 
 results = show.results_folder()
 runs = frame.runs(results)
 sections = tables.sections("shuffle", runs, results)
 
 # %% [markdown]
+# ## Does it hold here?
+#
+# Each of the paper's claims about shuffle, as a contrast of cells, with its verdict. What a verdict means is said below
+# the table; `analysis/claims.yaml` holds the claims.
+
+# %%
+show.tables(map(claims_grid.grid, sections))
+
+# %% [markdown]
 # ## Table 3
 #
-# Both arms of a seed start from the same weights and see the same images in the same order and crops, so the
-# difference is taken seed by seed before it is averaged: what a seed does to both arms alike drops out. Brackets hold a
-# 95 % interval; what it covers is said below the table. An interval that holds 0 does not say that shuffle does
-# nothing, only that these runs do not show what it does.
+# Both arms of a seed start from the same weights and see the same images in the same order and crops. That makes their
+# errors go up and down together less than one would think (see results/reference/pilot-pairing), so seeds are paired
+# only where there are enough of them for it to pay. Brackets hold a 95 % interval; what it covers is said below the
+# table. An interval that holds 0 does not say that shuffle does nothing, only that these runs do not show what it does.
 
 # %%
 show.tables(map(layout.shuffle_grid, sections))

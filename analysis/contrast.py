@@ -1,0 +1,61 @@
+"""Cells as claims name them, and weighted sums of their errors: plain data, no numbers yet."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Ref(NamedTuple):
+    """A cell as claims name it: which stem it has is the protocol's matter, unless several were run (then not 0)."""
+
+    groups: int
+    width: float
+    shuffle: bool = True
+    structure: str = "shufflenet"
+    stem_channels: int = 0
+
+    @property
+    def name(self) -> str:
+        """`1x g=8`, `0.5x g=3 no shuffle`, `blog 1x g=3`."""
+        structure = "" if self.structure == "shufflenet" else f"{self.structure} "
+        stem = f", stem {self.stem_channels}" if self.stem_channels else ""
+        return f"{structure}{self.width:g}x g={self.groups}{'' if self.shuffle else ' no shuffle'}{stem}"
+
+    @property
+    def row(self) -> tuple[str, float]:
+        """What cells share a standard deviation with: those of their structure and width."""
+        return self.structure, self.width
+
+
+def names(refs: Iterable[Ref]) -> str:
+    """`1x g=1, 1x g=8`."""
+    return ", ".join(ref.name for ref in refs)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Weights of cells' errors; what they sum to is in percentage points."""
+
+    terms: tuple[tuple[Ref, float], ...]
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """Its cells."""
+        return tuple(ref for ref, _ in self.terms)
+
+    def __sub__(self, other: "Contrast") -> "Contrast":
+        """The difference of two contrasts, equal cells merged."""
+        weights: dict[Ref, float] = {}
+        for sign, part in ((1, self), (-1, other)):
+            for ref, weight in part.terms:
+                weights[ref] = weights.get(ref, 0.0) + sign * weight
+        return Contrast(tuple((ref, weight) for ref, weight in weights.items() if weight))
+
+    def of(self, values: Mapping[Ref, float]) -> float:
+        """The contrast of given numbers."""
+        return sum(weight * values[ref] for ref, weight in self.terms)
+
+
+def gain(worse: Ref, better: Ref) -> Contrast:
+    """What going from one cell to another takes off the error."""
+    return Contrast(((worse, 1.0), (better, -1.0)))

@@ -1,0 +1,186 @@
+"""`python -m analysis.explain table2 --groups 3 --width 0.5`: what stands behind one number of a table."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from ablations.errors import UserError
+from analysis import behind, frame, tables
+from analysis.behind import CellOrigin, GainOrigin, Shown, difference
+from analysis.origin import RunOrigin, seeds, values
+from analysis.tables import Section
+
+STUDIES = {name.replace(" ", "").lower(): study for study, name in behind.TABLES.items()}
+FILES = (("config", "run.json"), ("log", "log.txt"))
+
+LISTED = 12
+"""Runs whose files are listed one by one."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Explain the number that the arguments name; exit code 1, with a sentence, where there is no such number."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        section = choose(chosen)
+        cells = behind.cells(chosen.results, [section])
+        lines = [*_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
+        lines += _together(map(_gain, behind.gains(section, cells)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(_printable(line) for line in lines))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.explain", description=__doc__)
+    add = parser.add_argument
+    add("table", choices=sorted(STUDIES), help="table2: error by groups; table3: without and with shuffle")
+    add("--groups", type=int, required=True, help="number of groups, g")
+    add("--width", type=float, required=True, help="1, 0.5 or 0.25")
+    add("--shuffle", choices=("true", "false"), help="table3: one arm; without it both, and the gain")
+    add("--protocol", default="", help="first digits of a protocol's id; the one planned last where absent")
+    add("--structure", help="shufflenet or blog, where there are several")
+    add("--stem-channels", type=int, help="where there are several")
+    add("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    return parser
+
+
+def choose(chosen: argparse.Namespace) -> Section:
+    """The section of the table that the arguments name, with no other cells than theirs.
+
+    Raises:
+        UserError: no or several protocols, structures or stems fit; the sentence lists what there is.
+    """
+    study = STUDIES[chosen.table]
+    found = tables.sections(study, frame.runs(chosen.results), chosen.results)
+    if not found:
+        raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study}`.")
+    fit = [section for section in found if section.protocol_id.startswith(chosen.protocol)]
+    if not fit or (chosen.protocol and len(fit) > 1):
+        listed = "; ".join(f"{section.protocol_id} ({section.title})" for section in found)
+        count = "several of the protocols" if fit else "none of the protocols"
+        raise UserError(f"--protocol {chosen.protocol} fits {count} there are: {listed}.")
+    section = fit[0]
+    cells = _narrow(section.cells, chosen)
+    gained = section.gains.merge(cells[["structure", "width", "groups", "stem_channels"]].drop_duplicates())
+    return replace(section, cells=cells, gains=gained)
+
+
+def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> pd.DataFrame:
+    """The cells of one network, one arm or both."""
+    fit: pd.DataFrame = cells.loc[(cells["groups"] == chosen.groups) & (cells["width"] == chosen.width)]
+    if fit.empty:
+        known = cells[["width", "groups"]].drop_duplicates().itertuples(index=False)
+        listed = ", ".join(f"{width:g}x g={groups}" for width, groups in known)
+        raise UserError(f"{chosen.table} has no cell with g={chosen.groups} at {chosen.width:g}x. It has {listed}.")
+    for name, option in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
+        there = fit[name].unique().tolist()
+        if option is None and "shufflenet" in there:
+            option = "shufflenet"
+        if option not in there and (option is not None or len(there) > 1):
+            listed = ", ".join(map(str, there))
+            raise UserError(f"Say which with --{name.replace('_', '-')}: this cell comes with {listed}.")
+        fit = fit.loc[fit[name] == (there[0] if option is None else option)]
+    if chosen.shuffle is None:
+        return fit
+    arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
+    if arm.empty:
+        raise UserError(f"{chosen.table} has this cell with shuffle {'on' if fit['shuffle'].iloc[0] else 'off'} only.")
+    return arm
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield section.scope
+    first = section.cells.iloc[0]
+    if pd.notna(first["macs"]):
+        yield f"{first['macs'] / 1e6:,.2f} million multiply-adds, {first['params']:,} parameters."
+
+
+def _cell(results: Path, cell: CellOrigin) -> Iterator[str]:
+    shown = cell.shown[0]
+    yield from _heading(f"{shown.table}: {cell.name}", shown, "Top-1 error (%)", cell.state)
+    yield from (f"WARNING: {text}" for text in cell.warnings)
+    yield from (f"missing: {text}" for text in cell.gaps)
+    if not cell.runs:
+        yield "No run of this cell is planned, and none has been made."
+        return
+    yield ""
+    yield from _runs(cell.runs)
+    yield ""
+    for name, found in values(run for run in cell.runs if run.facts).items():
+        for value, runs in found.items():
+            yield f"{name + ':':<13} {value}" + (f"  ({seeds(runs)})" if len(found) > 1 else "")
+    yield from ([f"{'fingerprint:':<13} {cell.fingerprint}"] if cell.fingerprint else [])
+    yield f"{'cell:':<13} {cell.cell_id}"
+    yield ""
+    yield from _files(results, cell.runs)
+
+
+def _files(results: Path, runs: Sequence[RunOrigin]) -> Iterator[str]:
+    """Where each run's configuration and log lie; of many runs the pattern, since the table has their names."""
+    if len(runs) > LISTED:
+        for word, name in FILES:
+            yield f"{word + ':':<13} {results / 'runs' / 'RUN' / name}"
+        return
+    for run in runs:
+        for word, name in FILES:
+            path = results / "runs" / run.run_id / name
+            yield f"{f'seed {run.seed} {word}:':<16} {path}" + ("" if path.is_file() else "  (absent)")
+
+
+def _heading(title: str, shown: Shown, what: str, state: str) -> Iterator[str]:
+    yield title
+    yield "=" * len(title)
+    yield f"{what}: {state}" if shown.text == state else f"{what}: {shown.text}, {state}"
+    yield f"{shown.how}." + (f" The paper: {shown.paper}." if shown.paper else "")
+
+
+def _runs(runs: Sequence[RunOrigin]) -> list[str]:
+    rows = [
+        {
+            "seed": run.seed,
+            "state": run.state,
+            "error, %": "" if run.error is None else f"{run.error:.2f}",
+            "code": run.facts.get("code", ""),
+            "device": run.facts.get("device", ""),
+            "started": run.facts.get("started", ""),
+            "run": run.run_id,
+        }
+        for run in runs
+    ]
+    return tabulate(rows, headers="keys", disable_numparse=True, colalign=("right", "left", "right")).splitlines()
+
+
+def _gain(gain: GainOrigin) -> Iterator[str]:
+    yield from _heading(f"{gain.shown.table}: {gain.name}", gain.shown, "Points off the error", gain.state)
+    yield from (f"WARNING: {text}" for text in gain.warnings)
+    yield ""
+    rows = [(seed, _two(off), _two(on), difference(off, on)) for seed, off, on in gain.seeds]
+    heads = ("seed", "error without, %", "error with, %", "gain, points")
+    yield from tabulate(rows, heads, disable_numparse=True, stralign="right").splitlines()
+
+
+def _two(error: float | None) -> str:
+    return "" if error is None else f"{error:.2f}"
+
+
+def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Parts set apart by an empty line."""
+    for part in parts:
+        yield ""
+        yield from part
+
+
+def _printable(line: str) -> str:
+    """Text without what a terminal would obey: an error or a device may say anything."""
+    return "".join(sign if sign.isprintable() else " " for sign in line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

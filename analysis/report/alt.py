@@ -1,0 +1,66 @@
+"""What each figure shows, in words with its main numbers, for who cannot see it."""
+
+import pandas as pd
+
+from analysis.layout import decimal, gain_text, millions, row_name
+from analysis.plots import front
+from analysis.tables import Section
+
+
+def error_by_groups(section: Section) -> str:
+    """Errors by width and number of groups, ours and the paper's."""
+    ours, papers = [], []
+    for name, same in _by_width(section.cells):
+        ours.append(f"{name}: {_errors(same, 'error_mean')}.")
+        if same["paper_error"].notna().any():
+            papers.append(f"{name}: {_errors(same, 'paper_error')}.")
+    theirs = " ".join(papers) or "none."
+    text = f"Line chart of top-1 error in percent against number of groups. {' '.join(ours)}"
+    return f"{text} The paper, on ImageNet: {theirs}"
+
+
+def error_by_macs(section: Section) -> str:
+    """The front of cost and error: networks that no other beats on both."""
+    cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
+    best = cells.iloc[front(cells["macs"], cells["error_mean"])]
+    words = [
+        f"{_short(row)} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
+        for _, row in best.iterrows()
+    ]
+    return "Scatter chart of top-1 error in percent against multiply-adds, beside the paper's. " + (
+        f"No other network is both cheaper and better than {'; '.join(words)}." if words else "No cell is done yet."
+    )
+
+
+def shuffle_gain(section: Section) -> str:
+    """Gains by cell, ours and the paper's."""
+    words = []
+    for _, row in section.gains.iterrows():
+        ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
+        words.append(f"{_short(row)} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
+    return f"Interval chart of the points that channel shuffle takes off the error. {'; '.join(words)}."
+
+
+def curves(runs: pd.DataFrame) -> str:
+    """What the small multiples hold."""
+    done = runs[(runs["state"] == "done") & (runs["structure"] == "shufflenet")]
+    cells = done["cell_id"].nunique()
+    return (
+        f"Training error in percent by epoch, a panel for each width and number of groups: {len(done)} runs of {cells} "
+        f"cells, which end at test errors from {decimal(100 * done['error'].min())} to "
+        f"{decimal(100 * done['error'].max())} %."
+    )
+
+
+def _by_width(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    names = cells.apply(_short, axis=1)
+    return [(str(name), cells[names == name]) for name in names.drop_duplicates()]
+
+
+def _short(row: pd.Series) -> str:
+    return row_name(row).removeprefix("ShuffleNet ")
+
+
+def _errors(same: pd.DataFrame, column: str) -> str:
+    shown = same[same[column].notna()]
+    return ", ".join(f"g={row['groups']} {decimal(row[column])}" for _, row in shown.iterrows()) or "none yet"

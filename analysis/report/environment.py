@@ -1,0 +1,61 @@
+"""What the runs of a protocol were trained with, as they recorded it; nothing of the machine that makes the page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ablations.report import duration
+from analysis.origin import RunOrigin, values
+from analysis.report.folds import shorten
+
+VARIANTS = 8
+"""Values of one fact that are listed."""
+
+
+def describe(
+    rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[dict[str, Any]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Facts with their values, and of how many runs each where they differ."""
+    known = [run for run in runs if run.facts]
+    found = [
+        (f"planned, {plan['study']}", [(shorten(str(plan.get("command"))), str(plan.get("written", "")))])
+        for plan in plans
+    ]
+    if known:
+        times = sorted(run.facts["started"] for run in known if "started" in run.facts)
+        span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
+        found.append(("runs began", [(" to ".join(span), "")]))
+    packages = {name for run in known for name in run.versions}
+    alike = []
+    for name, by_value in values(known).items():
+        if name in packages and len(by_value) == 1:
+            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+        elif name not in ("device type", "command"):
+            found.append((name, _values(by_value)))
+    found += [("versions", [(", ".join(alike), "")])] if alike else []
+    found += [("training", [(text, "")]) for text in _effort(rows)]
+    return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
+
+
+def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
+    several = len(by_value) > 1
+    shown = [
+        (shorten(value), f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}" if several else "")
+        for value, runs in list(by_value.items())[:VARIANTS]
+    ]
+    return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])
+
+
+def _effort(rows: pd.DataFrame) -> list[str]:
+    """Time and memory of the runs that are done."""
+    done = rows[rows["state"] == "done"]
+    seconds = pd.to_numeric(done["seconds"], errors="coerce").dropna()
+    peak = pd.to_numeric(done["peak_memory_bytes"], errors="coerce").max()
+    if seconds.empty:
+        return []
+    memory = "" if pd.isna(peak) else f"; at most {peak / 1e9:.2f} GB of memory"
+    return [
+        f"{duration(float(seconds.sum()))} of run time in all, {duration(float(seconds.median()))} a run at the median"
+        f"{memory}"
+    ]

@@ -1,0 +1,63 @@
+"""The figures of a protocol as the page shows them: inline while there is room, else by the name of their file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.anchors import plain
+from analysis.report import alt
+from analysis.report.svg import inline
+from analysis.tables import Section
+
+CAPTIONS = {
+    "error_by_groups": "Table 2 as lines: does the error fall as groups are added?",
+    "shuffle_gain": "Table 3’s last column: does shuffle take anything off the error?",
+    "error_by_macs": "What the errors cost; only steps of the front buy something.",
+    "curves": "Whether training had ended: a line still falling means a budget too short to settle much.",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for wide and for narrow screens; where `wide` is None, `why` says where it is instead."""
+
+    title: str
+    caption: str
+    path: str
+    wide: Markup | None
+    narrow: Markup | None
+    why: str
+
+
+def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[Section], room: int) -> list[Picture]:
+    """Figures of the protocol of the runs `rows`, in `folder` of the results, in no more than `room` bytes."""
+    found = []
+    for name, title, text in _shown(rows, sections):
+        path = f"{folder}/{name}"
+        prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
+        wide = inline(results / f"{path}.svg", prefix, title, text)
+        narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
+        why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
+        if narrow and len(wide or "") + len(narrow) > room:
+            narrow = None
+        if wide and len(wide) > room:
+            wide, why = None, f"Left out to keep this page small; see {path}.svg."
+        room -= len(wide or "") + len(narrow or "")
+        found.append(Picture(title, CAPTIONS[name], f"{path}.svg", wide, narrow, why))
+    return found
+
+
+def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str]]:
+    """Name of file, title and words of each figure, in order."""
+    by_study = {section.study: section for section in sections}
+    shown = []
+    if groups := by_study.get("groups"):
+        shown.append(("error_by_groups", "Error against number of groups", alt.error_by_groups(groups)))
+    if shuffle := by_study.get("shuffle"):
+        shown.append(("shuffle_gain", "What channel shuffle gains", alt.shuffle_gain(shuffle)))
+    if groups:
+        shown.append(("error_by_macs", "Error against cost", alt.error_by_macs(groups)))
+    return [*shown, ("curves", "Training curves", alt.curves(rows))]

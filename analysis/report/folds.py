@@ -1,0 +1,112 @@
+"""What folds out behind a number: its runs, what they were trained with, what is missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from analysis.behind import CellOrigin, GainOrigin, Shown, difference
+from analysis.origin import RunOrigin, seeds, values
+
+RUNS = 10
+"""Runs of a cell that the page lists; make explain has the rest."""
+
+GAPS, VARIANTS, LONG = 6, 3, 300
+"""Sentences on missing runs of a cell, values of one fact, and characters of a text that the page shows."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A cell or a gain as the template shows it; `facts` are names with (value, which seeds) of each."""
+
+    name: str
+    number: str
+    state: str
+    anchor: str
+    warnings: Sequence[str]
+    gaps: Sequence[str]
+    shown: Sequence[Shown]
+    facts: list[tuple[str, list[tuple[str, str]]]]
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    more: str
+
+
+def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
+    """A cell that has runs; without `in_full` these are not listed one by one."""
+    done = [run for run in cell.runs if run.done]
+    listed = done[: RUNS if in_full else 0]
+    number = cell.shown[0].text
+    return Fold(
+        name=cell.name,
+        number="" if number == cell.state else number,
+        state=cell.state,
+        anchor=cell.anchor,
+        warnings=cell.warnings,
+        gaps=_cut(cell.gaps, "missing runs"),
+        shown=cell.shown,
+        facts=_facts(cell),
+        heads=("Seed", "Error (%)", "Started", "Run"),
+        rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run.run_id) for run in listed],
+        more=_more(len(done), len(listed), f"--groups {cell.key.groups} --width {cell.key.width:g}"),
+    )
+
+
+def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
+    """A gain of shuffle with its seeds."""
+    listed = gain.seeds[: RUNS if in_full else 0]
+    links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
+    return Fold(
+        name=gain.name,
+        number=f"{gain.shown.text} points",
+        state=gain.state,
+        anchor=gain.anchor,
+        warnings=gain.warnings,
+        gaps=(),
+        shown=(gain.shown,),
+        facts=[("cells", [(links, "")])],
+        heads=("Seed", "Without (%)", "With (%)", "Gain (points)"),
+        rows=[(str(seed), _percent(off), _percent(on), difference(off, on)) for seed, off, on in listed],
+        more=_more(len(gain.seeds), len(listed), f"--groups {gain.key.groups} --width {gain.key.width:g}", "table3"),
+    )
+
+
+def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Facts of a cell's runs, versions that all share in one line; whoever differs is named by seed."""
+    known = [run for run in cell.runs if run.facts]
+    packages = {name for run in known for name in run.versions}
+    found, alike = [], []
+    for name, by_value in values(known).items():
+        if name in packages and len(by_value) == 1:
+            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+        elif name != "device type" or len(by_value) > 1:
+            found.append((name, _values(by_value)))
+    found += [("versions", [(", ".join(alike), "")])] if alike else []
+    found += [("fingerprint", [(shorten(cell.fingerprint), "")])] if cell.fingerprint else []
+    return [*found, ("cell", [(cell.cell_id, "")])]
+
+
+def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
+    several = len(by_value) > 1
+    shown = [(shorten(value), seeds(runs) if several else "") for value, runs in list(by_value.items())[:VARIANTS]]
+    return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])
+
+
+def _cut(texts: Sequence[str], what: str) -> list[str]:
+    shown = [shorten(text) for text in texts[:GAPS]]
+    return shown + ([f"{len(texts) - GAPS} more {what}."] if len(texts) > GAPS else [])
+
+
+def _more(there: int, listed: int, options: str, table: str = "table2") -> str:
+    if there <= listed:
+        return ""
+    return f"{there - listed:,} more: python -m analysis.explain {table} {options} lists them all."
+
+
+def _percent(error: float | None) -> str:
+    return "" if error is None else f"{error:.2f}"
+
+
+def shorten(text: str) -> str:
+    """Text from a run's files, no longer than a page can bear."""
+    return text if len(text) <= LONG else f"{text[:LONG]}…"

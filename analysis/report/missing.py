@@ -1,0 +1,73 @@
+"""Runs that are not done: those that failed one by one, those that wait by cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.behind import cell_name
+from analysis.frame import FAILED
+from analysis.report.folds import shorten
+from analysis.tables import Section
+
+LISTED = 40
+"""Failed runs, and cells with waiting runs, that the page names."""
+
+BAD = (*FAILED, "damaged")
+WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned", "Planned, not run yet"))
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run whose last attempt left no result that counts."""
+
+    run_id: str
+    name: str
+    state: str
+    why: str
+
+
+def failed(rows: pd.DataFrame) -> list[Failed]:
+    """Runs of a protocol that failed, with their reasons."""
+    bad = rows[rows["state"].isin(BAD)].head(LISTED)
+    return [
+        Failed(str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"])))
+        for _, run in bad.iterrows()
+    ]
+
+
+def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
+    """Sentences: failed runs that are not listed; runs under way, stopped or planned, by cell; gaps in a grid."""
+    text = []
+    more = int(rows["state"].isin(BAD).sum()) - LISTED
+    if more > 0:
+        text.append(f"{more:,} more runs failed: make status lists them.")
+    for state, words in (
+        ("running", "Running"),
+        ("stopped", "Stopped on the way"),
+        ("planned", "Planned, not run yet"),
+    ):
+        part = rows[rows["state"] == state]
+        if len(part):
+            cells = [f"{_short(same.iloc[0])} ({_seeds(same)})" for _, same in part.groupby("cell_id", sort=False)]
+            listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
+            text.append(f"{words}: {len(part):,} {'run' if len(part) == 1 else 'runs'}. {listed}.")
+    if text:
+        text.append("The same sweep again trains what is missing, and nothing else.")
+    for section in sections:
+        count = int((section.cells["seeds_planned"] == 0).sum())
+        if count:
+            table = {"groups": "Table 2", "shuffle": "Table 3"}[section.study]
+            text.append(f"{count} of the {len(section.cells)} cells of {table} are not planned under this protocol.")
+    return text
+
+
+def _short(run: pd.Series) -> str:
+    return cell_name(run).removeprefix("ShuffleNet ")
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    numbers = sorted(runs["seed"])
+    if len(numbers) > 6:
+        return f"{len(numbers)} seeds"
+    return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"

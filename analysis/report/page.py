@@ -1,0 +1,103 @@
+"""The whole page: a section for each protocol, the one planned last first, within a size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from analysis import claims_grid, files, gains, notes, paper, studies, tables
+from analysis.report.protocol import View, view
+from analysis.tables import Section
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+SIZE = 2_900_000
+"""Bytes that the page's sections may take: the page stays under 3 MB."""
+
+FIGURES = 2_000_000
+"""Bytes after which figures are named and no longer shown."""
+
+HOW = (
+    ("Error", "Top-1 error in percent at the last epoch, never at the best one, averaged over seeds."),
+    ("Intervals", f"{notes.ON_SEEDS} {notes.ON_EXAMPLES} Where n allows no interval, none is drawn."),
+    ("Gains", gains.RULE),
+    ("Claims", "Each is a contrast of cells with a margin, set in analysis/claims.yaml and not by the results."),
+    ("Effects", "In points of error, or Kendall’s τ; the interval is the effect’s own; the paper’s: of its numbers."),
+    ("Verdicts", claims_grid.HOW[1]),
+    ("Complexity", "Multiply-adds of convolutions and the fully connected layer: what the paper calls FLOPs."),
+    ("Protocols", "Runs that differ in more than network and seed share no table: each protocol has a section."),
+    ("The paper", f"arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."),
+    ("This page", "make report writes it; the same results give the same bytes. It loads nothing and has no script."),
+)
+"""Terms and what they mean here."""
+
+
+def write(
+    results: Path,
+    runs: pd.DataFrame,
+    groups: Sequence[Section],
+    shuffle: Sequence[Section],
+) -> Path:
+    """Write results/report.html, after the figures that it shows.
+
+    Args:
+        runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
+    """
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle))
+
+
+def page(
+    results: Path,
+    runs: pd.DataFrame,
+    groups: Sequence[Section],
+    shuffle: Sequence[Section],
+) -> str:
+    """The page as text; nothing in it depends on when, where or from which folder it is made."""
+    known = studies.known(runs)
+    template = _environment().get_template("protocol.html.j2")
+    views: list[View] = []
+    parts: list[Markup] = []
+    left_out: list[tuple[str, str]] = []
+    size = 0
+    for place, protocol_id in enumerate(studies.protocols(known)):
+        rows = known[known["protocol_id"] == protocol_id]
+        sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
+        complexity = tables.table1(results) if place == 0 else None
+        folder = f"figures/{protocol_id}" if place else "figures"
+        for room in (FIGURES - size, 0) if not left_out else ():
+            shown = view(results, folder, rows, sections, complexity, room)
+            part = Markup(template.render(view=shown))
+            if size + len(part.encode()) <= SIZE:
+                size += len(part.encode())
+                views.append(shown)
+                parts.append(part)
+                break
+        else:
+            left_out.append((notes.title(rows), protocol_id))
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=views[0].title if views else "too large to show",
+            paper=paper.TITLE,
+            views=views,
+            parts=parts,
+            left_out=left_out,
+            orphans=notes.orphans(runs),
+            how=HOW,
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    """Templates that escape whatever they are given, and fail on a name that is not there."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

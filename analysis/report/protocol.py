@@ -1,0 +1,189 @@
+"""One protocol's section as data: what the template shows, in its order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from ablations import store
+from analysis import behind, layout, notes
+from analysis.anchors import plain
+from analysis.behind import CellOrigin
+from analysis.layout import Grid
+from analysis.render import linked_table
+from analysis.report import environment, missing
+from analysis.report.figures import Picture, pictures
+from analysis.report.folds import Fold, cell_fold, gain_fold
+from analysis.report.verdict_lines import SIGNS, Group, groups
+from analysis.tables import Section
+from analysis.verdicts import VERDICTS
+
+TITLES = {
+    "groups": "Table 2. Top-1 error (%) against number of groups",
+    "shuffle": "Table 3. Top-1 error (%) without and with channel shuffle",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page; `html` is empty where there is nothing to show but its notes."""
+
+    name: str
+    title: str
+    html: Markup
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the template protocol.html.j2 shows. `tally` has verdict, sign, CSS class and count of each kind."""
+
+    id: str
+    protocol_id: str
+    title: str
+    scope: list[tuple[str, str]]
+    alerts: list[str]
+    tally: list[tuple[str, str, str, int]]
+    reach: str
+    verdicts: list[Group]
+    tables: list[Table]
+    figures: list[Picture]
+    complexity: list[Table]
+    cells: list[Fold]
+    failed: list[missing.Failed]
+    waiting: list[str]
+    environment: list[tuple[str, list[tuple[str, str]]]]
+
+
+def view(
+    results: Path,
+    folder: str,
+    rows: pd.DataFrame,
+    sections: Sequence[Section],
+    complexity: pd.DataFrame | None,
+    room: int,
+) -> View:
+    """The section of a protocol.
+
+    Args:
+        folder: where its figures lie in `results`.
+        rows: its runs, of frame.runs; sections: its tables, at most one a study.
+        complexity: Table 1, for the section that shows it.
+        room: bytes that its figures may take; with none, runs are not listed one by one either.
+    """
+    verdicts = [verdict for section in sections for verdict in section.verdicts]
+    protocol_id = str(rows["protocol_id"].iloc[0])
+    cells = behind.cells(results, sections)
+    gains = [gain for section in sections if section.study == "shuffle" for gain in behind.gains(section, cells)]
+    plans = [plan for plan in store.plans(results) if plan["protocol_id"] == protocol_id]
+    counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
+    listed = [cell for cell in cells if cell.runs]
+    return View(
+        id=f"p-{plain(protocol_id)}",
+        protocol_id=protocol_id,
+        title=notes.title(rows),
+        scope=_scope(rows, sections),
+        alerts=_alerts(rows, cells),
+        tally=[
+            (word, SIGNS[word], word.replace(" ", "-"), count)
+            for word, count in zip(VERDICTS, counts, strict=True)
+            if count
+        ],
+        reach=_reach(rows),
+        verdicts=groups(verdicts, {cell.cell_id: cell.anchor for cell in listed}),
+        tables=_tables(sections),
+        figures=pictures(results, folder, rows, sections, room),
+        complexity=_complexity(sections, complexity),
+        cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
+        failed=missing.failed(rows),
+        waiting=missing.waiting(rows, sections),
+        environment=environment.describe(rows, [run for cell in cells for run in cell.runs], plans),
+    )
+
+
+def _scope(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """What the numbers were made with, in pairs of a word and a value."""
+    first = rows.iloc[0]
+    seeds = pd.concat([notes.planned_seeds(section.cells) for section in sections])
+    least, most = int(seeds.min()), int(seeds.max())
+    size = f"{first['resolution']}×{first['resolution']}"
+    return [
+        ("Data", f"{first['data']}, {first['classes']} classes"),
+        ("Training images", f"{first['train_images']:,} at {size}"),
+        ("Epochs", f"{first['epochs']}"),
+        ("Validation images" if first["evaluate"] == "val" else "Test images", f"{first['test_images']:,}"),
+        ("Seeds a cell", f"{most}" if least == most else f"{least} to {most}"),
+        ("Runs done", f"{(rows['state'] == 'done').sum():,} of {len(rows):,}"),
+        ("Stem, precision", f"{first['stem']}, {first['precision']}"),
+        ("Preset", f"{first['preset']}"),
+    ]
+
+
+def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
+    """What a reader must know before any number: parts that are missing, runs that should not be pooled."""
+    text = []
+    done = int((rows["state"] == "done").sum())
+    if done < len(rows):
+        states = rows.loc[rows["state"] != "done", "state"].replace("planned", "not run").value_counts().sort_index()
+        listed = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        text.append(
+            f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below."
+        )
+    mixed = sum(bool(cell.warnings) for cell in cells)
+    if mixed:
+        text.append(
+            f"{mixed} {'cell has' if mixed == 1 else 'cells have'} runs whose origin needs a look (commit, versions, "
+            "device or uncommitted changes): marked “warning” under Where the numbers come from."
+        )
+    return text
+
+
+def _reach(rows: pd.DataFrame) -> str:
+    """How far verdicts go."""
+    first = rows.iloc[0]
+    if first["data"] == "imagenet" and first["resolution"] == 224:
+        return "Data and resolution are the paper’s; its diamonds may be set against the effects here."
+    return (
+        "These verdicts hold for the data and training above. The paper’s effects (diamonds) are ImageNet’s, at its "
+        "own budget: what does not hold here may hold there."
+    )
+
+
+def _tables(sections: Sequence[Section]) -> list[Table]:
+    """Tables 2 and 3; a note that stands below the one is not said again below the other."""
+    found = [_table(study, sections) for study in TITLES]
+    return [found[0], replace(found[1], notes=tuple(note for note in found[1].notes if note not in found[0].notes))]
+
+
+def _table(study: str, sections: Sequence[Section]) -> Table:
+    """Table 2 or 3, or a sentence in its place."""
+    mine = [section for section in sections if section.study == study]
+    if not mine:
+        sentence = (
+            f"Not part of this protocol: the {study} study was not planned under it, and no run belongs to it alone."
+        )
+        return Table(study, TITLES[study], Markup(""), (sentence,))
+    section = mine[0]
+    grid = layout.groups_grid(section) if study == "groups" else layout.shuffle_grid(section)
+    text = [layout.GAIN_SIGN] if study == "shuffle" else []
+    text += [*notes.on_intervals(study, section.cells, section.gains), layout.PAPER]
+    return Table(study, TITLES[study], linked_table(grid, 2 if study == "groups" else 1), tuple(text))
+
+
+def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
+    """As trained, after Table 1 where this section shows it."""
+    grids: list[tuple[Grid, str, int]] = []
+    if table1 is not None:
+        grid = layout.complexity_grid(table1)
+        grids.append((grid, grid.title, 2))
+    cells = pd.concat([section.cells for section in sections])
+    distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
+    order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
+    grids.append((layout.trained_grid(replace(sections[0], cells=order)), "As trained", 1))
+    notes = {"As trained": ("Multiply-adds of one image in millions; below them parameters.",)}
+    return [
+        Table("complexity", title, linked_table(grid, heads), notes.get(title, grid.notes))
+        for grid, title, heads in grids
+    ]

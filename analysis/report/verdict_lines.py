@@ -1,0 +1,125 @@
+"""Verdicts as lines of the page: a word and a sign, the claim, a forest plot, the effect; the rest folds out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from markupsafe import Markup
+
+from analysis.claims import NOT_POSITIVE
+from analysis.claims_grid import claimed, p_text, seeds_text, signed
+from analysis.report.forest import Row, Scale, row, scale
+from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+
+SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?"}
+STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}
+UNITS = {POINTS: "percentage points of top-1 error", TAU: "Kendall’s τ"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One verdict: `css` class, `remark` below the claim, marks and their words, `value`, and facts that fold out."""
+
+    verdict: Verdict
+    css: str
+    sign: str
+    remark: str
+    row: Row
+    text: str
+    value: Markup
+    facts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Verdicts that share a scale."""
+
+    title: str
+    unit: str
+    scale: Scale
+    lines: list[Line]
+
+
+def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str]) -> list[Group]:
+    """Verdicts by study and unit, otherwise in the order they come in; `anchors` are places of cells by cell_id."""
+    found = []
+    for (study, unit), same in groupby(sorted(verdicts, key=_order), key=lambda one: (one.study, one.unit)):
+        together = list(same)
+        on = scale(together)
+        title = STUDIES.get(study, study) + (": order of the cells" if unit == TAU else "")
+        found.append(Group(title, UNITS.get(unit, unit), on, [_line(verdict, on, anchors) for verdict in together]))
+    return found
+
+
+def _order(verdict: Verdict) -> tuple[bool, str, bool, str]:
+    return (verdict.study not in STUDIES, verdict.study, verdict.unit != POINTS, verdict.unit)
+
+
+def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:
+    known = verdict.verdict in SIGNS
+    return Line(
+        verdict=verdict,
+        css=verdict.verdict.replace(" ", "-") if known else "inconclusive",
+        sign=SIGNS.get(verdict.verdict, ""),
+        remark=verdict.reason,
+        row=row(verdict, on),
+        text=_words(verdict),
+        value=_value(verdict),
+        facts=_facts(verdict, anchors),
+    )
+
+
+def _words(verdict: Verdict) -> str:
+    """The forest plot in words."""
+    if verdict.effect is None:
+        return "no effect to show: runs are missing"
+    unit = UNITS.get(verdict.unit, verdict.unit)
+    interval = "no interval" if verdict.low is None else f"95 % interval {_interval(verdict, ' to ')}"
+    theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {_signed(verdict, verdict.paper_effect)}"
+    return f"effect {_signed(verdict, verdict.effect)} {unit}, {interval}{theirs}; margin {verdict.margin:g}"
+
+
+def _value(verdict: Verdict) -> Markup:
+    claimed_so = f"claimed {claimed(verdict)}, " if verdict.direction == NOT_POSITIVE else ""
+    below = Markup("<small>{}paper {}</small>").format(claimed_so, _signed(verdict, verdict.paper_effect))
+    if verdict.effect is None:
+        return Markup("{}{}").format("not known", below)
+    interval = "" if verdict.low is None else f" [{_interval(verdict, ', ')}]"
+    return Markup("<b>{}</b>{}{}").format(_signed(verdict, verdict.effect), interval, below)
+
+
+def _signed(verdict: Verdict, value: float | None) -> str:
+    return signed(value, verdict.unit)
+
+
+def _interval(verdict: Verdict, between: str) -> str:
+    return between.join(_signed(verdict, end) for end in (verdict.low, verdict.high))
+
+
+def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Everything else that a verdict carries, in pairs of a word and a text."""
+    levene = "" if verdict.levene_p is None else f"{p_text(verdict.levene_p)} that spreads are alike"
+    facts = [
+        ("Claim", f"{verdict.claim}, from {verdict.source}"),
+        ("Direction", _direction(verdict)),
+        ("p of no effect", f"{p_text(verdict.p)}; adjusted over the study’s claims {p_text(verdict.p_holm)}"),
+        ("Method", verdict.method),
+        ("Levene p", levene),
+        ("Seeds a cell", seeds_text(verdict)),
+        ("Scope", verdict.scope),
+        ("Cells", Markup(", ").join(_cell(cell_id, name, anchors) for cell_id, name in verdict.cells)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _direction(verdict: Verdict) -> str:
+    margin = f"{verdict.margin:g} {'points' if verdict.unit == POINTS else ''}".strip()
+    if verdict.direction == NOT_POSITIVE:
+        return f"the claim is that the effect does not exceed the margin of {margin}"
+    return f"above 0 is what the claim says; up to {margin} either way counts as none"
+
+
+def _cell(cell_id: str, name: str, anchors: Mapping[str, str]) -> Markup:
+    """A cell's name, as a link to its runs where it has any."""
+    anchor = anchors.get(cell_id, "")
+    return Markup('<a href="#{}">{}</a>').format(anchor, name) if anchor else Markup("{} (no run)").format(name)

@@ -1,0 +1,142 @@
+"""Simulated studies: true errors, how seeds scatter about them, and the count of verdicts on many draws."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import paper
+from analysis.claims import NOT_POSITIVE, Claim
+from analysis.contrast import Ref
+from analysis.judge import judge
+from analysis.sample import Sample
+from analysis.verdicts import CONTRADICTED, SUPPORTED
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class World:
+    """How seeds come out: true mean errors (percent), standard deviation, and what is not as the method assumes.
+
+    Attributes:
+        uneven: cells' standard deviations go from sd / uneven to sd x uneven.
+        shared: correlation of all cells of one seed, as equal batches might cause.
+        lost: share of runs that are missing.
+    """
+
+    means: Mapping[Ref, float]
+    sd: float = 1.0
+    uneven: float = 1.0
+    shared: float = 0.0
+    lost: float = 0.0
+
+    def draw(self, seeds: int, source: np.random.Generator) -> Sample:
+        """One simulated study."""
+        common = source.normal(size=seeds)
+        refs = list(self.means)
+        scales = self.sd * self.uneven ** np.linspace(-1, 1, len(refs))[source.permutation(len(refs))]
+        errors = {}
+        for ref, scale in zip(refs, scales, strict=True):
+            own = source.normal(size=seeds)
+            values = self.means[ref] + scale * (math.sqrt(self.shared) * common + math.sqrt(1 - self.shared) * own)
+            kept = source.random(seeds) >= self.lost if self.lost else np.ones(seeds, bool)
+            errors[ref] = {seed: float(values[seed]) for seed in range(seeds) if kept[seed] or not kept.any()}
+        return Sample(errors)
+
+
+@dataclass
+class Tally:
+    """Counts over simulated studies, by claim: raw p at 5 % with its side, verdicts, and studies with any of them."""
+
+    rounds: int
+    raw: Counter[tuple[str, str]]
+    verdicts: Counter[tuple[str, str]]
+    covered: Counter[str]
+    family: int
+
+    def rate(self, claim: str, *kinds: str) -> float:
+        """Share of studies with one of these verdicts."""
+        return sum(self.verdicts[claim, kind] for kind in kinds) / self.rounds
+
+    def raw_rate(self, claim: str) -> float:
+        """Share of studies whose unadjusted test of the claim comes out either way."""
+        return sum(self.raw[claim, kind] for kind in (SUPPORTED, CONTRADICTED)) / self.rounds
+
+
+def simulate(
+    claims: Sequence[Claim], world: World, seeds: int, rounds: int, wrong: Callable[[Claim, str], bool], start: int = 0
+) -> Tally:
+    """Judge simulated studies.
+
+    Args:
+        claims: of one study.
+        wrong: whether a verdict on a claim is a mistake in this world; a study with any counts for the family.
+        start: seed of the random numbers.
+    """
+    tally = Tally(rounds, Counter(), Counter(), Counter(), 0)
+    source = np.random.default_rng(start)
+    for _ in range(rounds):
+        found = judge(claims, world.draw(seeds, source))
+        tally.family += any(wrong(one.claim, one.verdict) for one in found)
+        for one in found:
+            tally.verdicts[one.claim.id, one.verdict] += 1
+            if one.tested and one.tested.p <= LEVEL:
+                side = SUPPORTED if one.tested.p_for < one.tested.p_against else CONTRADICTED
+                tally.raw[one.claim.id, side] += 1
+            true = truth(one.claim, world.means)
+            tally.covered[one.claim.id] += bool(one.tested and one.tested.low <= true <= one.tested.high)
+    return tally
+
+
+def refs_of(claims: Sequence[Claim]) -> list[Ref]:
+    """All cells of claims."""
+    return sorted({ref for claim in claims for ref in claim.refs})
+
+
+def flat(claims: Sequence[Claim]) -> World:
+    """No true effect: every cell has the same mean error."""
+    return World(dict.fromkeys(refs_of(claims), 40.0))
+
+
+def papers(claims: Sequence[Claim], sd: float) -> World:
+    """The paper's own mean errors."""
+    found = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs_of(claims)}
+    return World({ref: number.value for ref, number in found.items() if number}, sd)
+
+
+def hardest(claims: Sequence[Claim]) -> list[tuple[str, Claim, World]]:
+    """For each kind of claim the true means at which a wrong verdict is likeliest, with a name."""
+    first = {(claim.kind, claim.direction): claim for claim in reversed(claims)}
+    found = []
+    for (kind, direction), claim in first.items():
+        means = dict(flat(claims).means)
+        if kind == "any":  # one gain is 0, the others are far below: `contradicted` is likeliest
+            means |= {contrast.refs[1]: 60.0 for contrast in claim.contrasts[1:]}
+        elif kind == "every":  # one gain is 0, the others are far above: `supported` is likeliest
+            means |= {contrast.refs[1]: 20.0 for contrast in claim.contrasts[1:]}
+        elif kind == "order":  # of ten pairs five agree with the paper and five do not
+            means |= dict(zip(claim.refs, (44.0, 46.0, 40.0, 48.0, 42.0), strict=True))
+        elif direction == NOT_POSITIVE:  # the effect is the margin
+            means[claim.contrasts[0].refs[1]] -= claim.margin
+        else:
+            continue
+        found.append((f"{kind}, {direction}" if direction == NOT_POSITIVE else kind, claim, World(means)))
+    gain = next(claim for claim in claims if claim.kind == "contrast" and claim.direction != NOT_POSITIVE)
+    at_margin = dict(flat(claims).means) | {gain.contrasts[0].refs[1]: 40.0 - gain.margin}
+    return [*found, ("no effect (effect = margin)", gain, World(at_margin, sd=0.2))]
+
+
+def false_alarm(claim: Claim, verdict: str) -> bool:
+    """Wrong where no cell differs from another: any side; of a claim that nothing is gained, only `contradicted`."""
+    return verdict == CONTRADICTED or (verdict == SUPPORTED and claim.direction != NOT_POSITIVE)
+
+
+def truth(claim: Claim, means: Mapping[Ref, float]) -> float:
+    """The effect that a claim is about in a world of these means, in its unit."""
+    effects = [contrast.of(means) for contrast in claim.contrasts]
+    if claim.kind == "order":
+        return sum((e > 1e-9) - (e < -1e-9) for e in effects) / len(effects)
+    return {"any": max(effects), "every": min(effects)}.get(claim.kind, effects[0])
