@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablations import store
+from ablations.describe import from_json
 from ablations.states import FAILED as FAILED
 from ablations.states import look
 from analysis.files import read_json
@@ -67,13 +68,15 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     description = read_json(f"{folder}/run.json") if "run.json" in names else None
     try:
-        found.update(_describe(description) if description else {})
-    except (KeyError, TypeError):
+        if description:
+            from_json(description)  # of the types that it should have
+            found.update(_describe(description))
+    except (KeyError, TypeError, ValueError, AttributeError):
         description = None
     provenance = read_json(f"{folder}/provenance.json") if "provenance.json" in names else None
     for key in ("device", "device_type", "commit", "dirty", "started"):
-        found[key] = (provenance or {}).get(key)
-    found["preset"] = row.get("preset") or (provenance or {}).get("preset")
+        found[key] = _plain((provenance or {}).get(key))
+    found["preset"] = row.get("preset") or _plain((provenance or {}).get("preset"))
     found.update(_state(folder, names, row["run_id"]))
     if not description and "structure" not in row:
         # Nothing says which cell this is, so no table can show it but as a note.
@@ -106,7 +109,8 @@ def _describe(run: dict[str, Any]) -> dict[str, Any]:
     protocol = run["protocol"]
     data, recipe, variant = protocol["data"], protocol["recipe"], run["variant"]
     return {
-        **{key: run[key] for key in ("cell_id", "protocol_id", "seed")},
+        **{key: str(run[key]) for key in ("cell_id", "protocol_id")},
+        "seed": run["seed"],
         **{key: variant[key] for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
         **{key: data[key] for key in ("classes", "channels", "train_images", "evaluate")},
         **{key: protocol[key] for key in ("resolution", "stem", "precision")},
@@ -114,6 +118,11 @@ def _describe(run: dict[str, Any]) -> dict[str, Any]:
         "data": data["name"],
         "test_images": data["val_images" if data["evaluate"] == "val" else "test_images"],
     }
+
+
+def _plain(value: Any) -> str | bool | None:
+    """A value of provenance as it should be; what is neither text nor yes or no is unknown."""
+    return value if isinstance(value, str | bool) else None
 
 
 def _seconds(stamp: str | None) -> float:

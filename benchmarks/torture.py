@@ -132,6 +132,8 @@ def disturb(arena: Arena, fault: str, sweep: "subprocess.Popen[str]", dice: rand
 def damage(arena: Arena, cut: bool, dice: random.Random) -> str | None:
     """Cut a random file of a random run short, or change one of its bytes in place."""
     files = [path for path in arena.results.glob("runs/*/*") if path.is_file() and "." not in path.parent.name]
+    stored = [path for path in files if path.parent.name in arena.done()]
+    files = stored if stored and dice.random() < 0.7 else files  # what is under way is changed less often than replaced
     with suppress(OSError, IndexError):
         path = dice.choice(sorted(files))
         size = path.stat().st_size

@@ -1,5 +1,6 @@
 """One row per known run, in the state that its files show."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_a_folder_that_says_nothing_is_shown_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "runs" / ".probe-1").mkdir()
     assert set(states(tmp_path).values()) == {"damaged"} and len(states(tmp_path)) == 2
     assert all("run.json cannot be read" in reason for reason in frame.runs(tmp_path)["reason"])
+
+
+def test_a_description_of_other_types_is_damaged(tmp_path: Path) -> None:
+    for change in ({"variant": []}, {"seed": "x"}, {"protocol": 3}, {"variant": {"groups": []}}):
+        one = fixture.run(3, 0.25)
+        folder = fixture.begin(tmp_path, one)
+        text = json.loads((folder / "run.json").read_text())
+        spoilt = {**text, **{k: {**text[k], **v} if isinstance(v, dict) else v for k, v in change.items()}}
+        (folder / "run.json").write_text(json.dumps(spoilt))
+        (folder / "provenance.json").write_text(json.dumps({"commit": [], "device": {}, "preset": 3}))
+        assert states(tmp_path) == {one.run_id: "damaged"}, change
 
 
 def test_a_damaged_plan_is_left_out(tmp_path: Path) -> None:
