@@ -18,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -74,6 +74,12 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## where the time of a sweep goes
 	@$(PY) -m benchmarks.overhead
+
+bench-verdicts: $(READY) ## how often verdicts are wrong, and how often right, in simulated studies
+	@$(PY) -m benchmarks.verdicts $(ARGS)
+
+bench-scale: $(READY) ## time and memory of publishing ten thousand runs
+	@$(PY) -m benchmarks.scale $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

@@ -24,6 +24,7 @@ def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(costs, "_measure", cheap_costs)  # real networks take half a minute here
     publish(tmp_path)
     said = capsys.readouterr().out
+    assert f"Report: {tmp_path / 'report.html'}" in said and (tmp_path / "report.html").is_file()
     assert "Tables and figures" in said and files.read_json(tmp_path / "complexity.json")["costs"]
     table = tmp_path / "tables" / "table2.csv"
     before = table.read_text()
