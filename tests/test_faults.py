@@ -14,19 +14,22 @@ from typing import Any
 import pytest
 
 from ablations import files, store
-from tests.sweeps import ablations, command, environment, finished
+from tests.sweeps import ROOT, ablations, command, environment, finished
 
-LENGTH = ("recipe.epochs=3", "data.train_images=512", "runtime.checkpoint_every=0.2")
+LENGTH = ("recipe.epochs=4", "data.train_images=192", "runtime.checkpoint_every=0.2")
 GRID = ("-m", "model.groups=1,2", "runtime.workers=2", *LENGTH)
+AGAIN = ("-m", "model.groups=1,2", "runtime.workers=1", *LENGTH)
 LONG = ("-m", "model.groups=1,2", "recipe.epochs=4000", "runtime.workers=2")
 TIMES = ("seconds", "images_per_second")
 
 
 def start(results: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    """Start a sweep whose steps take long enough (tests/slow) for something to happen to it."""
+    paths = os.pathsep.join([str(ROOT / "tests" / "slow"), str(ROOT)])
     return subprocess.Popen(
         [*prefix, *command(results, *arguments)],
         cwd=results.parent,
-        env=environment(),
+        env={**environment(), "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,7 +47,7 @@ def until(met: Callable[[], Any], seconds: float = 120) -> Any:
     raise AssertionError("it never came to that")
 
 
-def training(results: Path, step: int = 17) -> list[dict[str, Any]]:
+def training(results: Path, step: int = 6) -> list[dict[str, Any]]:
     """Progress of the runs that are past a step."""
     found = [files.read_json(path) for path in results.glob("runs/*/progress.json")]
     return [now for now in found if now and now.get("step", 0) > step]
@@ -81,24 +84,42 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def first(tmp_path_factory):
+    """The results of a sweep that nothing happens to."""
     results = tmp_path_factory.mktemp("undisturbed") / "results"
-    done = ablations(results, *GRID)
+    done = ablations(results, *AGAIN)
     assert done.returncode == 0, done.stdout + done.stderr
-    return outcome(results)
+    return results
+
+
+@pytest.fixture(scope="module")
+def undisturbed(first):
+    return outcome(first)
+
+
+def fresh(place: Path, first: Path) -> Path:
+    """A results folder without runs, with what every sweep would have to find out again: fingerprints and images."""
+    (place / "results").mkdir()
+    shutil.copy(first / "fingerprints.json", place / "results")
+    shutil.copytree(first.parent / "cache", place / "cache")
+    return place / "results"
+
+
+@pytest.fixture
+def results(tmp_path, first):
+    return fresh(tmp_path, first)
 
 
 def goes_on(results: Path, undisturbed: dict[str, Any]) -> str:
     """Run the same command again, and compare with the sweep that nothing happened to."""
-    again = ablations(results, *GRID)
+    again = ablations(results, *AGAIN)
     assert again.returncode == 0, again.stdout + again.stderr
     assert outcome(results) == undisturbed
     assert not list((results / "leases").iterdir())
     return again.stdout
 
 
-def test_after_sigkill_of_the_parent_no_worker_is_left_and_the_next_sweep_goes_on(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_after_sigkill_of_the_parent_no_worker_is_left_and_the_next_sweep_goes_on(results, undisturbed):
     sweep = start(results, *GRID)
     pids = under_way(results)
     family = children(sweep.pid)
@@ -111,8 +132,7 @@ def test_after_sigkill_of_the_parent_no_worker_is_left_and_the_next_sweep_goes_o
     assert all(log.count("INFO epoch 1,") == 1 for log in logs), "resumed, not started anew"
 
 
-def test_a_killed_worker_is_replaced_and_its_run_tried_again(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_a_killed_worker_is_replaced_and_its_run_tried_again(results, undisturbed):
     sweep = start(results, *GRID)
     victim = until(lambda: training(results))[0]["pid"]
     os.kill(victim, signal.SIGKILL)
@@ -121,8 +141,7 @@ def test_a_killed_worker_is_replaced_and_its_run_tried_again(tmp_path, undisturb
     assert outcome(results) == undisturbed
 
 
-def test_a_hung_worker_is_ended_and_its_run_tried_again(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_a_hung_worker_is_ended_and_its_run_tried_again(results, undisturbed):
     sweep = start(results, *GRID, "runtime.run_timeout=2")
     victim = until(lambda: training(results))[0]["pid"]
     os.kill(victim, signal.SIGSTOP)
@@ -132,8 +151,7 @@ def test_a_hung_worker_is_ended_and_its_run_tried_again(tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("signum,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_asked_to_stop_once(tmp_path, undisturbed, signum, code):
-    results = tmp_path / "results"
+def test_asked_to_stop_once(results, undisturbed, signum, code):
     publishing = signum == signal.SIGTERM
     sweep = start(results, *GRID, *(["runtime.publish=true", "ablation=groups"] if publishing else []))
     under_way(results)
@@ -154,8 +172,7 @@ def test_asked_to_stop_once(tmp_path, undisturbed, signum, code):
         goes_on(results, undisturbed)
 
 
-def test_asked_to_stop_twice(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_asked_to_stop_twice(results, undisturbed):
     sweep = start(results, *GRID)
     pids = under_way(results)
     for pid in pids:
@@ -169,8 +186,7 @@ def test_asked_to_stop_twice(tmp_path, undisturbed):
     goes_on(results, undisturbed)
 
 
-def test_a_single_run_stops_and_goes_on(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_a_single_run_stops_and_goes_on(results, undisturbed):
     single = ("model.groups=2", *LENGTH)
     run = start(results, *single)
     until(lambda: training(results))
@@ -182,8 +198,7 @@ def test_a_single_run_stops_and_goes_on(tmp_path, undisturbed):
     assert found == undisturbed[run_id]
 
 
-def test_hydras_own_launcher_stops_too(tmp_path):
-    results = tmp_path / "results"
+def test_hydras_own_launcher_stops_too(results):
     sweep = start(results, *LONG, "hydra/launcher=basic")
     until(lambda: training(results))
     sweep.send_signal(signal.SIGTERM)
@@ -195,7 +210,6 @@ def test_hydras_own_launcher_stops_too(tmp_path):
 def sweeps_at_once(results: Path, prefix: tuple[str, ...]) -> None:
     """Two sweeps of the same four runs; each must be trained once, and both must see all of them done."""
     grid = ("-m", "model.groups=1,2", "seed=0,1", "runtime.workers=1", *LENGTH)
-    results.mkdir()
     both = [start(results, *grid), start(results, *grid, prefix=prefix)]
     said = [sweep.communicate(timeout=120)[0] for sweep in both]
     assert [sweep.returncode for sweep in both] == [0, 0], said
@@ -205,36 +219,34 @@ def sweeps_at_once(results: Path, prefix: tuple[str, ...]) -> None:
     assert "left to another sweep that trains it" in "".join(said)
 
 
-def test_two_sweeps_at_once_share_the_runs(tmp_path):
-    sweeps_at_once(tmp_path / "results", ())
+def test_two_sweeps_at_once_share_the_runs(results):
+    sweeps_at_once(results, ())
 
 
-def test_two_hosts_at_once_share_the_runs(tmp_path):
+def test_two_hosts_at_once_share_the_runs(results):
     """The second sweep in name spaces of its own: another host name, processes that the first cannot see."""
     apart = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", 'hostname b; exec "$@"')
     try:
         subprocess.run([*apart, "sh", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("name spaces cannot be made here")
-    sweeps_at_once(tmp_path / "results", (*apart, "sh"))
+    sweeps_at_once(results, (*apart, "sh"))
 
 
-def test_results_removed_under_a_sweep(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_results_removed_under_a_sweep(results, undisturbed):
     sweep = start(results, *GRID)
     under_way(results)
-    results.rename(tmp_path / "moved")
+    moved = results.rename(results.with_name("moved"))
     said, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 1 and "Traceback" not in said, said
     assert "can no longer be written (it was removed, renamed or unmounted)" in said
     assert not (results / "runs").exists(), "nothing is made in the shadow of a share that is not mounted"
     shutil.rmtree(results, ignore_errors=True)
-    (tmp_path / "moved").rename(results)
+    moved.rename(results)
     goes_on(results, undisturbed)
 
 
-def test_one_runs_folder_removed_under_a_sweep(tmp_path, undisturbed):
-    results = tmp_path / "results"
+def test_one_runs_folder_removed_under_a_sweep(results, undisturbed):
     sweep = start(results, *GRID)
     until(lambda: training(results))
     shutil.rmtree(next(iter(results.glob("runs/*/progress.json"))).parent, ignore_errors=True)
@@ -249,17 +261,16 @@ def disk(tmp_path):
     path = tmp_path / "disk"
     path.mkdir()
     try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], check=True, capture_output=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(path)], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no disk can be mounted here")
     yield path
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def test_a_full_disk(disk, tmp_path, undisturbed):
-    results = disk / "results"
-    cache = f"data.cache_dir={tmp_path / 'cache'}"
-    sweep = start(results, *GRID, cache)
+def test_a_full_disk(disk, first, undisturbed):
+    results = fresh(disk, first)
+    sweep = start(results, *GRID)
     under_way(results)
     filler = (disk / "filler").open("wb", buffering=0)
     try:
@@ -270,30 +281,29 @@ def test_a_full_disk(disk, tmp_path, undisturbed):
     said, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 1 and "Traceback" not in said and "Logging error" not in said, said
     assert "can no longer be written (No space left on device)" in said
-    again = ablations(results, *GRID, cache)
+    again = ablations(results, *AGAIN)
     assert again.returncode == 2 and "cannot be written (No space left on device)" in again.stderr
     assert not list(results.rglob("*.part"))
     (disk / "filler").unlink()
-    mended = ablations(results, *GRID, cache)
+    mended = ablations(results, *AGAIN)
     assert mended.returncode == 0 and outcome(results) == undisturbed
 
 
-def test_a_read_only_disk(disk, tmp_path, undisturbed):
-    results = disk / "results"
-    cache = f"data.cache_dir={tmp_path / 'cache'}"
-    sweep = start(results, *GRID, cache)
+def test_a_read_only_disk(disk, first, undisturbed):
+    results = fresh(disk, first)
+    sweep = start(results, *GRID)
     under_way(results)
     sweep.kill()
     sweep.communicate()
-    until(lambda: not subprocess.run(["mount", "-o", "remount,ro,size=4m", disk], capture_output=True).returncode, 10)
-    refused = ablations(results, *GRID, cache)
+    until(lambda: not subprocess.run(["mount", "-o", "remount,ro,size=12m", disk], capture_output=True).returncode, 10)
+    refused = ablations(results, *AGAIN)
     assert refused.returncode == 2 and "cannot be written (Read-only file system)" in refused.stderr
-    subprocess.run(["mount", "-o", "remount,rw,size=4m", disk], check=True)
-    mended = ablations(results, *GRID, cache)
+    subprocess.run(["mount", "-o", "remount,rw,size=12m", disk], check=True)
+    mended = ablations(results, *AGAIN)
     assert mended.returncode == 0 and outcome(results) == undisturbed
 
 
-def test_a_sweep_imports_no_torch_to_find_nothing_to_do(tmp_path, undisturbed):
+def test_a_sweep_imports_no_torch_to_find_nothing_to_do():
     """The parent's imports: workers, leases and checksums need neither torch nor pandas."""
     code = "import sys, ablations.launch, ablations.crew; sys.exit(bool({'torch', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
