@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablations import fingerprint, report, stopping, store
+from ablations import fingerprint, report, stopping, store, writable
 from ablations.app import register
 from ablations.errors import UserError
 from ablations.execute import execute
@@ -33,7 +33,7 @@ def run_one(composed: DictConfig) -> str:
         config = to_config(typed(composed))
         planned = Planned(to_run(config), config, ())
         job = to_job(planned, prepare(planned))
-        store.open_results(job.results)
+        writable.open_results(job.results)
         if single and store.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
             fingerprint.verify([job.run], job.results)
     except UserError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations import data, lease, provenance, store
+from ablations import data, lease, provenance, store, writable
 from ablations.config import LoggerConfig
 from ablations.describe import DataSpec, Run, name
 from ablations.errors import UserError
@@ -57,13 +57,13 @@ def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     if store.result(job.results, run_id):
         return "done"
     try:
-        store.still_open(job.results)
+        writable.still_open(job.results)
         with lease.held(job.results, run_id) as mine:
             return _execute(job, stop, mine) if mine else "held"
     except lease.Lost:
         return "held"
     except OSError as error:
-        raise store.unwritable(job.results, error) from None
+        raise writable.unwritable(job.results, error) from None
 
 
 def _execute(job: Job, stop: Callable[[], bool], mine: lease.Lease) -> str:
@@ -104,7 +104,7 @@ def _execute(job: Job, stop: Callable[[], bool], mine: lease.Lease) -> str:
     except trainer.Diverged as error:
         return _record(job, "diverged", str(error))
     except Exception as error:  # whatever it is, it is this run's alone: the sweep goes on
-        if isinstance(error, OSError) and error.errno in store.UNWRITABLE:
+        if isinstance(error, OSError) and error.errno in writable.UNWRITABLE:
             raise
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, FileNotFoundError) and not folder.is_dir():
@@ -118,7 +118,7 @@ def _record(job: Job, status: str, reason: str) -> str:
     Raises:
         UserError: it cannot be recorded; results as a whole cannot be written, or this run's folder.
     """
-    store.still_open(job.results)
+    writable.still_open(job.results)
     folder = store.run_folder(job.results, job.run.run_id)
     try:
         store.fail(folder, job.run.run_id, status, reason, traceback.format_exc())

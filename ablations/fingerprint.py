@@ -6,16 +6,13 @@ without torch; what was verified is kept in results/fingerprints.json, so that t
 
 import hashlib
 import importlib.metadata
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ablations.ask import ask
 from ablations.describe import SCHEMA, Run, Variant, digest, label, to_json
 from ablations.errors import UserError
 from ablations.files import read_json, timestamp, write_json
@@ -176,19 +173,13 @@ def _differing(what: str, found: list[int], asked: list[int]) -> str:
 
 
 def _measure(runs: list[Run]) -> list[Fingerprint]:
-    """What ablations.trace says of each, found by a process of its own; with one thread, as tracing is small work."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ablations.trace"],
-        input=json.dumps([to_json(run) for run in runs]),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UserError(f"The networks of this plan could not be built and traced, so nothing was trained: {reason}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    """What ablations.trace says of each, found by a process of its own."""
+    try:
+        found = ask("ablations.trace", [to_json(run) for run in runs])
+    except RuntimeError as error:
+        raise UserError(
+            f"The networks of this plan could not be built and traced, so nothing was trained: {error}"
+        ) from None
     return [Fingerprint(**{**one, "faults": tuple(one["faults"])}) for one in found]
 
 

@@ -6,8 +6,7 @@ entries, never the training.
 
 import importlib.util
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +15,9 @@ from typing import Any, Protocol
 from ablations.config import LoggerConfig
 from ablations.describe import Run
 from ablations.errors import UserError
+from ablations.logged import Rows
 
 LOGGERS = ("none", "tensorboard", "mlflow")
-
-Rows = Sequence[dict[str, Any]]
-"""All epochs of a run so far, as in metrics.csv."""
 
 log = logging.getLogger("ablations.run")
 
@@ -102,23 +99,6 @@ class Logger:
             self.backend = None
             reason = str(error).partition("\n")[0]
             log.warning("%s logs nothing more of this run: %s: %s", self.name, type(error).__name__, reason)
-
-
-def parameters(run: Run) -> dict[str, str]:
-    """The resolved description of a run, flat: `protocol.recipe.lr` and so on."""
-    return {"run_id": run.run_id, "cell_id": run.cell_id, **_flat("", asdict(run))}
-
-
-def metrics(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of an epoch, by column of metrics.csv."""
-    return {key: float(value) for key, value in row.items() if key not in ("epoch", "step") and value is not None}
-
-
-def _flat(prefix: str, content: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        flat |= _flat(f"{prefix}{key}.", value) if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return flat
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations import fingerprint, provenance, publishing, report, store
+from ablations import fingerprint, provenance, publishing, report, writable
 from ablations.compose import Composer
 from ablations.errors import UserError
 from ablations.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
@@ -60,7 +60,7 @@ class AblationSweeper(BasicSweeper):
         composer = Composer(self.hydra_context.config_loader, self.config)
         jobs = [composer.compose(overrides) for overrides in composer.expand(arguments, self.split_arguments)]
         runtime = jobs[0].config.runtime
-        results = store.open_results(Path(runtime.results_dir))
+        results = writable.open_results(Path(runtime.results_dir))
         workers = worker_count(runtime)
         plan = make_plan(jobs, results)
         if plan.todo and runtime.publish:

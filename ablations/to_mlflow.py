@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from ablations.config import LoggerConfig
 from ablations.describe import Run, name
-from ablations.loggers import Rows, metrics, parameters
+from ablations.logged import Rows, metrics, parameters
 
 # Read when MLflow is imported: no word to its makers, no links amid the live view, and a server that is away must not
 # hold the training up for long.

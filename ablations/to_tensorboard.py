@@ -5,7 +5,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from ablations.describe import Run, name
-from ablations.loggers import Rows, metrics, parameters
+from ablations.logged import Rows, metrics, parameters
 
 
 class TensorBoard:

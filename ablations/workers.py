@@ -16,7 +16,7 @@ from ablations.device import count, resolve_device
 from ablations.errors import UserError
 from ablations.execute import Job, execute
 from ablations.stopping import deferred
-from ablations.store import Unwritable
+from ablations.writable import Unwritable
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 PR_SET_PDEATHSIG = 1

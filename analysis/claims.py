@@ -132,7 +132,8 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
 
 def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
     """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
-    if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
+    number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
+    if stated is not None and not number:
         raise Bad("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
     printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
@@ -152,6 +153,8 @@ def _entry(node: yaml.Node) -> dict[str, Any]:
         raise Bad("", "a claim is a mapping that starts with `- id: ...`")
     entry: dict[str, Any] = {}
     for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise Bad("", f"the key in line {key_node.start_mark.line + 1} is not a word")
         key = key_node.value
         if key in entry:
             raise Bad(key, f"{key} is given twice")

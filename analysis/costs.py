@@ -1,15 +1,13 @@
 """Multiply-adds and parameters of the cells of a table, measured once and kept in results/complexity.json."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.workers import kill_with_parent
+from ablations.ask import ask
 from analysis.files import read_json, source_digest, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,24 +64,11 @@ def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | No
 
 
 def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
-    """What `_measure_one` says of each, found by a process of its own.
-
-    The caller stays without torch, whose counter takes seconds to load. One thread: tracing is many small operations,
-    for which more threads only wait for each other.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis.costs"],
-        input=json.dumps([asdict(subject) for subject in subjects]),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        preexec_fn=kill_with_parent,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(f"The complexity of networks could not be measured: {reason}")
-    found: list[dict[str, int] | None] = json.loads(done.stdout.splitlines()[-1])
+    """What `_measure_one` says of each, found by a process of its own: torch's counter takes seconds to load."""
+    try:
+        found: list[dict[str, int] | None] = ask("analysis.costs", [asdict(subject) for subject in subjects])
+    except RuntimeError as error:
+        raise RuntimeError(f"The complexity of networks could not be measured: {error}") from None
     return found
 
 

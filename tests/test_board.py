@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablations import board, lease, store
+from ablations import board, lease, store, writable
 from ablations.board import Board
 from ablations.crew import Outcome
 from ablations.execute import Job
@@ -15,7 +15,7 @@ from tests.make import run
 
 @pytest.fixture
 def results(tmp_path):
-    return store.open_results(tmp_path)
+    return writable.open_results(tmp_path)
 
 
 def of(results: Path, runs: int = 2, retries: int = 1) -> tuple[Board, list[str]]:

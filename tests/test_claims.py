@@ -1,8 +1,12 @@
 """claims.yaml: the paper's claims are all there, and whatever is malformed is refused with its line."""
 
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ablations.errors import UserError
 from analysis import paper
@@ -114,6 +118,8 @@ BAD = {
     "direction": (GOOD + "  direction: down\n", 9, "choose positive or not_positive"),
     "paper": (swapped("paper: 2.8", "paper: 1.2"), 8, "is not what the paper's printed errors give, 2.80"),
     "paper of text": (swapped("paper: 2.8", "paper: much"), 8, "is not a number"),
+    "paper that is no number": (swapped("paper: 2.8", "paper: .nan"), 8, "is not a number"),
+    "key of a list": (GOOD + "  ? [a, b]\n  : c\n", 2, "the key in line 9 is not a word"),
     "two effects": (swapped("paper: 2.8", "paper: [2.8, 1]"), 8, "paper has 2 effects for 1 claims"),
     "for": (GOOD + "  for: {seed: [1]}\n", 9, "for takes width and groups"),
     "weights": (
@@ -159,3 +165,44 @@ def test_the_paper_effects_are_the_papers() -> None:
         effects = [contrast.of(numbers) for contrast in claim.contrasts]
         expected = {"any": max, "every": min, "order": lambda _: 1.0}.get(claim.kind, lambda e: e[0])(effects)
         assert claim.paper == pytest.approx(expected, abs=0.051)
+
+
+VALUES = st.one_of(
+    st.sampled_from(["null", "-1", "0", ".nan", ".inf", "1e999", "[]", "{}", "[[1]]", "{a: 1}", "true", "2026-01-01"]),
+    st.sampled_from(
+        ["!!python/object:os.system {}", "!!binary x", "*anchor", "&a [*a]", "'", "|", "? x", "\x00", "<<: x"]
+    ),
+    st.text(max_size=8),
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True, database=None)
+@given(how=st.sampled_from(["value", "line", "cut", "bytes"]), data=st.data())
+def test_whatever_stands_in_the_file_gives_claims_or_a_sentence_with_a_line(how: str, data: st.DataObject) -> None:
+    text = CLAIMS.read_text()
+    lines = text.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("- id"))
+    if how == "value":
+        place = data.draw(st.integers(start, len(lines) - 1))
+        scalars = list(re.finditer(r"[\w.]+(?=[,\]}\s]|$)", lines[place]))
+        if scalars:
+            found = data.draw(st.sampled_from(scalars))
+            lines[place] = lines[place][: found.start()] + data.draw(VALUES) + lines[place][found.end() :]
+    elif how == "line":
+        del lines[data.draw(st.integers(start, len(lines) - 1))]
+    text = "\n".join(lines)
+    if how == "cut":
+        text = text[: data.draw(st.integers(0, len(text)))]
+    content = text.encode()
+    if how == "bytes":
+        place = data.draw(st.integers(0, len(content) - 1))
+        content = content[:place] + data.draw(st.binary(min_size=1, max_size=4)) + content[place + 1 :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claims.yaml"
+        path.write_bytes(content)
+        try:
+            assert all(claim.refs for claim in read(path))
+        except UserError as error:
+            assert str(path) in str(error) and (
+                "line" in str(error) or "cannot be read" in str(error) or "YAML" in str(error)
+            )

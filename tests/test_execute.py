@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablations import data, execute, store
+from ablations import data, execute, store, writable
 from ablations.execute import Job
 from tests.make import run
 from tests.test_trainer import splits
@@ -23,7 +23,7 @@ def job(tmp_path, monkeypatch):
     return Job(
         run=one,
         data_folder=tmp_path / "data",
-        results=store.open_results(tmp_path / "results"),
+        results=writable.open_results(tmp_path / "results"),
         device="cpu",
         threads=1,
         deterministic=False,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ablations import files, store
+from ablations import files, store, writable
 from ablations.errors import UserError
 from tests.make import run
 
@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch):
 def test_results_that_cannot_be_written_give_one_sentence(tmp_path):
     (tmp_path / "results").write_text("a file, not a folder")
     with pytest.raises(UserError, match=r"results_dir"):
-        store.open_results(tmp_path / "results")
+        writable.open_results(tmp_path / "results")
 
 
 def test_failures_say_what_and_why(tmp_path):
