@@ -18,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -80,6 +80,12 @@ bench-verdicts: $(READY) ## how often verdicts are wrong, and how often right, i
 
 bench-scale: $(READY) ## time and memory of publishing ten thousand runs
 	@$(PY) -m benchmarks.scale $(ARGS)
+
+bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, and compare every run bit for bit
+	@$(PY) -m benchmarks.torture $(ARGS)
+
+bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
+	@$(PY) -m benchmarks.checkpoints $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ablations import lease, store
+from ablations import lease, store, writable
 from ablations.crew import Outcome
 from ablations.describe import name
+from ablations.errors import UserError
 from ablations.execute import Job
 
 LOOK_SECONDS = 2.0
@@ -104,6 +105,7 @@ class Board:
     def _record(self, job: Job, reason: str) -> None:
         """What a worker that died could not record itself, unless another sweep has the run already."""
         run_id = job.run.run_id
-        with suppress(OSError):  # the folder may be what is wrong; the outcome is shown all the same
+        with suppress(OSError, UserError):  # the folder may be what is wrong; the outcome is shown all the same
+            writable.still_open(job.results)
             if lease.holder(job.results, run_id) is None and store.result(job.results, run_id) is None:
                 store.fail(store.run_folder(job.results, run_id), run_id, "killed", reason)

@@ -70,7 +70,8 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
 def show_run(job: Job, state: str) -> None:
     """How one run ended."""
     found = store.result(job.results, job.run.run_id)
-    why = (store.failure(job.results, job.run.run_id) or {}).get("error", "")
+    words = {"held": "another process trains it now", "stopped": "the same command again goes on"}
+    why = words.get(state) or (store.failure(job.results, job.run.run_id) or {}).get("error", "")
     text = f"error {100 * found['error']:.2f} %" if found else why
     folder = store.run_folder(job.results, job.run.run_id)
     console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")

@@ -1,13 +1,16 @@
 """One run from start to result.json in this process, and what is recorded when it does not get there."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ablations import data, execute, store, writable
+from ablations import checkpoint, data, execute, lease, store, writable
+from ablations.errors import UserError
 from ablations.execute import Job
 from tests.make import run
 from tests.test_trainer import splits
@@ -80,3 +83,81 @@ def test_divergence_is_a_state_of_its_own(job):
     wild = replace(job, run=replace(job.run, protocol=replace(job.run.protocol, recipe=recipe)))
     assert execute.execute(wild) == "diverged"
     assert "not finite" in store.failure(wild.results, wild.run.run_id)["error"]
+
+
+def test_a_run_that_another_process_holds_is_left_alone(job):
+    theirs = lease.take(job.results, job.run.run_id)
+    assert execute.execute(job) == "held" and not folder(job).exists()
+    theirs.release(done=False)
+    assert execute.execute(job) == "done"
+
+
+def test_a_run_taken_over_meanwhile_writes_no_result(job, monkeypatch):
+    """As after a long suspension on another host: the lease is somebody else's when training goes on."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
+    steps = []
+
+    def stop():
+        steps.append(1)
+        if len(steps) == 3:
+            (job.results / "leases" / job.run.run_id / "2").write_text("{}")
+        return False
+
+    assert execute.execute(job, stop) == "held" and len(steps) == 3
+    assert not (folder(job) / "result.json").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("where", ["ablations.checkpoint.save", "ablations.store.finish", "ablations.store.begin"])
+def test_a_disk_that_fails_is_not_the_runs_failure(job, monkeypatch, number, where):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(where, fails)
+    with pytest.raises(writable.Unwritable, match=f"can no longer be written \\({os.strerror(number)}\\)"):
+        execute.execute(job)
+    assert store.failure(job.results, job.run.run_id) is None
+    monkeypatch.undo()
+    assert lease.holder(job.results, job.run.run_id) is None
+
+
+def test_results_that_went_away_are_not_made_anew(job):
+    job.results.rename(job.results.with_name("moved"))
+    with pytest.raises(writable.Unwritable, match="removed, renamed or unmounted"):
+        execute.execute(job)
+    assert not job.results.exists()
+
+
+def test_a_mistake_of_the_users_is_recorded_and_told(job, monkeypatch):
+    def broken(spec_folder, spec):
+        raise UserError("The cache is of another data set.")
+
+    monkeypatch.setattr(data, "load", broken)
+    with pytest.raises(UserError, match="another data set"):
+        execute.execute(job)
+    assert store.failure(job.results, job.run.run_id)["error"] == "The cache is of another data set."
+
+
+def test_stopped_between_the_weights_and_the_result_costs_an_epoch_at_most(job, monkeypatch):
+    """The last checkpoint stays until result.json is there."""
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "finish", dies)
+    with pytest.raises(KeyboardInterrupt):
+        execute.execute(job)
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "load", lambda folder, spec: splits(spec))
+    assert checkpoint.load(folder(job) / "checkpoint.pt", job.run.run_id)["history"][-1]["epoch"] == 1
+    assert execute.execute(job) == "done"
+    assert not (folder(job) / "checkpoint.pt.previous").exists()
+
+
+def test_a_damaged_run_is_set_aside_and_trained_to_the_same_weights(job):
+    execute.execute(job)
+    before = store.result(job.results, job.run.run_id)["weights_sha256"]
+    (folder(job) / "correct.npy").unlink()
+    assert execute.execute(job) == "done"
+    assert store.result(job.results, job.run.run_id)["weights_sha256"] == before
+    assert list(store.aside(job.results)) == [f"{job.run.run_id}.damaged-1"]
