@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablations.errors import UserError
 from analysis.files import REPORT
-from analysis.publish import publish
+from analysis.publish import publish, tables_first
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,8 +14,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")
+    parser.add_argument("--soon", action="store_true", help="write the tables first, with the costs that are known")
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.soon:
+            tables_first(chosen.results)
         files = publish(chosen.results, chosen.force)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

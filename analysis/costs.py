@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from ablations.ask import ask
 from analysis.files import read_json, source_digest, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
+
+MEASURING: ContextVar[bool] = ContextVar("MEASURING", default=True)
+"""False where there is no time for it: measuring takes longer than all else that is published."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Sub
 def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | None]:
     """Cost of each subject, None where it cannot be built; starts torch only for what complexity.json does not hold.
 
+    Where MEASURING is False, what complexity.json does not hold is None too.
+
     Raises:
         RuntimeError: measuring failed, for instance since the two counters of model.complexity disagree.
     """
@@ -57,10 +63,10 @@ def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | No
     kept = read_json(path) or {}
     known: dict[str, Any] = kept.get("costs", {}) if kept.get("model") == digest else {}
     missing = [subject for subject in wanted if subject.name not in known]
-    if missing:
+    if missing and MEASURING.get():
         known.update(zip((subject.name for subject in missing), _measure(missing), strict=True))
         write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
-    return {subject: Cost(**found) if (found := known[subject.name]) else None for subject in wanted}
+    return {subject: Cost(**found) if (found := known.get(subject.name)) else None for subject in wanted}
 
 
 def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:

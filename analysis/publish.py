@@ -45,6 +45,25 @@ def publish(results: Path, force: bool = False) -> list[Path]:
         raise UserError(f"Tables and figures cannot be written to {results} ({error.strerror}).") from None
 
 
+def tables_first(results: Path) -> list[Path]:
+    """Write the tables alone, with the costs that are known, for a program that may have to leave before it is done.
+
+    No stamp is written: `publish` writes everything afterwards, also these.
+
+    Raises:
+        UserError: there is no run to publish, or the folder cannot be written.
+    """
+    from analysis import costs
+
+    measuring = costs.MEASURING.set(False)
+    try:
+        return _write_tables(results, *_sections(results)[1:])
+    except OSError as error:
+        raise UserError(f"Tables cannot be written to {results} ({error.strerror}).") from None
+    finally:
+        costs.MEASURING.reset(measuring)
+
+
 def input_digest(results: Path) -> str:
     """sha256 over the code and over name, size and time of writing of every run's and plan's files.
 
@@ -74,13 +93,9 @@ def _entries(results: Path) -> list[str]:
 
 def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import frame, report, tables
+    from analysis import report
 
-    runs = frame.runs(results)
-    groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
-    if not groups:
-        reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
-        raise UserError(f"No run in {results} can be told what it is: {reasons}")
+    runs, groups, shuffle = _sections(results)
     written = _write_tables(results, groups, shuffle)
     figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
     written += figures
@@ -90,6 +105,18 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
         (results / stale).unlink(missing_ok=True)
     write_json(results / STAMP, {"schema": 1, "inputs": inputs, "figures": digests, "files": names})
     return written
+
+
+def _sections(results: Path) -> tuple["pd.DataFrame", list["Section"], list["Section"]]:
+    """All runs, and the sections of the groups and the shuffle study."""
+    from analysis import frame, tables
+
+    runs = frame.runs(results)
+    groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
+    if not groups:
+        reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
+        raise UserError(f"No run in {results} can be told what it is: {reasons}")
+    return runs, groups, shuffle
 
 
 def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:

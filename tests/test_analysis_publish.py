@@ -167,3 +167,16 @@ def test_the_command_says_where_everything_is(
     )
     assert lines[-1] == f"report: {tmp_path}/report.html"
     assert lines[2].startswith(f"{tmp_path}/figures/: curves (.png .svg), curves-column (.svg), ")
+
+
+def test_tables_come_first_where_there_may_be_no_time_for_more(tmp_path, monkeypatch):
+    """With the costs that are known, here none; publishing then writes them again with all of them."""
+    fixture.plausible(tmp_path, seeds=1)
+    monkeypatch.setattr("analysis.costs._measure", lambda subjects: pytest.fail("there is no time to measure"))
+    publish.tables_first(tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "table2.csv")
+    assert table["error_mean"].notna().all() and table["macs"].isna().all()
+    assert not (tmp_path / "figures").exists() and not (tmp_path / publish.STAMP).exists()
+    monkeypatch.setattr("analysis.costs._measure", fixture.cheap_costs)
+    publish.publish(tmp_path)
+    assert pd.read_csv(tmp_path / "tables" / "table2.csv")["macs"].notna().all()

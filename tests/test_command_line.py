@@ -138,30 +138,6 @@ def test_a_killed_worker_costs_its_one_run(tmp_path):
     assert again.returncode == 0 and "0 to train" in again.stdout
 
 
-def test_ctrl_c_stops_everything_and_the_next_sweep_goes_on(tmp_path):
-    results = tmp_path / "results"
-    arguments = ("-m", "model.groups=1", "recipe.epochs=4000", "runtime.workers=1")
-    sweep = subprocess.Popen(
-        command(results, *arguments),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    now = None
-    deadline = time.monotonic() + 120
-    while not (now and now["epoch"] > 1) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        now = next((files.read_json(path) for path in results.glob("runs/*/progress.json")), None)
-    sweep.send_signal(signal.SIGINT)
-    said, _ = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130 and "Run the same command again to go on" in said and "Traceback" not in said
-    with pytest.raises(ProcessLookupError):
-        os.kill(now["pid"], 0)
-    assert list(results.glob("runs/*/checkpoint.pt")), "the finished epochs are kept"
-
-
 def test_config_help_and_completion_are_hydras(tmp_path):
     job = ablations(tmp_path / "r", "--cfg=job", "model.groups=8")
     assert job.returncode == 0 and "groups: 8" in job.stdout

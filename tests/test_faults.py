@@ -150,7 +150,7 @@ def test_a_hung_worker_is_ended_and_its_run_tried_again(results, undisturbed):
     assert outcome(results) == undisturbed and gone(victim)
 
 
-@pytest.mark.parametrize("signum,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("signum,code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_stop_once(results, undisturbed, signum, code):
     publishing = signum == signal.SIGTERM
     sweep = start(results, *GRID, *(["runtime.publish=true", "ablation=groups"] if publishing else []))

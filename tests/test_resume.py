@@ -115,13 +115,13 @@ def test_a_bit_flipped_anywhere_is_seen_and_the_one_before_is_used(tmp_path, dat
     whole_file, older = path.read_bytes(), checkpoint.load(path.with_name("checkpoint.pt.previous"), RUN.run_id)
     assert older and older["meter"]["count"] == 2
     unseen = 0
-    for k in range(0, len(whole_file), len(whole_file) // 60):
+    for k in range(0, len(whole_file), len(whole_file) // 30):
         path.write_bytes(whole_file[:k] + bytes([whole_file[k] ^ 16]) + whole_file[k + 1 :])
         found = checkpoint.load(path, RUN.run_id)
         assert found and found["meter"]["count"] in (2, 3)
         # Some bytes of a zip file mean nothing (padding, dates): then the state is whole, and its digest says so.
         unseen += found["meter"]["count"] == 3
-    assert unseen < 20
+    assert unseen < 10
     for length in range(0, len(whole_file), len(whole_file) // 20):
         path.write_bytes(whole_file[:length])
         assert checkpoint.load(path, RUN.run_id)["meter"]["count"] == 2
