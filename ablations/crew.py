@@ -125,7 +125,8 @@ class Crew:
                     os.kill(worker.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self.busy and time.monotonic() < deadline:
-            yield from self.poll(0.1)
+            for outcome in self.poll(0.1):  # a worker that was still starting ends by the signal itself
+                yield Outcome(outcome.number, "stopped", "") if outcome.state == "killed" else outcome
         for slot in [slot for slot, worker in self.workers.items() if worker.number is not None]:
             worker = self.workers.pop(slot)
             worker.kill()
