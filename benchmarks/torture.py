@@ -4,7 +4,7 @@ Each round starts the sweep with two workers, does one fault to it at a random t
 pause, in the next round; when all its runs are done they are compared, bit for bit, with those of an undisturbed sweep,
 and the next sweep starts from nothing. Faults: SIGKILL to the parent or to a worker; SIGTERM or SIGINT, once or twice;
 a worker suspended; the disk (a small tmpfs where it can be mounted) filled; a file of a run cut short or with a byte
-changed; a second sweep at the same time. Runs that were trained though they were done and whole count as trained twice.
+changed, while the sweep runs or after; a second sweep at the same time. Runs that were trained though they were done and whole count as trained twice.
 
 Exit code 0 when nothing was lost, trained twice, different or left over.
 """
@@ -133,7 +133,7 @@ def damage(arena: Arena, cut: bool, dice: random.Random) -> str | None:
     """Cut a random file of a random run short, or change one of its bytes in place."""
     files = [path for path in arena.results.glob("runs/*/*") if path.is_file() and "." not in path.parent.name]
     stored = [path for path in files if path.parent.name in arena.done()]
-    files = stored if stored and dice.random() < 0.7 else files  # what is under way is changed less often than replaced
+    files = stored if stored and dice.random() < 0.7 else files
     with suppress(OSError, IndexError):
         path = dice.choice(sorted(files))
         size = path.stat().st_size
@@ -181,6 +181,8 @@ def one_round(arena: Arena, fault: str, dice: random.Random, tally: Counter[str]
         time.sleep(dice.uniform(0, 1.5))
         second = arena.start()
     moment = time.monotonic() + dice.uniform(0.5, 5.0)
+    if fault in ("cut a file", "change a byte") and dice.random() < 0.7:
+        moment += 60  # once the sweep has left: most files that are damaged are those of finished runs
     while time.monotonic() < moment and sweep.poll() is None:
         time.sleep(0.02)
     struck = sweep.poll() is None or fault in ("cut a file", "change a byte")
