@@ -4,8 +4,8 @@ Each round starts the sweep with two workers, does one fault to it at a random t
 pause, in the next round; when all its runs are done they are compared, bit for bit, with those of an undisturbed sweep,
 and the next sweep starts from nothing. Faults: SIGKILL to the parent or to a worker; SIGTERM or SIGINT, once or twice;
 a worker suspended; the disk (a small tmpfs where it can be mounted) filled; a file of a run cut short or with a byte
-changed, while the sweep runs or after; a second sweep at the same time. Runs that were trained though they were done and
-whole count as trained twice.
+changed, while the sweep runs or after; a second sweep at the same time. Runs that were trained though they were done
+and whole count as trained twice.
 
 Exit code 0 when nothing was lost, trained twice, different or left over.
 """
