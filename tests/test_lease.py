@@ -145,9 +145,9 @@ def test_without_hard_links_too(tmp_path, monkeypatch):
 
 
 def compete(results: str, times: int, start: float) -> list[tuple[int, float, float]]:
-    """Try to take the same lease until it was held so often; (number, from, until) of each time."""
+    """Take and release the same lease until it was held so many times; (number, from, until) of each."""
     time.sleep(max(0.0, start - time.time()))
-    held = []
+    held: list[tuple[int, float, float]] = []
     while len(held) < times:
         with lease.held(Path(results), RUN) as mine:
             if mine:
