@@ -96,6 +96,25 @@ def test_an_order_is_what_tukey_tells_apart() -> None:
     assert found.p == pytest.approx(p[5], abs=1e-6), "more than half of the pairs must agree for certain"
 
 
+def test_an_orders_interval_and_p_agree() -> None:
+    pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
+    decided = []
+    for start in range(60):
+        means = (42.0, 41.4, 40.9, 40.5, 40) if start % 2 else (40, 40.5, 40.9, 41.4, 42.0)
+        found = examine(claim("order", *pairs), draw(means, sd=0.4, start=start))
+        assert (found.low > 1e-9) == (2 * found.p_for <= 0.05) and (found.high < -1e-9) == (2 * found.p_against <= 0.05)
+        decided.append(found.p <= 0.05)
+    assert 10 < sum(decided) < 50, "the draws lie about the limit"
+
+
+def test_no_effect_has_two_sides() -> None:
+    sample = draw((39.7, 40, 40, 40, 40), sd=0.1)
+    found = examine(claim("contrast", GAINS[3]), sample)
+    assert found.effect < 0
+    se = (found.high - found.low) / 2 / stats.t.ppf(0.975, 10)
+    assert found.p_none == pytest.approx(stats.t.sf((0.5 + found.effect) / se, 10)), "the nearer end of the margin"
+
+
 def test_a_reversed_order_is_contradicted() -> None:
     sample = draw((40, 43, 46, 49, 52), sd=0.4)
     pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
