@@ -89,6 +89,10 @@ def linked_table(grid: Grid, heads: int) -> Markup:
     frame = frame.set_index(names[:heads]).rename_axis([None] * heads)
     styler = frame.style.format_index(escape="html", axis="columns")
     head, body = styler.to_html(exclude_styles=True, sparse_index=True, sparse_columns=True).split("<tbody>")
+    # The names of those first columns, in the blanks that pandas leaves above them (or, given names, in a row below).
+    blanks = head.rsplit("&nbsp;", heads)
+    tops = ["", *(html.escape(str(name[-1] if isinstance(name, tuple) else name)) for name in names[:heads])]
+    head = "".join(top + blank for top, blank in zip(tops, blanks, strict=True))
     # Everything that came from data is escaped by now, so no other text can look like these tags.
     head, body = (
         re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', part) for part, scope in ((head, "col"), (body, "row"))
