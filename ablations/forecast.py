@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablations.describe import Run
-from ablations.plan import relative_cost, seconds_per_cost
+from ablations.plan import relative_cost, seconds_per_cost, turn
 from ablations.states import State
 
 
@@ -35,8 +35,7 @@ def forecast(runs: Sequence[tuple[Run, State]]) -> Forecast:
         return scales[run.protocol] * relative_cost(run)
 
     ends = {run.run_id: seconds_left(run, state.record, whole(run)) for run, state in running}
-    rank = {seed: k for k, seed in enumerate(sorted({run.seed for run, _ in runs}))}
-    waiting.sort(key=lambda pair: (rank[pair[0].seed], -relative_cost(pair[0])))
+    waiting.sort(key=lambda pair: turn(pair[0]))
     free = sorted(ends.values()) or [0.0]
     for run, state in waiting:
         start = heapq.heappop(free)

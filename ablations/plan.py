@@ -34,19 +34,22 @@ class Plan:
 
 
 def make_plan(jobs: Iterable[Planned], results: Path) -> Plan:
-    """Merge equal runs, drop those that results already hold, and order the rest.
-
-    Seed 0 of every cell comes first, so that an interrupted sweep has a whole table; within a seed the costliest runs
-    come first, so that no worker idles at the end behind a long one.
-    """
+    """Merge equal runs, drop those that results already hold, and order the rest by `turn`."""
     unique: dict[str, Planned] = {}
     for job in jobs:
         unique.setdefault(job.run.run_id, job)
     planned = tuple(unique.values())
     left = [job for job in planned if store.result(results, job.run.run_id) is None]
-    rank = {seed: k for k, seed in enumerate(sorted({job.run.seed for job in planned}))}
-    todo = sorted(left, key=lambda job: (rank[job.run.seed], -relative_cost(job.run)))
-    return Plan(planned, tuple(todo))
+    return Plan(planned, tuple(sorted(left, key=lambda job: turn(job.run))))
+
+
+def turn(run: Run) -> tuple[int, float]:
+    """What runs are trained in the order of.
+
+    Seed 0 of every cell comes first, so that an interrupted sweep has a whole table; within a seed the costliest runs
+    come first, so that no worker idles at the end behind a long one.
+    """
+    return run.seed, -relative_cost(run)
 
 
 def relative_cost(run: Run) -> float:

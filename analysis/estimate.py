@@ -9,7 +9,7 @@ from scipy import special
 
 from analysis.contrast import Contrast, Ref
 from analysis.sample import Sample, alike, own
-from analysis.statistics import EXAMPLES, LEVEL, NONE, SEEDS, Interval, Spread, paired_examples
+from analysis.statistics import EXAMPLES, NONE, SEEDS, Interval, Spread, least_known, paired_examples, quantile
 
 POOLED = "t, standard deviation pooled over the width"
 PAIRED = "t of paired differences, their standard deviation pooled over the width"
@@ -55,16 +55,6 @@ class Estimate:
         return Interval(self.effect, self.effect - half, self.effect + half, self.kind)
 
 
-def quantile(df: float, tail: float = (1 - LEVEL) / 2) -> float:
-    """The t that a share `tail` of Student's distribution lies above."""
-    return float(-special.stdtrit(df, tail)) if math.isfinite(df) else float(-special.ndtri(tail))
-
-
-def above(t: float, df: float) -> float:
-    """P(T > t)."""
-    return float(special.stdtr(df, -t)) if math.isfinite(df) else float(special.ndtr(-t))
-
-
 def estimate(contrast: Contrast, sample: Sample) -> Estimate:
     """The contrast from what is done: by rule paired, pooled or Welch's; from test images where each cell has one run.
 
@@ -84,9 +74,8 @@ def estimate(contrast: Contrast, sample: Sample) -> Estimate:
         spread = sample.spread(ref)
         parts.append((spread, weight**2 / len(sample.errors[ref]), ref if not alike(rows[ref.row]) else ref.row))
     cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if r.row == row) for row in rows)
-    least = float(np.nanmin([np.inf, *(s.levene_p for s in rows.values())]))
     se, df = _satterthwaite(parts)
-    levene_p = least if math.isfinite(least) else math.nan
+    levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, WELCH if welch else POOLED, levene_p, cells)
 
 
@@ -126,8 +115,8 @@ def _paired(gains: list[tuple[Ref, float]], sample: Sample) -> Estimate:
         parts.append((mine[0], weight**2 / len(values), mine[1]))
     se, df = _satterthwaite(parts)
     cells = max(sum(r.row == row and not r.shuffle for r in sample.errors) for row in rows)
-    levene = [s.levene_p for s in rows.values() if not math.isnan(s.levene_p)]
-    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, min(levene, default=math.nan), cells)
+    levene_p = least_known(spread.levene_p for spread in rows.values())
+    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
 
 
 def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:

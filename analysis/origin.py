@@ -122,7 +122,11 @@ def gaps(runs: Iterable[RunOrigin]) -> list[str]:
 
 def seeds(runs: Sequence[RunOrigin]) -> str:
     """`seed 0`, `seeds 0, 1, 2`, `370 seeds`."""
-    numbers = list(dict.fromkeys(run.seed for run in runs))
+    return name_seeds(list(dict.fromkeys(run.seed for run in runs)))
+
+
+def name_seeds(numbers: Sequence[int]) -> str:
+    """The same of numbers of seeds."""
     if len(numbers) > NAMED:
         return f"{len(numbers)} seeds"
     return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"

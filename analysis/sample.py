@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.contrast import Ref
-from analysis.statistics import Spread, pool
+from analysis.statistics import Spread, pool, quantile
 from analysis.studies import Key
 from model.widths import default_stem_channels
 
@@ -81,15 +81,12 @@ class Sample:
         instead of all its cells. It is used where it narrows intervals at PAIR_CORRELATION, and every seed has both
         arms: t(paired) sqrt(1 - correlation) < t(unpaired).
         """
-        from scipy import special
-
         arms = [ref for ref in self.errors if ref.row == row and not ref.shuffle]
         complete = all(self.errors[r].keys() == self.errors.get(r._replace(shuffle=True), {}).keys() for r in arms)
         paired, unpaired = self._df(self.gain_spreads, row), self._df(self.spreads, row)
         if not (arms and complete and paired):
             return False
-        wide, narrow = (float(special.stdtrit(df, 0.975)) for df in (paired, max(1, unpaired)))
-        return wide * math.sqrt(1 - PAIR_CORRELATION) < narrow
+        return quantile(paired) * math.sqrt(1 - PAIR_CORRELATION) < quantile(max(1, unpaired))
 
     @staticmethod
     def _df(spreads: Mapping[tuple[str, float], Spread], row: tuple[str, float]) -> int:

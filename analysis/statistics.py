@@ -1,7 +1,7 @@
 """Means and 95 % intervals of few seeds: t with a pooled standard deviation, or the test examples for one seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,13 +74,13 @@ def over_seeds(values: Sequence[float], spread: Spread) -> Interval:
     mean = float(np.mean(values)) if len(values) else math.nan
     if not len(values) or spread.df == 0 or spread.sd == 0:
         return Interval(mean, math.nan, math.nan, NONE)
-    half = float(special.stdtrit(spread.df, 0.5 + LEVEL / 2)) * spread.sd / math.sqrt(len(values))
+    half = quantile(spread.df) * spread.sd / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half, SEEDS)
 
 
 def over_examples(rate: float, examples: int) -> Interval:
     """Wilson interval of one seed's error `rate` (0..1) on `examples` test images; all numbers are fractions."""
-    z = _z()
+    z = quantile(math.inf)
     centre = (rate + z**2 / (2 * examples)) / (1 + z**2 / examples)
     half = z / (1 + z**2 / examples) * math.sqrt(rate * (1 - rate) / examples + z**2 / (4 * examples**2))
     return Interval(rate, max(0.0, centre - half), min(1.0, centre + half), EXAMPLES)
@@ -99,10 +99,20 @@ def paired_examples(first: np.ndarray, second: np.ndarray) -> Interval:
     n = len(first)
     b, c = int((second & ~first).sum()), int((first & ~second).sum())
     centre = (b - c) / (n + 2)
-    half = _z() * math.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
+    half = quantile(math.inf) * math.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
     return Interval((b - c) / n, centre - half, centre + half, EXAMPLES)
 
 
-def _z() -> float:
-    """The normal quantile of LEVEL: 1.96."""
-    return float(special.ndtri(0.5 + LEVEL / 2))
+def quantile(df: float, tail: float = (1 - LEVEL) / 2) -> float:
+    """The t that a share `tail` of Student's distribution lies above; of the normal one where df is inf."""
+    return float(-special.stdtrit(df, tail)) if math.isfinite(df) else float(-special.ndtri(tail))
+
+
+def above(t: float, df: float) -> float:
+    """P(T > t), likewise."""
+    return float(special.stdtr(df, -t)) if math.isfinite(df) else float(special.ndtr(-t))
+
+
+def least_known(p: Iterable[float]) -> float:
+    """The least of several p, those that are not known left out; NaN where none is."""
+    return min((value for value in p if not math.isnan(value)), default=math.nan)

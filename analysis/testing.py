@@ -7,10 +7,10 @@ from typing import Any
 
 from analysis.claims import NOT_POSITIVE, Claim
 from analysis.contrast import Contrast, Ref
-from analysis.estimate import POOLED, Estimate, above, estimate, quantile
+from analysis.estimate import POOLED, Estimate, estimate
 from analysis.multiplicity import many_to_one, many_to_one_quantile, range_of_means, range_quantile
 from analysis.sample import Sample
-from analysis.statistics import EXAMPLES, LEVEL, NONE
+from analysis.statistics import EXAMPLES, LEVEL, NONE, above, least_known, quantile
 
 TAIL = (1 - LEVEL) / 2
 
@@ -95,7 +95,7 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
     """
     effect = max(one.effect for one in estimates)
     if not all(one.known for one in estimates):
-        return Examined(effect, method=estimates[0].method, levene_p=_least_levene(estimates))
+        return Examined(effect, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     df, k = estimates[0].df, len(estimates)
 
     def some_above(value: float) -> float:
@@ -136,7 +136,7 @@ def _order(estimates: Sequence[Estimate], arms: int) -> Examined:
     signs = [(one.effect > 0) - (one.effect < 0) for one in estimates]
     tau = sum(signs) / n
     if not all(one.known for one in estimates):
-        return Examined(tau, method=estimates[0].method, levene_p=_least_levene(estimates))
+        return Examined(tau, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     df = estimates[0].df
     common = all(one.df == df and one.method == POOLED for one in estimates)
 
@@ -195,10 +195,6 @@ def _common(estimates: Sequence[Estimate]) -> dict[str, Any]:
     return {
         "kind": EXAMPLES if EXAMPLES in kinds else estimates[0].kind,
         "method": "; ".join(methods),
-        "levene_p": _least_levene(estimates),
+        "levene_p": least_known(one.levene_p for one in estimates),
         "cells": min(one.cells for one in estimates),
     }
-
-
-def _least_levene(estimates: Sequence[Estimate]) -> float:
-    return min((one.levene_p for one in estimates if not math.isnan(one.levene_p)), default=math.nan)

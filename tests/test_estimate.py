@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from analysis.contrast import Contrast, Ref, gain
-from analysis.estimate import PAIRED, POOLED, TEST_IMAGES, WELCH, above, estimate, mcnemar
+from analysis.estimate import PAIRED, POOLED, TEST_IMAGES, WELCH, estimate, mcnemar
 from analysis.sample import Sample
-from analysis.statistics import EXAMPLES, NONE, SEEDS
+from analysis.statistics import EXAMPLES, NONE, SEEDS, above
 
 A, B, C = (Ref(groups, 0.5) for groups in (1, 3, 8))
 OFF, ON = Ref(8, 0.5, False), Ref(8, 0.5)

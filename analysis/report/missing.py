@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.behind import cell_name
+from analysis.behind import TABLES, cell_name
 from analysis.frame import FAILED
+from analysis.origin import name_seeds
 from analysis.report.folds import shorten
 from analysis.tables import Section
 
@@ -42,14 +43,11 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
     more = int(rows["state"].isin(BAD).sum()) - LISTED
     if more > 0:
         text.append(f"{more:,} more runs failed: make status lists them.")
-    for state, words in (
-        ("running", "Running"),
-        ("stopped", "Stopped on the way"),
-        ("planned", "Planned, not run yet"),
-    ):
+    for state, words in WAITING:
         part = rows[rows["state"] == state]
         if len(part):
-            cells = [f"{_short(same.iloc[0])} ({_seeds(same)})" for _, same in part.groupby("cell_id", sort=False)]
+            by_cell = part.groupby("cell_id", sort=False)
+            cells = [f"{_short(same.iloc[0])} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell]
             listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
             text.append(f"{words}: {len(part):,} {'run' if len(part) == 1 else 'runs'}. {listed}.")
     if text:
@@ -57,17 +55,10 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
     for section in sections:
         count = int((section.cells["seeds_planned"] == 0).sum())
         if count:
-            table = {"groups": "Table 2", "shuffle": "Table 3"}[section.study]
-            text.append(f"{count} of the {len(section.cells)} cells of {table} are not planned under this protocol.")
+            cells_of = f"cells of {TABLES[section.study]}"
+            text.append(f"{count} of the {len(section.cells)} {cells_of} are not planned under this protocol.")
     return text
 
 
 def _short(run: pd.Series) -> str:
     return cell_name(run).removeprefix("ShuffleNet ")
-
-
-def _seeds(runs: pd.DataFrame) -> str:
-    numbers = sorted(runs["seed"])
-    if len(numbers) > 6:
-        return f"{len(numbers)} seeds"
-    return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"

@@ -7,6 +7,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ablations import store
 from analysis import claims_grid, files, gains, notes, paper, studies, tables
 from analysis.report.protocol import View, view
 from analysis.tables import Section
@@ -55,7 +56,7 @@ def page(
     shuffle: Sequence[Section],
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
-    known = studies.known(runs)
+    known, plans = studies.known(runs), store.plans(results)
     template = _environment().get_template("protocol.html.j2")
     views: list[View] = []
     parts: list[Markup] = []
@@ -67,7 +68,7 @@ def page(
         complexity = tables.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
         for room in (FIGURES - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, complexity, room)
+            shown = view(results, folder, rows, sections, complexity, plans, room)
             part = Markup(template.render(view=shown))
             if size + len(part.encode()) <= SIZE:
                 size += len(part.encode())

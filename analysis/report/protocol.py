@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from ablations import store
 from analysis import behind, layout, notes
 from analysis.anchors import plain
 from analysis.behind import CellOrigin
@@ -63,6 +63,7 @@ def view(
     rows: pd.DataFrame,
     sections: Sequence[Section],
     complexity: pd.DataFrame | None,
+    plans: Sequence[dict[str, Any]],
     room: int,
 ) -> View:
     """The section of a protocol.
@@ -71,13 +72,14 @@ def view(
         folder: where its figures lie in `results`.
         rows: its runs, of frame.runs; sections: its tables, at most one a study.
         complexity: Table 1, for the section that shows it.
+        plans: of all protocols, as ablations.store reads them.
         room: bytes that its figures may take; with none, runs are not listed one by one either.
     """
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = behind.cells(results, sections)
     gains = [gain for section in sections if section.study == "shuffle" for gain in behind.gains(section, cells)]
-    plans = [plan for plan in store.plans(results) if plan["protocol_id"] == protocol_id]
+    mine = [plan for plan in plans if plan["protocol_id"] == protocol_id]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return View(
@@ -99,7 +101,7 @@ def view(
         cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
         failed=missing.failed(rows),
         waiting=missing.waiting(rows, sections),
-        environment=environment.describe(rows, [run for cell in cells for run in cell.runs], plans),
+        environment=environment.describe(rows, [run for cell in cells for run in cell.runs], mine),
     )
 
 
