@@ -1,0 +1,173 @@
+// Matrix products on blocks of positions: weights x activations, and activations x activations' (outer).
+//
+// An activation is (positions, channels, lanes): the images of a batch lie side by side, so each channel of a position
+// is a row of vectors whatever the number of channels, and a group of channels is a range of rows.
+#pragma once
+#include "simd.hpp"
+
+namespace native {
+
+// A block of positions of an activation: where its first one begins, and how far it is from one to the next.
+template <class T>
+struct Block {
+    T* data;
+    long stride;
+    int count;
+    T* at(int position) const { return data + position * stride; }
+};
+
+// Weights of `groups` products of `rows` x `depth`, laid out in panels of at most ROWS rows.
+template <class T>
+struct Panels {
+    int groups, rows, depth, tiles;
+    Table<T> data;
+
+    Panels(int groups, int rows, int depth)
+        : groups(groups), rows(rows), depth(depth), tiles((rows + ROWS - 1) / ROWS), data(size_t(groups) * rows * depth) {}
+    int first(int tile) const { return tile * rows / tiles; }  // all tiles alike, but for one row
+    const T* panel(int group, int tile) const { return data.get() + (size_t(group) * rows + first(tile)) * depth; }
+
+    // weight(group, row, k) -> value
+    template <class F>
+    void fill(F weight) {
+        T* to = data.get();
+        for (int g = 0; g < groups; g++)
+            for (int tile = 0; tile < tiles; tile++)
+                for (int k = 0; k < depth; k++)
+                    for (int r = first(tile); r < first(tile + 1); r++) *to++ = T(weight(g, r, k));
+    }
+};
+
+template <class T, int R, int NV, class Use>
+inline void product_rows(const T* w, const T* x, int depth, const T* x2, int depth2, long lanes, int v, int row, int t, Use& use) {
+    Vec<T> acc[R][NV];
+    for (int r = 0; r < R; r++)
+        for (int j = 0; j < NV; j++) acc[r][j] = Vec<T>{};
+    const T* in = x;
+    int n = depth;
+    for (int part = 0; part < 2; part++, in = x2, n = depth2) {
+        for (int k = 0; k < n; k++, w += R, in += lanes) {
+            Vec<T> value[NV];
+#pragma GCC unroll 4
+            for (int j = 0; j < NV; j++) value[j] = at(in, v + j);
+#pragma GCC unroll 12
+            for (int r = 0; r < R; r++) {
+                const T weight = w[r];
+#pragma GCC unroll 4
+                for (int j = 0; j < NV; j++) acc[r][j] += weight * value[j];
+            }
+        }
+        if (!depth2) break;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++) use(t, row + r, v + j, acc[r][j]);
+}
+
+// One panel of R rows over all positions of a block.
+template <class T, int R, class Use>
+void product_panel(const T* w, Block<const T> x, long start, int depth, Block<const T> x2, long start2, int depth2, long lanes, int row,
+                   Use& use) {
+    constexpr int NV = R <= 3 ? 4 : 2;  // few rows need more columns to keep the units busy
+    const int nv = lanes / Simd<T>::lanes;
+    for (int t = 0; t < x.count; t++) {
+        const T *in = x.at(t) + start, *in2 = depth2 ? x2.at(t) + start2 : nullptr;
+        int v = 0;
+        for (; v + NV <= nv; v += NV) product_rows<T, R, NV>(w, in, depth, in2, depth2, lanes, v, row, t, use);
+        if (NV == 4 && v + 2 <= nv) {
+            product_rows<T, R, 2>(w, in, depth, in2, depth2, lanes, v, row, t, use);
+            v += 2;
+        }
+        if (v < nv) product_rows<T, R, 1>(w, in, depth, in2, depth2, lanes, v, row, t, use);
+    }
+}
+
+template <class T, int R, class Use>
+void dispatch_panel(int rows, const T* w, Block<const T> x, long start, int depth, Block<const T> x2, long start2, int depth2, long lanes,
+                    int row, Use& use) {
+    if (rows == R)
+        product_panel<T, R>(w, x, start, depth, x2, start2, depth2, lanes, row, use);
+    else if constexpr (R > 1)
+        dispatch_panel<T, R - 1>(rows, w, x, start, depth, x2, start2, depth2, lanes, row, use);
+}
+
+// use(position, row, vector, value) for every row of every group: value = weights x (x above x2, both in groups).
+template <class T, class Use>
+void product(const Panels<T>& w, Block<const T> x, int depth, Block<const T> x2, int depth2, long lanes, Use use) {
+    for (int g = 0; g < w.groups; g++)
+        for (int tile = 0; tile < w.tiles; tile++) {
+            const int row = w.first(tile), rows = w.first(tile + 1) - row;
+            dispatch_panel<T, ROWS>(rows, w.panel(g, tile), x, long(g) * depth * lanes, depth, x2, long(g) * depth2 * lanes, depth2, lanes,
+                                    g * w.rows + row, use);
+        }
+}
+template <class T, class Use>
+void product(const Panels<T>& w, Block<const T> x, long lanes, Use use) {
+    product(w, x, w.depth, Block<const T>{nullptr, 0, 0}, 0, lanes, use);
+}
+
+template <class T, int A, int B>
+void outer_tile(Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out, int ld) {
+    Vec<T> acc[A][B];
+#pragma GCC unroll 6
+    for (int i = 0; i < A; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < B; j++) acc[i][j] = Vec<T>{};
+    for (int t = 0; t < a.count; t++) {
+        const T *left = a.at(t) + a0, *right = b.at(t) + b0;
+        for (int v = v0; v < v1; v++) {
+            Vec<T> value[B];
+#pragma GCC unroll 4
+            for (int j = 0; j < B; j++) value[j] = at(right + j * lanes, v);
+#pragma GCC unroll 6
+            for (int i = 0; i < A; i++) {
+                const Vec<T> other = at(left + i * lanes, v);
+#pragma GCC unroll 4
+                for (int j = 0; j < B; j++) acc[i][j] += other * value[j];
+            }
+        }
+    }
+    constexpr int L = Simd<T>::lanes;
+    Vec<T> flat[(A * B + L - 1) / L * L] = {};
+#pragma GCC unroll 6
+    for (int i = 0; i < A; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < B; j++) flat[i * B + j] = acc[i][j];
+    for (int k = 0; k < A * B; k += L) {
+        const Vec<T> total = sums<T>(flat + k);
+        for (int j = 0; j < L && k + j < A * B; j++) out[(k + j) / B * ld + (k + j) % B] += total[j];
+    }
+}
+
+template <class T, int A, int B>
+void dispatch_outer(int rows, int columns, Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out, int ld) {
+    if (rows < A) {
+        if constexpr (A > 1) dispatch_outer<T, A - 1, B>(rows, columns, a, a0, b, b0, lanes, v0, v1, out, ld);
+    } else if (columns < B) {
+        if constexpr (B > 1) dispatch_outer<T, A, B - 1>(rows, columns, a, a0, b, b0, lanes, v0, v1, out, ld);
+    } else {
+        outer_tile<T, A, B>(a, a0, b, b0, lanes, v0, v1, out, ld);
+    }
+}
+
+// out[group][i][j] += sum over positions and vectors v0..v1 of a[i] b[j], i of `rows` and j of `columns` of each group;
+// `symmetric`: only i <= j + a tile is needed, the caller mirrors it.
+template <class T>
+void outer(int groups, int rows, int columns, Block<const T> a, Block<const T> b, long lanes, int v0, int v1, double* out,
+           bool symmetric = false) {
+    const int high = (rows + LEFT - 1) / LEFT, wide = (columns + RIGHT - 1) / RIGHT;
+    constexpr int PANEL = 2;  // panels of the left side that stay in the first cache while the right side passes
+    for (int g = 0; g < groups; g++)
+        for (int i0 = 0; i0 < high; i0 += PANEL)
+            for (int j = 0; j < wide; j++)
+                for (int i = i0; i < i0 + PANEL && i < high; i++) {
+                    const int r0 = i * rows / high, r1 = (i + 1) * rows / high;
+                    const int c0 = j * columns / wide, c1 = (j + 1) * columns / wide;
+                    if (symmetric && c1 <= r0) continue;
+                    dispatch_outer<T, LEFT, RIGHT>(r1 - r0, c1 - c0, a, (long(g) * rows + r0) * lanes, b, (long(g) * columns + c0) * lanes, lanes,
+                                                   v0, v1, out + (size_t(g) * rows + r0) * columns + c0, columns);
+                }
+}
+
+}  // namespace native
