@@ -33,7 +33,7 @@ struct Stem {
     void measure(const Batch<T>& b) {
         for (int p = 0; p < out.positions(); p += near) {
             const Block<const T> in = gather(b, p, std::min(near, out.positions() - p));
-            outer<T>(1, conv.depth, conv.depth, in, in, b.lanes, 0, b.nv, conv.gram.get(), true);
+            conv.squares.add(in, in, b.lanes, 0, b.nv);
             add_rows(b, in, conv.depth, conv.zsum.get());
         }
     }
@@ -44,7 +44,7 @@ struct Stem {
         });
     }
     void collect(const Batch<T>& b, Block<T> d, int p) {
-        outer<T>(1, conv.rows, conv.depth, fixed(d), gather(b, p, d.count), b.lanes, 0, b.nv, conv.product.get());
+        conv.slopes.add(fixed(d), gather(b, p, d.count), b.lanes, 0, b.nv);
         add_rows(b, fixed(d), conv.rows, conv.dsum.get());
         b.clock.stop(STEM);
     }
@@ -72,7 +72,7 @@ public:
             halve(s[2], h, w);
             unit.z = make(s[3], h, w, DEPTHWISE);
             unit.out = make(s[1], h, w, u % 2 ? RESULT : OTHER);
-            scratch = std::max(scratch, long(batch_.positions_near(3 * s[0] + 3 * s[3])) * s[3]);
+            scratch = std::max(scratch, long(batch_.positions_near(2 * s[0] + 3 * s[3])) * s[3]);
         }
         allocate(stem_.image), allocate(stem_.out);
         for (auto& unit : units_) allocate(unit->y), allocate(unit->z), allocate(unit->out);
@@ -144,8 +144,8 @@ public:
         Unit<T>& last = *units_.back();
         int side = 0;
         Map<T> d = view(d_[side], last.out);
-        for (auto& unit : units_) unit->tail.product.clear(), unit->tail.dsum.clear();
-        stem_.conv.product.clear(), stem_.conv.dsum.clear();
+        for (auto& unit : units_) unit->tail.slopes.clear(), unit->tail.dsum.clear();
+        stem_.conv.slopes.clear(), stem_.conv.dsum.clear();
         for (int p = 0; p < d.positions(); p++) {
             const Block<T> to = block(d, batch_, p, 1), out = block(last.out, batch_, p, 1);
             const T share = T(1) / T(d.positions());

@@ -40,12 +40,13 @@ struct Folded {
     Norm<T> inner, outer;
     Panels<T> fold, back;     // back: gradient of z from that of the outputs, above it z itself
     Table<T> offset, back_offset, shift;
-    Table<double> gram, product, dsum;             // sums over the batch: z z', gradient z', gradient
+    Outer<T> squares, slopes;  // sums over the batch: z z', gradient z'
+    Table<double> gram, product, dsum;  // the same read out; sums of the gradient
     Table<double> zsum, scaled, through, mean, inv_inner, inv_outer;  // scaled: weight x inner scale; through: that x covariance
 
     Folded(int groups, int rows, int depth)
         : groups(groups), rows(rows), depth(depth), fold(groups, rows, depth), back(groups, depth, rows + depth),
-          offset(groups * rows), back_offset(groups * depth), shift(groups * depth), gram(size_t(groups) * depth * depth),
+          offset(groups * rows), back_offset(groups * depth), shift(groups * depth), squares(groups, depth, depth, true), slopes(groups, rows, depth), gram(size_t(groups) * depth * depth),
           product(size_t(groups) * rows * depth), dsum(groups * rows), zsum(groups * depth), scaled(size_t(groups) * rows * depth),
           through(size_t(groups) * rows * depth), mean(groups * depth), inv_inner(groups * depth), inv_outer(groups * rows) {}
 
@@ -55,20 +56,45 @@ struct Folded {
 
     // Before z is made: what to store it less of.
     void begin(bool train) {
-        gram.clear(), zsum.clear();
+        squares.clear(), zsum.clear();
         for (int i = 0; i < inputs(); i++) shift[i] = train && has_inner() ? inner.running_mean[i] : T(0);
     }
 
     // Covariances of z, from its sums, in place of them.
     void centre(double count) {
+        squares.read(gram.get());
         for (int i = 0; i < inputs(); i++) mean[i] = zsum[i] / count;
         for (int g = 0; g < groups; g++) {
             double* c = &gram[size_t(g) * depth * depth];
             const double* m = &mean[g * depth];
             for (int i = 0; i < depth; i++)
-                for (int j = i; j < depth; j++) c[j * depth + i] = c[i * depth + j] = c[i * depth + j] / count - m[i] * m[j];
+                for (int j = 0; j < depth; j++) c[i * depth + j] = c[i * depth + j] / count - m[i] * m[j];
             for (int i = 0; i < depth; i++) c[i * depth + i] = std::fmax(0, c[i * depth + i]);
         }
+    }
+
+    // out[group][row][column] = sum over k of left(group, row, k) right(group, k, column)
+    template <class L, class R>
+    static void multiply(int groups, int rows, int depth, int columns, L left, R right, double* out) {
+        constexpr int N = Simd<T>::lanes;
+        const long lanes = (columns + N - 1) / N * N;
+        Panels<T> w(groups, rows, depth);
+        w.fill(left);
+        Table<T> x(size_t(groups) * depth * lanes);
+        for (int g = 0; g < groups; g++)
+            for (int k = 0; k < depth; k++)
+                for (int j = 0; j < columns; j++) x[(size_t(g) * depth + k) * lanes + j] = T(right(g, k, j));
+        native::product(w, Block<const T>{x.get(), 0, 1}, lanes, [&](int, int row, int v, Vec<T> value) {
+            for (int j = 0; j < N && v * N + j < columns; j++) out[size_t(row) * columns + v * N + j] = value[j];
+        });
+    }
+
+    void scale_weights() {
+        for (int o = 0; o < outputs(); o++)
+            for (int i = 0; i < depth; i++) {
+                const int k = o / rows * depth + i;
+                scaled[size_t(o) * depth + i] = weight[size_t(o) * depth + i] * (has_inner() ? inner.gamma[k] * inv_inner[k] : 1);
+            }
     }
 
     // After z is made: the folded weights of this batch, and running statistics.
@@ -79,21 +105,19 @@ struct Folded {
             inv_inner[i] = has_inner() ? inverse(variance, s.eps) : 1;
             if (has_inner()) update_running(inner, i, shift[i] + mean[i], variance, count, s);
         }
+        scale_weights();
+        multiply(groups, rows, depth, depth, [&](int g, int r, int k) { return scaled[(size_t(g) * rows + r) * depth + k]; },
+                 [&](int g, int k, int j) { return gram[(size_t(g) * depth + k) * depth + j]; }, through.get());
         for (int o = 0; o < outputs(); o++) {
             const int first = o / rows * depth;
-            const double* c = &gram[size_t(first) * depth];
-            double *w = &scaled[size_t(o) * depth], *wc = &through[size_t(o) * depth];
+            const double *w = &scaled[size_t(o) * depth], *wc = &through[size_t(o) * depth];
             double level = 0, variance = 0, at_mean = 0;  // level: the mean of the outputs
             for (int i = 0; i < depth; i++) {
                 const double raw = weight[size_t(o) * depth + i];
-                w[i] = has_inner() ? raw * inner.gamma[first + i] * inv_inner[first + i] : raw;
                 level += has_inner() ? raw * inner.beta[first + i] : raw * mean[first + i];
                 at_mean += w[i] * mean[first + i];
-                wc[i] = 0;
+                variance += wc[i] * w[i];
             }
-            for (int i = 0; i < depth; i++)
-                for (int j = 0; j < depth; j++) wc[j] += w[i] * c[i * depth + j];
-            for (int i = 0; i < depth; i++) variance += wc[i] * w[i];
             variance = std::fmax(0, variance);
             inv_outer[o] = inverse(variance, s.eps);
             update_running(outer, o, level, variance, count, s);
@@ -108,15 +132,14 @@ struct Folded {
     // The folded weights of the running statistics, for evaluation.
     void fold_running(double eps) {
         for (int i = 0; i < inputs(); i++) inv_inner[i] = has_inner() ? inverse(inner.running_var[i], eps) : 1;
+        scale_weights();
         for (int o = 0; o < outputs(); o++) {
             const int first = o / rows * depth;
             inv_outer[o] = inverse(outer.running_var[o], eps);
             double level = 0;
             for (int i = 0; i < depth; i++) {
-                const double raw = weight[size_t(o) * depth + i];
                 const int k = first + i;
-                scaled[size_t(o) * depth + i] = has_inner() ? raw * inner.gamma[k] * inv_inner[k] : raw;
-                if (has_inner()) level += raw * inner.beta[k] - scaled[size_t(o) * depth + i] * inner.running_mean[k];
+                if (has_inner()) level += weight[size_t(o) * depth + i] * inner.beta[k] - scaled[size_t(o) * depth + i] * inner.running_mean[k];
             }
             offset[o] = T(outer.beta[o] + outer.gamma[o] * inv_outer[o] * (level - outer.running_mean[o]));
         }
@@ -129,7 +152,8 @@ struct Folded {
     // From `product` and `dsum`: all gradients of the parameters, and `back`: the gradient of z is
     // fold' (d - mean d) + back (z - mean z), as BatchNorm's backward pass is affine in its own input and gradient.
     void differentiate(double count) {
-        Table<double> square(size_t(groups) * depth * depth), dinner(inputs());
+        Table<double> square(size_t(groups) * depth * depth), dinner(inputs()), pulls(outputs());
+        slopes.read(product.get());
         for (int o = 0; o < outputs(); o++) {
             const int first = o / rows * depth;
             const double *w = &scaled[size_t(o) * depth], *wc = &through[size_t(o) * depth];
@@ -142,17 +166,18 @@ struct Folded {
             outer.dgamma[o] = T(along * inv_outer[o]);
             outer.dbeta[o] = T(dsum[o]);
             const double scale = outer.gamma[o] * inv_outer[o], pull = scale * inv_outer[o] * inv_outer[o] * along / count;
-            double* f = &square[size_t(first) * depth];
+            pulls[o] = pull;
             for (int i = 0; i < depth; i++) {
                 const double h = scale * p[i] - pull * count * wc[i];
                 const double inner_scale = has_inner() ? inner.gamma[first + i] * inv_inner[first + i] : 1;
                 dweight[size_t(o) * depth + i] = T(h * inner_scale);
                 dinner[first + i] += weight[size_t(o) * depth + i] * h;
-                const double a = pull * w[i];
-                for (int j = 0; j < depth; j++) f[i * depth + j] -= a * w[j];
             }
         }
         if (!has_inner()) return;  // nothing asks for the gradient of an image
+        multiply(groups, depth, rows, depth,
+                 [&](int g, int r, int k) { return -pulls[g * rows + k] * scaled[(size_t(g) * rows + k) * depth + r]; },
+                 [&](int g, int k, int j) { return scaled[(size_t(g) * rows + k) * depth + j]; }, square.get());
         for (int i = 0; i < inputs(); i++) {
             inner.dgamma[i] = T(dinner[i] * inv_inner[i]);
             inner.dbeta[i] = T(0);  // a shift of z is a shift of the outputs, which the outer BatchNorm takes away

@@ -107,67 +107,97 @@ void product(const Panels<T>& w, Block<const T> x, long lanes, Use use) {
     product(w, x, w.depth, Block<const T>{nullptr, 0, 0}, 0, lanes, use);
 }
 
-template <class T, int A, int B>
-void outer_tile(Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out, int ld) {
-    Vec<T> acc[A][B];
+// Sums over the batch of products of channels with channels, group by group: left (rows) x right (columns).
+template <class T>
+class Outer {
+public:
+    Outer(int groups, int rows, int columns, bool symmetric = false)
+        : groups_(groups), rows_(rows), columns_(columns), high_((rows + LEFT - 1) / LEFT), wide_((columns + RIGHT - 1) / RIGHT),
+          symmetric_(symmetric), sums_(size_t(groups) * high_ * wide_ * CELL) {}
+
+    void clear() { sums_.clear(); }
+
+    // Add a block of both, vectors v0..v1 of each row, one group or (-1) all.
+    void add(Block<const T> a, Block<const T> b, long lanes, int v0, int v1, int only = -1) {
+        constexpr int NEAR_TILES = 2;  // of the left side, in the first cache while the right side passes
+        for (int g = only < 0 ? 0 : only; g < (only < 0 ? groups_ : only + 1); g++)
+            for (int i0 = 0; i0 < high_; i0 += NEAR_TILES)
+                for (int j = 0; j < wide_; j++)
+                    for (int i = i0; i < i0 + NEAR_TILES && i < high_; i++) {
+                        if (symmetric_ && column(j + 1) <= row(i)) continue;
+                        dispatch<LEFT, RIGHT>(row(i + 1) - row(i), column(j + 1) - column(j), a, (long(g) * rows_ + row(i)) * lanes, b,
+                                              (long(g) * columns_ + column(j)) * lanes, lanes, v0, v1, cell(g, i, j));
+                    }
+    }
+
+    // out[group][row][column]; of a symmetric one the upper half counts.
+    void read(double* out) const {
+        for (int g = 0; g < groups_; g++)
+            for (int i = 0; i < high_; i++)
+                for (int j = 0; j < wide_; j++) {
+                    const double* from = cell(g, i, j);
+                    const int across = column(j + 1) - column(j);
+                    for (int r = row(i); r < row(i + 1); r++)
+                        for (int c = column(j); c < column(j + 1); c++)
+                            out[(size_t(g) * rows_ + r) * columns_ + c] = from[(r - row(i)) * across + c - column(j)];
+                }
+        for (int g = 0; symmetric_ && g < groups_; g++)
+            for (int r = 0; r < rows_; r++)
+                for (int c = 0; c < r; c++) out[(size_t(g) * rows_ + r) * columns_ + c] = out[(size_t(g) * rows_ + c) * columns_ + r];
+    }
+
+private:
+    static constexpr int L = Simd<T>::lanes, CELL = (LEFT * RIGHT + L - 1) / L * L;
+    typedef double Wide __attribute__((vector_size(L * sizeof(double)), aligned(64), may_alias));
+
+    int row(int tile) const { return tile * rows_ / high_; }
+    int column(int tile) const { return tile * columns_ / wide_; }
+    double* cell(int g, int i, int j) { return sums_.get() + ((size_t(g) * high_ + i) * wide_ + j) * CELL; }
+    const double* cell(int g, int i, int j) const { return sums_.get() + ((size_t(g) * high_ + i) * wide_ + j) * CELL; }
+
+    template <int A, int B>
+    static void tile(Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out) {
+        Vec<T> acc[A][B];
 #pragma GCC unroll 6
-    for (int i = 0; i < A; i++)
+        for (int i = 0; i < A; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < B; j++) acc[i][j] = Vec<T>{};
-    for (int t = 0; t < a.count; t++) {
-        const T *left = a.at(t) + a0, *right = b.at(t) + b0;
-        for (int v = v0; v < v1; v++) {
-            Vec<T> value[B];
+            for (int j = 0; j < B; j++) acc[i][j] = Vec<T>{};
+        for (int t = 0; t < a.count; t++) {
+            const T *left = a.at(t) + a0, *right = b.at(t) + b0;
+            for (int v = v0; v < v1; v++) {
+                Vec<T> value[B];
 #pragma GCC unroll 4
-            for (int j = 0; j < B; j++) value[j] = at(right + j * lanes, v);
+                for (int j = 0; j < B; j++) value[j] = at(right + j * lanes, v);
 #pragma GCC unroll 6
-            for (int i = 0; i < A; i++) {
-                const Vec<T> other = at(left + i * lanes, v);
+                for (int i = 0; i < A; i++) {
+                    const Vec<T> other = at(left + i * lanes, v);
 #pragma GCC unroll 4
-                for (int j = 0; j < B; j++) acc[i][j] += other * value[j];
+                    for (int j = 0; j < B; j++) acc[i][j] += other * value[j];
+                }
             }
         }
-    }
-    constexpr int L = Simd<T>::lanes;
-    Vec<T> flat[(A * B + L - 1) / L * L] = {};
+        Vec<T> flat[(A * B + L - 1) / L * L] = {};
 #pragma GCC unroll 6
-    for (int i = 0; i < A; i++)
+        for (int i = 0; i < A; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < B; j++) flat[i * B + j] = acc[i][j];
-    for (int k = 0; k < A * B; k += L) {
-        const Vec<T> total = sums<T>(flat + k);
-        for (int j = 0; j < L && k + j < A * B; j++) out[(k + j) / B * ld + (k + j) % B] += total[j];
+            for (int j = 0; j < B; j++) flat[i * B + j] = acc[i][j];
+        for (int k = 0; k < A * B; k += L) *reinterpret_cast<Wide*>(out + k) += __builtin_convertvector(sums<T>(flat + k), Wide);
     }
-}
 
-template <class T, int A, int B>
-void dispatch_outer(int rows, int columns, Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out, int ld) {
-    if (rows < A) {
-        if constexpr (A > 1) dispatch_outer<T, A - 1, B>(rows, columns, a, a0, b, b0, lanes, v0, v1, out, ld);
-    } else if (columns < B) {
-        if constexpr (B > 1) dispatch_outer<T, A, B - 1>(rows, columns, a, a0, b, b0, lanes, v0, v1, out, ld);
-    } else {
-        outer_tile<T, A, B>(a, a0, b, b0, lanes, v0, v1, out, ld);
+    template <int A, int B>
+    static void dispatch(int rows, int columns, Block<const T> a, long a0, Block<const T> b, long b0, long lanes, int v0, int v1, double* out) {
+        if (rows < A) {
+            if constexpr (A > 1) dispatch<A - 1, B>(rows, columns, a, a0, b, b0, lanes, v0, v1, out);
+        } else if (columns < B) {
+            if constexpr (B > 1) dispatch<A, B - 1>(rows, columns, a, a0, b, b0, lanes, v0, v1, out);
+        } else {
+            tile<A, B>(a, a0, b, b0, lanes, v0, v1, out);
+        }
     }
-}
 
-// out[group][i][j] += sum over positions and vectors v0..v1 of a[i] b[j], i of `rows` and j of `columns` of each group;
-// `symmetric`: only i <= j + a tile is needed, the caller mirrors it.
-template <class T>
-void outer(int groups, int rows, int columns, Block<const T> a, Block<const T> b, long lanes, int v0, int v1, double* out,
-           bool symmetric = false) {
-    const int high = (rows + LEFT - 1) / LEFT, wide = (columns + RIGHT - 1) / RIGHT;
-    constexpr int PANEL = 2;  // panels of the left side that stay in the first cache while the right side passes
-    for (int g = 0; g < groups; g++)
-        for (int i0 = 0; i0 < high; i0 += PANEL)
-            for (int j = 0; j < wide; j++)
-                for (int i = i0; i < i0 + PANEL && i < high; i++) {
-                    const int r0 = i * rows / high, r1 = (i + 1) * rows / high;
-                    const int c0 = j * columns / wide, c1 = (j + 1) * columns / wide;
-                    if (symmetric && c1 <= r0) continue;
-                    dispatch_outer<T, LEFT, RIGHT>(r1 - r0, c1 - c0, a, (long(g) * rows + r0) * lanes, b, (long(g) * columns + c0) * lanes, lanes,
-                                                   v0, v1, out + (size_t(g) * rows + r0) * columns + c0, columns);
-                }
-}
+    int groups_, rows_, columns_, high_, wide_;
+    bool symmetric_;
+    Table<double> sums_;
+};
 
 }  // namespace native

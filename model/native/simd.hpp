@@ -58,7 +58,9 @@ inline Vec<T> add_pairs(Vec<T> a, Vec<T> b) {
 // Sums over the lanes of up to `lanes` vectors, side by side in one: fewer steps than one after the other. Clobbers x.
 template <class T>
 inline Vec<T> sums(Vec<T>* x) {
+#pragma GCC unroll 4
     for (int n = Simd<T>::lanes; n > 1; n /= 2)
+#pragma GCC unroll 8
         for (int k = 0; k < n / 2; k++) x[k] = add_pairs<T>(x[2 * k], x[2 * k + 1]);
     return x[0];
 }

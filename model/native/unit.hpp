@@ -125,30 +125,31 @@ struct Unit {
         }
     }
 
-    // z from y, and the sums of z that the folding needs.
+    // z from y, and the sums of z that the folding needs; group by group, for then three rows of y stay near.
     void depthwise(const Batch<T>& b, bool train) {
         const long step = long(bottleneck) * b.lanes;
-        const int near = int(std::max<long>(1, NEAR / (4 * step / b.nv * y.width * long(sizeof(T)))));
-        for (int v0 = 0; v0 < b.nv; v0 += near) {
-            const int v1 = std::min(b.nv, v0 + near);
-            for (int row = 0; row < z.height; row++) {
-                T* to = z.data + row * z.width * step;
-                for (int j = 0; j < bottleneck; j++) {
-                    const Rows<T> rows(y.data + taps[j].from * b.lanes, y.width * step, y.height, stride * row - 1, taps[j].weight);
-                    T* channel = to + j * b.lanes;
-                    depthwise_row(rows, taps[j], stride, y.width, z.width, step, step, channel, T(-tail.shift[j]), v0, v1);
-                    if (!train) continue;
-                    Vec<T> total = {};
-                    for (int c = 0; c < z.width; c++) {
-                        if (b.tail && v1 == b.nv) at(channel + c * step, b.nv - 1) = b.keep(b.nv - 1, at(channel + c * step, b.nv - 1));
-                        for (int v = v0; v < v1; v++) total += at(channel + c * step, v);
+        const int near = int(std::max<long>(1, NEAR / (4L * tail.depth * y.width * VECTOR_BYTES)));
+        for (int g = 0; g < groups; g++)
+            for (int v0 = 0; v0 < b.nv; v0 += near)
+                for (int row = 0; row < z.height; row++) {
+                    const int v1 = std::min(b.nv, v0 + near);
+                    T* to = z.data + row * z.width * step;
+                    for (int j = g * tail.depth; j < (g + 1) * tail.depth; j++) {
+                        const Rows<T> rows(y.data + taps[j].from * b.lanes, y.width * step, y.height, stride * row - 1, taps[j].weight);
+                        T* channel = to + j * b.lanes;
+                        depthwise_row(rows, taps[j], stride, y.width, z.width, step, step, channel, T(-tail.shift[j]), v0, v1);
+                        if (!train) continue;
+                        Vec<T> total = {};
+                        for (int c = 0; c < z.width; c++) {
+                            T* made = channel + c * step;
+                            if (b.tail && v1 == b.nv) at(made, v1 - 1) = b.keep(v1 - 1, at(made, v1 - 1));
+                            for (int v = v0; v < v1; v++) total += at(made, v);
+                        }
+                        tail.zsum[j] += sum<T>(total);
                     }
-                    tail.zsum[j] += sum<T>(total);
+                    const Block<const T> made{to, step, z.width};
+                    if (train) tail.squares.add(made, made, b.lanes, v0, v1, g);
                 }
-                const Block<const T> made{to, step, z.width};
-                if (train) outer<T>(groups, tail.depth, tail.depth, made, made, b.lanes, v0, v1, tail.gram.get(), true);
-            }
-        }
         b.clock.stop(DEPTHWISE_CONV);
     }
 
@@ -185,7 +186,7 @@ struct Unit {
     // Sums of d that the algebra needs, as soon as a block of d is made.
     void collect(const Batch<T>& b, Block<T> d, int p) {
         const Block<T> branch{d.data + skipped() * b.lanes, d.stride, d.count};
-        outer<T>(groups, tail.rows, tail.depth, fixed(branch), fixed(block(z, b, p, d.count)), b.lanes, 0, b.nv, tail.product.get());
+        tail.slopes.add(fixed(branch), fixed(block(z, b, p, d.count)), b.lanes, 0, b.nv);
         add_rows(b, fixed(branch), tail.outputs(), tail.dsum.get());
         b.clock.stop(COLLECT);
     }
@@ -239,9 +240,9 @@ struct Unit {
     // d and `to` may be the same at stride 1.
     template <class After>
     void back_to_x(const Batch<T>& b, const Map<T>& da, const Map<T>& d, const Map<T>& to, double count, Table<T>& scratch, After after) {
-        const int depth = bottleneck / in_groups, rows = cin / in_groups, near = b.positions_near(3 * cin + 3 * bottleneck);
+        const int depth = bottleneck / in_groups, rows = cin / in_groups, near = b.positions_near(2 * cin + 3 * bottleneck);
         conv1_back.fill([&](int g, int r, int k) { return w1[size_t(g * depth + k) * rows + r]; });
-        Table<double> dw(size_t(bottleneck) * rows);
+        Outer<T> slopes(in_groups, depth, rows);
         const Block<T> dy{scratch.get(), long(bottleneck) * b.lanes, near};
         for (int p = 0; p < x.positions(); p += near) {
             const int n = std::min(near, x.positions() - p);
@@ -255,7 +256,7 @@ struct Unit {
             }
             b.clock.stop(BACK_DY);
             const Block<const T> in = fixed(block(x, b, p, n)), dy_n{dy.data, dy.stride, n};
-            outer<T>(in_groups, depth, rows, dy_n, in, b.lanes, 0, b.nv, dw.get());
+            slopes.add(dy_n, in, b.lanes, 0, b.nv);
             b.clock.stop(BACK_DW);
             const Block<T> made = block(to, b, p, n), direct = block(d, b, stride == 1 ? p : 0, n);
             const auto masked = [&](int t, int row, int v, Vec<T> value) {
@@ -273,6 +274,8 @@ struct Unit {
             b.clock.stop(BACK_X);
             after(made, p);
         }
+        Table<double> dw(size_t(bottleneck) * rows);
+        slopes.read(dw.get());
         for (size_t k = 0; k < size_t(bottleneck) * rows; k++) dw1[k] = T(dw[k]);
     }
 
