@@ -167,7 +167,7 @@ private:
             for (int v = v0; v < v1; v++) {
                 Vec<T> value[B];
 #pragma GCC unroll 4
-                for (int j = 0; j < B; j++) value[j] = at(right + j * lanes, v);
+                for (int j = 0; j < B; j++) value[j] = at(right + j * lanes, v), soon(right + (j + 2 * B) * lanes, v);
 #pragma GCC unroll 6
                 for (int i = 0; i < A; i++) {
                     const Vec<T> other = at(left + i * lanes, v);

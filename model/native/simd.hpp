@@ -39,6 +39,12 @@ inline Vec<T>& at(T* p, long v) { return reinterpret_cast<Vec<T>*>(p)[v]; }
 template <class T>
 inline const Vec<T>& at(const T* p, long v) { return reinterpret_cast<const Vec<T>*>(p)[v]; }
 
+// Ask for memory that is needed soon, to read it or to write it.
+template <class T>
+inline void soon(const T* p, long v) { __builtin_prefetch(reinterpret_cast<const Vec<T>*>(p) + v, 0, 2); }
+template <class T>
+inline void soon_written(const T* p, long v) { __builtin_prefetch(reinterpret_cast<const Vec<T>*>(p) + v, 1, 2); }
+
 // max(0, x) that keeps a NaN: a network that diverges must be seen to.
 template <class T>
 inline Vec<T> relu(Vec<T> x) {

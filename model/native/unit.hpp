@@ -9,6 +9,7 @@
 
 namespace native {
 
+constexpr int AHEAD = 2 * ROWS;  // rows between what is worked on and what is asked for
 constexpr long NEAR = 640 << 10;  // bytes of a block and of what it is made from: well inside a second-level cache
 
 // The batch: images padded to whole vectors; the lanes beyond are kept 0 wherever they could be summed.
@@ -90,7 +91,10 @@ struct Unit {
     // y = w1 x on a block; its sums, about the running mean, which keeps squares small.
     void first(const Batch<T>& b, int p, int count, bool train) {
         const Block<T> to = block(y, b, p, count);
-        product(conv1, fixed(block(x, b, p, count)), b.lanes, [&](int t, int row, int v, Vec<T> value) { at(to.at(t) + row * b.lanes, v) = value; });
+        product(conv1, fixed(block(x, b, p, count)), b.lanes, [&](int t, int row, int v, Vec<T> value) {
+            at(to.at(t) + row * b.lanes, v) = value;
+            soon_written(to.at(t) + (row + AHEAD) * b.lanes, v);
+        });
         for (int c = 0; train && c < bottleneck; c++) {
             const T about = norm1.running_mean[c];
             Vec<T> total = {}, square = {};
@@ -162,7 +166,8 @@ struct Unit {
         const bool add = stride == 1;
         product(tail.fold, fixed(block(z, b, p, count)), b.lanes, [&](int t, int row, int v, Vec<T> value) {
             value += offset[row];
-            if (add) value += at(shortcut.at(t) + row * b.lanes, v);
+            if (add) value += at(shortcut.at(t) + row * b.lanes, v), soon(shortcut.at(t) + (row + AHEAD) * b.lanes, v);
+            soon_written(branch.at(t) + (row + AHEAD) * b.lanes, v);
             at(branch.at(t) + row * b.lanes, v) = b.keep(v, relu<T>(value));
         });
         b.clock.stop(FINISH);
@@ -198,8 +203,13 @@ struct Unit {
             const int count = std::min(near, z.positions() - p);
             const Block<T> to = block(dz, b, p, count);
             const T* offset = tail.back_offset.get();
+            const T* next = block(d, b, p + count, 1).data;
             product(tail.back, fixed(block(d, b, p, count, skipped())), tail.rows, fixed(block(z, b, p, count)), tail.depth, b.lanes,
-                    [&](int t, int row, int v, Vec<T> value) { at(to.at(t) + row * b.lanes, v) = b.keep(v, value + offset[row]); });
+                    [&](int t, int row, int v, Vec<T> value) {
+                        at(to.at(t) + row * b.lanes, v) = b.keep(v, value + offset[row]);
+                        soon_written(to.at(t) + (row + AHEAD) * b.lanes, v);
+                        for (int k = 0; k < 5; k++) soon(next, 0), next += Simd<T>::lanes;
+                    });
         }
         b.clock.stop(BACK_Z);
     }
@@ -261,6 +271,7 @@ struct Unit {
             const Block<T> made = block(to, b, p, n), direct = block(d, b, stride == 1 ? p : 0, n);
             const auto masked = [&](int t, int row, int v, Vec<T> value) {
                 at(made.at(t) + row * b.lanes, v) = at(in.at(t) + row * b.lanes, v) > Vec<T>{} ? value : Vec<T>{};
+                soon_written(made.at(t) + (row + AHEAD) * b.lanes, v);
             };
             if (stride == 1) {
                 product(conv1_back, dy_n, b.lanes,
