@@ -1,4 +1,4 @@
-"""Several ShuffleNets of one shape as one: every layer is grouped or per channel, so S networks are one of S x g groups.
+"""Several ShuffleNets of one shape as one: each layer is grouped or per channel, so S networks are S x g groups.
 
 Channels of network s lie together: s * C to (s + 1) * C of each layer. Nothing passes from one network to another, so
 each computes what it would alone; the GPU launches a kernel where it would launch S, each on S times the work.
@@ -6,12 +6,15 @@ each computes what it would alone; the GPU launches a kernel where it would laun
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from model.ops import REFERENCE, Ops, Order
 from model.shufflenet import ShuffleNetV1, Unit
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def shuffled(channels: int, groups: int) -> Tensor:
@@ -29,12 +32,16 @@ def beside(x: Tensor, y: Tensor, copies: int) -> Tensor:
 class FusedUnit(nn.Module):
     """A unit of each network: Figure 2b or 2c, S times side by side; whether it shuffles may differ by network."""
 
+    source: Tensor
+    target: Tensor
+
     def __init__(self, units: Sequence[Unit], ops: Ops) -> None:
         super().__init__()
         first = units[0]
         self.copies, self.stride, self.ops = len(units), first.stride, ops
-        for name in ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"):
-            self.add_module(name, widened([getattr(unit, name) for unit in units]))
+        self.conv1, self.bn1 = widened([unit.conv1 for unit in units]), widened([unit.bn1 for unit in units])
+        self.conv2, self.bn2 = widened([unit.conv2 for unit in units]), widened([unit.bn2 for unit in units])
+        self.conv3, self.bn3 = widened([unit.conv3 for unit in units]), widened([unit.bn3 for unit in units])
         self.pool = first.pool
         channels = first.conv1.out_channels
         rows = [shuffled(channels, unit.groups if unit.shuffle else 1) + k * channels for k, unit in enumerate(units)]
@@ -72,9 +79,10 @@ class FusedShuffleNet(nn.Module):
             raise ValueError("Only networks whose weights have the same names and shapes can be fused.")
         self.copies = len(networks)
         self.stem = nn.Sequential(*(widened(layers) for layers in zip(*(net.stem for net in networks), strict=True)))
-        for stage in ("stage2", "stage3", "stage4"):
-            units = zip(*(getattr(net, stage) for net in networks), strict=True)
-            self.add_module(stage, nn.Sequential(*(FusedUnit(together, ops) for together in units)))
+        self.stage2, self.stage3, self.stage4 = (
+            nn.Sequential(*(FusedUnit(units, ops) for units in zip(*stages, strict=True)))
+            for stages in zip(*((net.stage2, net.stage3, net.stage4) for net in networks), strict=True)
+        )
         self.classifier = widened([net.classifier for net in networks])
         self.train(networks[0].training)
         self._share(networks)
@@ -82,8 +90,8 @@ class FusedShuffleNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, S * in_channels, H, W), a batch for each network -> (S, N, num_classes) logits."""
         x = self.stage4(self.stage3(self.stage2(self.stem(x))))
-        x = x.mean((2, 3)).unflatten(1, (self.copies, -1)).transpose(0, 1)  # (S, N, channels)
-        weight, bias = (each.unflatten(0, (self.copies, -1)) for each in self.classifier.parameters())
+        x = x.mean((2, 3)).view(len(x), self.copies, -1).transpose(0, 1)  # (S, N, channels)
+        weight, bias = (each.view(self.copies, -1, *each.shape[1:]) for each in self.classifier.parameters())
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
     @torch.no_grad()
@@ -102,7 +110,7 @@ class FusedShuffleNet(nn.Module):
                     setattr(each, name, part)
 
 
-def widened(layers: Sequence[nn.Module]) -> nn.Module:
+def widened(layers: Sequence[Layer]) -> Layer:
     """One layer that does to S times the channels what each of the layers does to its own.
 
     A fully connected layer keeps its kind and has all weights; FusedShuffleNet.forward multiplies each by its own.

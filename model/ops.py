@@ -33,7 +33,7 @@ class Order:
 
 
 class _Reorder(torch.autograd.Function):
-    """Channels in another order, by a gather both ways: index_select's own gradient is a scatter, far slower on GPUs."""
+    """Channels in another order, by a gather both ways: the gradient of index_select itself is a scatter."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
