@@ -19,10 +19,6 @@ from model.fused import FusedShuffleNet
 from model.ops import REFERENCE, Ops
 
 
-class Diverged(Exception):
-    """The loss is no longer finite."""
-
-
 @dataclass
 class Lane:
     """One run of a group: what it has of its own. `number`: its place among the runs that were asked for."""

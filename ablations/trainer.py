@@ -13,9 +13,10 @@ from torch import nn
 import model as networks
 from ablations.augment import generator
 from ablations.describe import Run
+from ablations.errors import Diverged
 from ablations.evaluate import evaluate
 from ablations.feed import to_feed
-from ablations.group import Diverged, Group, Lane, by_progress, fusable
+from ablations.group import Group, Lane, by_progress, fusable
 from ablations.keeper import Keeper, Trained
 from ablations.meter import Observer
 from ablations.optimiser import Course, Sgd, course
