@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ablations.augment import centre
+from model.compute import evaluation_scorer
 
-BATCH = 250
+BATCH = 256
 """Images per forward pass."""
 
 
@@ -29,12 +30,6 @@ def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def logits(model: nn.Module, x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, classes) before any softmax (the blog variant has one in its forward)."""
-    scores: Tensor = getattr(model, "logits", model)(x)
-    return scores
-
-
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
@@ -43,6 +38,7 @@ def evaluate(
     stats: tuple[Tensor, Tensor],
     resolution: int,
     tick: Callable[[], None] = lambda: None,
+    kernels: str = "auto",
 ) -> Evaluation:
     """Evaluate in float32, without augmentation, on the central crop.
 
@@ -51,22 +47,21 @@ def evaluate(
         labels: (N,) int64, on the CPU.
         stats: per-channel mean and standard deviation (C,), in units of 0..255, on the model's device.
         tick: called after each batch; what it raises ends the evaluation.
+        kernels: see model.compute.
     """
-    was_training = model.training
-    model.eval()
+    score = evaluation_scorer(model, min(BATCH, len(labels)), resolution, kernels)
     device = stats[0].device
     loss, top1, top5 = 0.0, [], []
     for start in range(0, len(labels), BATCH):
         x = centre(images[start : start + BATCH].to(device), resolution)
         y = labels[start : start + BATCH].to(device)
-        scores = logits(model, normalise(x, stats))
+        scores = score(normalise(x, stats))
         loss += nn.functional.cross_entropy(scores, y, reduction="sum").item()
         ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices
         hits = ranked == y[:, None]
         top1.append(hits[:, 0].cpu())
         top5.append(hits.any(1).cpu())
         tick()
-    model.train(was_training)
     right, among5 = torch.cat(top1), torch.cat(top5)
     return Evaluation(
         loss=loss / len(labels),

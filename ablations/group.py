@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ablations.meter import Meter, Observer, Sums
 from ablations.optimiser import Course, Sgd
 from ablations.step import Eager, Step, Work
 from ablations.stopping import Stopped
+from model.compute import describe, logits, training_scorer
 from model.fused import FusedShuffleNet
 from model.ops import REFERENCE, Ops
 
@@ -65,6 +67,8 @@ class Group:
         self.rates: list[float] = []
         self.sums = Sums(len(lanes), self.device)
         self.step = self._form()
+        how = describe(lanes[0].trained.model, kernels, lanes[0].run.protocol.precision)
+        self.attend(lambda lane: lane.observe({"kernels": how}))
         if len(lanes) > 1:
             self.attend(lambda lane: lane.observe({"fused_with": [each.run.run_id for each in lanes]}))
 
@@ -129,12 +133,13 @@ class Group:
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [lane.trained.model for lane in self.lanes]
         if len(nets) == 1 and (ops is REFERENCE or not fusable(self.lanes[0].run)):
-            work = Work(nets[0], None, self.lanes[0].keeper.optimiser, self.feed, protocol, self.sums)
+            score = training_scorer(nets[0], self.course.batch, protocol.resolution, self.kernels, protocol.precision)
+            work = Work(score, None, self.lanes[0].keeper.optimiser, self.feed, protocol, self.sums)
         else:
             fused = FusedShuffleNet(nets, ops)
             optimiser = Sgd(fused, protocol.recipe)
             optimiser.share([lane.keeper.optimiser for lane in self.lanes])
-            work = Work(fused, len(nets), optimiser, self.feed, protocol, self.sums)
+            work = Work(partial(logits, fused), len(nets), optimiser, self.feed, protocol, self.sums)
         if fast and self.device.type == "cuda" and self.feed.resident:
             return Captured(work, self.course.batch, cuda_graph)
         return Eager(work, self.course.batch)

@@ -93,6 +93,11 @@ class Record:
             self.origin = {**self.origin, "fused_with": others}
             write_json(self.folder / "provenance.json", self.origin)
             return
+        if "kernels" in event:
+            self.log.info("computed by %s", event["kernels"])
+            self.origin = {**self.origin, "kernels": event["kernels"]}
+            write_json(self.folder / "provenance.json", self.origin)
+            return
         if "history" in event:
             store.write_metrics(self.folder, event["history"])
             self.logger.epochs(event["history"])

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from ablations.augment import Draws
 from ablations.describe import Protocol
-from ablations.evaluate import logits, normalise
+from ablations.evaluate import normalise
 from ablations.feed import Feed
 from ablations.meter import Sums
 from ablations.optimiser import Sgd
+from model.compute import Scorer
 
 
 class Step(Interface):
@@ -25,12 +26,12 @@ class Step(Interface):
 
 
 class Work:
-    """What a step works on: a network (of `copies` fused ones; None: a plain one), optimiser, data and sums."""
+    """What a step works on: what scores images (`copies` fused networks; None: a plain one), optimiser, data, sums."""
 
     def __init__(
-        self, net: nn.Module, copies: int | None, optimiser: Sgd, feed: Feed, protocol: Protocol, sums: Sums
+        self, score: Scorer, copies: int | None, optimiser: Sgd, feed: Feed, protocol: Protocol, sums: Sums
     ) -> None:
-        self.net, self.copies, self.optimiser, self.feed, self.protocol = net, copies, optimiser, feed, protocol
+        self.score, self.copies, self.optimiser, self.feed, self.protocol = score, copies, optimiser, feed, protocol
         self.sums = sums
         mean, std = feed.stats
         self.stats = (mean.repeat(copies or 1), std.repeat(copies or 1))
@@ -47,7 +48,7 @@ class Work:
         if self.copies:
             x, y = side_by_side(x, self.copies), y.view(self.copies, -1)
         with torch.autocast(self.device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
-            scores = logits(self.net, normalise(x, self.stats))
+            scores = self.score(normalise(x, self.stats))
         loss = mean_loss(scores.float(), y, recipe.label_smoothing)
         torch.autograd.backward(loss.sum())
         self.optimiser.step(rate)

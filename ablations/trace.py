@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations import checkpoint
 from ablations.describe import Run, from_json
-from ablations.evaluate import logits
 from ablations.fingerprint import Fingerprint, faults
 from ablations.trainer import build_model
+from model.compute import logits
 from model.shufflenet import Unit
 
 Build = Callable[[Run], nn.Module]

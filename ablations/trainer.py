@@ -74,7 +74,7 @@ def train(
         checkpoint_path: where to keep the state, and to go on from when it is there.
         evaluate_every: evaluate every so many epochs besides the last (0: the last only). Results do not depend on it.
         observe: called with plain events: {"step", "loss", "images_per_second"} as steps pass, {"history"} after each
-            epoch, {"fused_with"} (run_ids) when it begins to train fused with others.
+            epoch; when training begins {"kernels"} (what computes), and {"fused_with"} (run_ids) if fused with others.
         checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
         stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
         kernels: `auto`, the fastest there are for the device, or `reference`, plain PyTorch.
@@ -175,7 +175,9 @@ def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None
         began, trained, feed = time.perf_counter(), lane.trained, group.feed
         tick = partial(lane.keeper.leave_if_asked, lane.meter)
         resolution = lane.run.protocol.resolution
-        found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick)
+        found = evaluate(
+            trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels
+        )
         trained.last = found
         trained.seconds["evaluate"] += time.perf_counter() - began
         rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}

@@ -20,21 +20,24 @@ def logits(net: nn.Module, x: Tensor) -> Tensor:
     return scores
 
 
-def native(net: nn.Module, kernels: str = "auto") -> bool:
+def native(net: nn.Module, kernels: str = "auto", precision: str = "float32") -> bool:
     """Whether the compiled kernels will compute this network: they fit it, were built, and one thread is asked for.
 
     They use one thread: this harness trains one run on each core.
     """
-    if kernels == "reference" or torch.get_num_threads() > 1:
+    if kernels == "reference" or precision != "float32" or torch.get_num_threads() > 1:
         return False
     from model.native import engine, library
 
     return engine.fits(net) and library.load() is not None
 
 
-def trained_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
-    """What scores batches of exactly so many images of `size` x `size` in training, differentiable."""
-    if not native(net, kernels):
+def training_scorer(
+    net: nn.Module, images: int, size: int, kernels: str = "auto", precision: str = "float32"
+) -> Scorer:
+    """What scores batches of exactly so many images of `size` x `size` in training, differentiable; in training mode from now on."""
+    net.train()
+    if not native(net, kernels, precision):
         return lambda x: logits(net, x)
     from model.native.engine import Engine
 
@@ -42,7 +45,7 @@ def trained_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto"
     return lambda x: net.classifier(engine(x))  # type: ignore[operator]
 
 
-def tested_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
+def evaluation_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
     """What scores batches of up to so many images in evaluation, with the weights that the network has now."""
     if not native(net, kernels):
         folded = fold(net)
@@ -53,9 +56,9 @@ def tested_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto")
     return lambda x: net.classifier(engine(x))  # type: ignore[operator]
 
 
-def describe(net: nn.Module, kernels: str = "auto") -> str:
+def describe(net: nn.Module, kernels: str = "auto", precision: str = "float32") -> str:
     """For provenance: `native avx512`, or `pytorch`."""
-    if not native(net, kernels):
+    if not native(net, kernels, precision):
         return "pytorch"
     from model.native.library import load
 

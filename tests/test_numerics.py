@@ -18,9 +18,10 @@ def golden():
     return json.loads(PATH.read_text())
 
 
-@pytest.fixture(scope="module")
-def measured():
-    return measure()
+@pytest.fixture(scope="module", params=["reference", "auto"])
+def measured(request):
+    """By PyTorch, and by the compiled kernels (where they were not built: by PyTorch again)."""
+    return measure(request.param)
 
 
 def test_the_golden_numbers_are_of_this_version(golden):

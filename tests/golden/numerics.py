@@ -43,17 +43,17 @@ def here() -> str:
     return f"torch {torch.__version__.partition('+')[0]} {make} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def measure() -> dict[str, dict[str, Any]]:
-    """For each run the digest of its weights, and what it gives in double precision, which holds everywhere.
+def measure(kernels: str = "reference") -> dict[str, dict[str, Any]]:
+    """For each run the digest of its weights by PyTorch, and what `kernels` give in double precision everywhere.
 
     In single precision, eight steps are enough for another order of additions to change losses by some percent.
     """
     torch.set_num_threads(1)
     found: dict[str, dict[str, Any]] = {}
     for name, one in RUNS.items():
-        found[name] = {"digest": weights_digest(train(one, splits(one.protocol.data)).model)}
+        found[name] = {"digest": weights_digest(train(one, splits(one.protocol.data), kernels="reference").model)}
         with _double():
-            trained = train(one, splits(one.protocol.data))
+            trained = train(one, splits(one.protocol.data), kernels=kernels)
         assert trained.last is not None
         weights = [float(value.detach().abs().mean()) for value in trained.model.parameters()]
         losses = [*(row["train_loss"] for row in trained.history), trained.last.loss]
