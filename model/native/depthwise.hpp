@@ -106,6 +106,7 @@ void depthwise_row_backward1(const T* const dz[3], const T* y, const Tap<T>& tap
             }
             const Vec<T> grad = a > Vec<T>{} ? d[0] + d[1] + d[2] : Vec<T>{};
             at(da + c * step, v) = grad;
+            soon(y + c * step, v + 2), soon(row[2] + c * dz_step[2], v + 2), soon_written(da + c * step, v + 2);
             shift += grad, scale += grad * (in - mean);
         }
     }
@@ -131,6 +132,7 @@ void depthwise_row_backward2(const T* const dz[NR], const int kernel_row[NR], co
             const auto keep = [&](int c, Vec<T> in, Vec<T> a, Vec<T> d) {
                 const Vec<T> grad = a > Vec<T>{} ? d : Vec<T>{};
                 at(da + c * step, v) = grad;
+                soon(y + c * step, v + 2), soon_written(da + c * step, v + 2);
                 shift += grad, scale += grad * (in - mean);
             };
             Vec<T> in = at(y + 2 * o * step, v), a = relu<T>(tap.scale * in + tap.shift), d = {};

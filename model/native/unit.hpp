@@ -218,8 +218,8 @@ struct Unit {
     void back_to_a(const Batch<T>& b, const Map<T>& dz, const Map<T>& da, const T* zeros) {
         const long step = long(bottleneck) * b.lanes;
         std::vector<TapSums<T>> total(bottleneck);
-        for (int row = 0; row < y.height; row++)
-            for (int j = 0; j < bottleneck; j++) {
+        for (int j = 0; j < bottleneck; j++)  // a channel at a time: its three rows of dz stay near
+            for (int row = 0; row < y.height; row++) {
                 const Tap<T>& tap = taps[j];
                 const long start = row * y.width * step + tap.from * b.lanes;
                 const auto of = [&](int h) { return h >= 0 && h < z.height ? dz.data + h * z.width * step + j * b.lanes : nullptr; };
