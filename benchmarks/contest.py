@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ablations.config import Config
 from ablations.describe import Run
 from ablations.resolve import to_config, to_run, typed
 from benchmarks.environment import ROOT, cores
+from benchmarks.reference_settings import SHARED, Settings
 
 GROUPS = (1, 2, 3, 4, 8)
 WIDTHS = (0.25, 0.5, 1.0)
@@ -97,23 +98,40 @@ def command(contestant: str, work: Work, widths: tuple[float, ...], images: Path
     if contestant == "ours":
         grid = ["ablation=groups", f"model.width={sizes}", f"model.groups={counts}", "seed=0"]
         return [sys.executable, "-m", "ablations", "-m", *grid, *work.overrides(), f"runtime.results_dir={out}"]
-    _, run = composed(work, work.groups[0], work.widths[0])
-    recipe = run.protocol.recipe
-    if recipe.crop not in ("none", "pad") or recipe.jitter or recipe.decay != "matrices":
-        raise SystemExit("The reference loop knows crops by padding and no others, no jitter, and decay=matrices only.")
-    names = ("epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "warmup_epochs")
-    numbers = {name: getattr(recipe, name) for name in (*names, "flip")} | {"pad": recipe.pad}
-    where = {"stem": run.protocol.stem, "precision": run.protocol.precision, "device": work.device}
     settings = {
-        **{"network": CONTESTANTS[contestant], "groups": counts, "width": sizes},
-        **{"data": work.data.resolve(), "images": images, "out": out / "runs"},
-        **numbers,
-        **where,
-        **{"workers": min(cores(), 8), "threads": cores()},
+        **asdict(reference_settings(contestant, work, images, out)),
+        **{"groups": counts, "width": sizes},
         "hydra/launcher": "basic",
         "hydra.sweep.dir": out / "hydra",
     }
     return [sys.executable, "-m", "benchmarks.reference_loop", "-m", *(f"{k}={v}" for k, v in settings.items())]
+
+
+def reference_settings(contestant: str, work: Work, images: Path, out: Path) -> Settings:
+    """The first cell of the work as the reference loop takes it: the recipe is the harness's own.
+
+    Raises:
+        SystemExit: the recipe has what the loop does not know.
+    """
+    _, run = composed(work, work.groups[0], work.widths[0])
+    recipe = run.protocol.recipe
+    if recipe.crop not in ("none", "pad") or recipe.jitter or recipe.decay != "matrices":
+        raise SystemExit("The reference loop knows crops by padding and no others, no jitter, and decay=matrices only.")
+    return Settings(
+        data=str(work.data.resolve()),
+        images=str(images),
+        out=str(out / "runs"),
+        network=CONTESTANTS[contestant],
+        groups=work.groups[0],
+        width=work.widths[0],
+        stem=run.protocol.stem,
+        device=work.device,
+        precision=run.protocol.precision,
+        workers=min(cores(), 8),
+        threads=cores(),
+        pad=recipe.pad if recipe.crop == "pad" else 0,
+        **{key: getattr(recipe, key) for key in SHARED},
+    )
 
 
 def take_turn(contestant: str, work: Work, repeat: int, block: str, images: Path, out: Path) -> Turn:
@@ -125,14 +143,10 @@ def take_turn(contestant: str, work: Work, repeat: int, block: str, images: Path
     widths = work.widths if block == "all" else (float(block),)
     words = command(contestant, work, widths, images, out)
     out.mkdir(parents=True, exist_ok=True)
-    # As a user has it: nothing said on threads.
-    surroundings = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     log = out / "said.txt"
     with log.open("w") as file:
         began = time.perf_counter()
-        done = subprocess.run(
-            words, cwd=ROOT, env={**surroundings, "PYTHONPATH": str(ROOT)}, stdout=file, stderr=subprocess.STDOUT
-        )
+        done = subprocess.run(words, cwd=ROOT, env=wanted_surroundings(), stdout=file, stderr=subprocess.STDOUT)
         seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{contestant} failed:\n{log.read_text()[-3000:]}")
@@ -141,6 +155,12 @@ def take_turn(contestant: str, work: Work, repeat: int, block: str, images: Path
     if len(cells) != wanted:
         raise SystemExit(f"{contestant} left {len(cells)} runs in place of {wanted}.")
     return Turn(contestant, repeat, block, seconds, cells)
+
+
+def wanted_surroundings() -> dict[str, str]:
+    """The environment of a contestant: this process's, but with nothing said on threads, as a user has it."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def ours(results: Path, work: Work) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""This harness beside the usual way to do its work: `python -m benchmarks.peers --data FOLDER`, side by side, as ratios.
+"""This harness beside the usual way to do its work: `python -m benchmarks.peers --data FOLDER`.
 
 Everyone trains the groups study of the preset `cifar10` on the same images: 15 cells, one seed. Contestants take turns,
 in an order that rotates, so that a machine that changes its speed does so for all. A turn is a command as a user types
@@ -8,7 +8,6 @@ it, timed from outside: start-up, evaluation, saving, and for ours tables and re
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks import environment, roof, standings
@@ -28,7 +27,9 @@ def compete(work: Work, contestants: list[str], blocks: list[str], repeats: int)
                 for name in rotated(contestants, repeat + number):
                     out = Path(temporary) / f"{repeat}-{block}-{name}"
                     taken.append(take_turn(name, work, repeat, block, images, out))
-                    print(f"repeat {repeat + 1}, {block}: {name} {taken[-1].seconds:.1f} s", file=sys.stderr, flush=True)
+                    print(
+                        f"repeat {repeat + 1}, {block}: {name} {taken[-1].seconds:.1f} s", file=sys.stderr, flush=True
+                    )
     return taken
 
 
@@ -62,31 +63,56 @@ def write(work: Work, taken: list[Turn], roofs: dict[str, roof.Roof], out: Path 
     }
     per = "of one core" if work.device == "cpu" else "of the GPU"
     texts = {
-        "commands": "Whole commands, from start to end: all that a user waits for. The ratio is the others' time divided "
-        "by ours, within each repeat; medians over the repeats.",
-        "widths": "The runs of each width alone, by what each contestant notes of a run; start-up and tables are not in it."
-        " Ours trains one run on each core: a run's seconds are divided by how many train at once.",
-        "cells": f"Cells. Rates are {per}, of training steps. The roof is the matrix product {per} with all busy; training"
-        " an image takes 3 x 2 x its multiply-adds.",
+        "commands": "Whole commands, from start to end: all that a user waits for. The ratio is the others' time "
+        "divided by ours, within each repeat; medians over the repeats.",
+        "widths": "The runs of each width alone, by what each contestant notes of a run; start-up and tables are not "
+        "in it. Ours trains one run on each core: a run's seconds are divided by how many train at once.",
+        "cells": f"Cells. Rates are {per}, of training steps. The roof is the matrix product {per} with all busy; "
+        "training an image takes 3 x 2 x its multiply-adds.",
         "roof": "The roof, measured in the same call.",
         "turns": "Every command, in order.",
     }
-    head = (
-        f"# Side by side\n\n{environment.machine(work.device)}  \n{environment.versions()}  \n"
-        f"{time.strftime('%Y-%m-%d')}, `{environment.command('benchmarks.peers')}`\n\n"
-        f"CIFAR-10, preset `cifar10`: {len(work.groups) * len(work.widths)} cells, one seed each, {work.train_images:,} "
-        f"training images, {work.epochs} epochs, {work.test_images:,} test images, batches of the preset's size.\n"
+    text = head(work) + "".join(f"\n{texts[name]}\n\n{standings.markdown(rows)}\n" for name, rows in tables.items())
+    keep(tables, text, out)
+    return text
+
+
+def head(work: Work) -> str:
+    """Where, when and by what command; what everyone trains, and who they are."""
+    return (
+        f"# Side by side\n\n{environment.line(work.device)}  \n`{environment.command('benchmarks.peers')}`\n\n"
+        f"CIFAR-10, preset `cifar10`: {len(work.groups) * len(work.widths)} cells, one seed each; training images "
+        f"{work.train_images:,}, epochs {work.epochs}, test images {work.test_images:,}.\n"
         "`reference`: the reference loop (benchmarks/reference_loop.py) with this project's network; `pytorchcv`: its "
         "ShuffleNet in that loop; `blog`: the blog's network in it; `ours`: `python -m ablations`, as `make "
         "ablation-groups` runs it.\n"
     )
-    text = head + "".join(f"\n{texts[name]}\n\n{standings.markdown(rows)}\n" for name, rows in tables.items())
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "README.md").write_text(text)
-        for name, rows in tables.items():
-            (out / f"{name}.csv").write_text(standings.comma_separated(rows))
+
+
+def profiled(work: Work, groups: int, width: float, out: Path | None) -> str:
+    """Where the time of a training step goes, by operator, in the reference loop and in ours."""
+    from benchmarks import operators
+
+    found = operators.tables(work, groups, width)
+    tables = {f"operators-{name}-g{groups}-{width:g}x": rows for name, rows in found.items()}
+    parts = [f"\n{name}\n\n{standings.markdown(rows)}\n" for name, rows in found.items()]
+    text = (
+        f"# Operators of a training step, g{groups} {width:g}x\n\n{environment.line(work.device)}  \n"
+        f"`{environment.command('benchmarks.peers')}`\n\nOwn time of each operator, in the thread that calls it; the "
+        "reference loop has all cores, ours one.\n" + "".join(parts)
+    )
+    keep(tables, text, out, f"operators-g{groups}-{width:g}x.md")
     return text
+
+
+def keep(tables: dict[str, list[standings.Row]], text: str, out: Path | None, name: str = "README.md") -> None:
+    """Write the text, and each table as CSV, where a folder is given."""
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text(text)
+    for table, rows in tables.items():
+        (out / f"{table}.csv").write_text(standings.comma_separated(rows))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -95,7 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds cifar-10-batches-py")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the harness's prepared images")
     parser.add_argument("--out", type=Path, help="folder for README.md and CSV, say results/reference/bench-NAME")
-    parser.add_argument("--by", choices=("sweep", "width"), default="sweep", help="a command for all cells, or each width")
+    parser.add_argument(
+        "--by", choices=("sweep", "width"), default="sweep", help="a command for all cells, or each width"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--contestants", type=lambda text: text.split(","), default=list(CONTESTANTS))
@@ -104,7 +132,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=Work.epochs)
     parser.add_argument("--groups", type=lambda text: tuple(map(int, text.split(","))), default=GROUPS)
     parser.add_argument("--widths", type=lambda text: tuple(map(float, text.split(","))), default=WIDTHS)
-    parser.add_argument("--extra", nargs="*", default=[], help="overrides besides, for everyone (recipe.batch_size=512)")
+    parser.add_argument(
+        "--extra", nargs="*", default=[], help="overrides besides, for everyone (recipe.batch_size=512)"
+    )
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.contestants) - set(CONTESTANTS)
     if unknown:
@@ -113,6 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     work = Work(
         chosen.data, chosen.cache, **amounts, groups=chosen.groups, widths=chosen.widths, extra=tuple(chosen.extra)
     )
+    if chosen.profile:
+        print(profiled(work, int(chosen.profile[0]), float(chosen.profile[1]), chosen.out))
+        return
     roofs = roof.measure(work.device)
     blocks = ["all"] if chosen.by == "sweep" else [str(width) for width in work.widths]
     taken = compete(work, chosen.contestants, blocks, chosen.repeats)

@@ -1,6 +1,6 @@
 """The reference loop: how such a study is usually trained, as a Hydra application of its own.
 
-`python -m benchmarks.reference_loop -m hydra/launcher=basic data=FOLDER groups=1,2,3,4,8 width=0.25,0.5,1.0 ...`: one run
+`python -m benchmarks.reference_loop -m hydra/launcher=basic groups=1,2,3,4,8 width=0.25,0.5,1.0 ...` trains one run
 after another in one process that uses all cores (or the GPU); images from torchvision's CIFAR10 through a DataLoader
 with workers and per-sample transforms; the network as PyTorch makes it (NCHW, eager); torch.optim.SGD and a schedule.
 It shares nothing with the trainer but the networks and the numbers of the recipe, which tests hold together.
@@ -8,7 +8,6 @@ It shares nothing with the trainer but the networks and the numbers of the recip
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import hydra
 import numpy as np
 import torch
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -24,34 +23,7 @@ from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
 from benchmarks.networks import build
-
-
-@dataclass
-class Settings:
-    """One run. The recipe's numbers are those of `ablations.describe.Recipe`."""
-
-    data: str = MISSING  # folder that holds cifar-10-batches-py
-    images: str = MISSING  # .npz: train, test (rows of the official batches), mean, std (of channels, 0..255)
-    out: str = MISSING  # folder for what comes out
-    network: str = "shufflenet"  # shufflenet | pytorchcv | blog
-    groups: int = 3
-    width: float = 1.0
-    stem: str = "stride1"
-    seed: int = 0
-    device: str = "cpu"
-    precision: str = "float32"
-    workers: int = 2  # of each DataLoader
-    threads: int = 2
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    lr: float = MISSING
-    momentum: float = MISSING
-    nesterov: bool = MISSING
-    weight_decay: float = MISSING
-    label_smoothing: float = MISSING
-    warmup_epochs: float = MISSING
-    pad: int = MISSING
-    flip: bool = MISSING
+from benchmarks.reference_settings import Settings
 
 
 def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -94,9 +66,7 @@ def make_loaders(settings: Settings) -> tuple[DataLoader[Any], DataLoader[Any]]:
         "pin_memory": settings.device == "cuda",
     }
     return (
-        DataLoader(
-            Subset(train, chosen["train"].tolist()), settings.batch_size, shuffle=True, drop_last=True, **usual
-        ),
+        DataLoader(Subset(train, chosen["train"].tolist()), settings.batch_size, shuffle=True, drop_last=True, **usual),
         DataLoader(Subset(test, chosen["test"].tolist()), 250, **usual),
     )
 

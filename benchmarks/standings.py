@@ -1,4 +1,4 @@
-"""What came of a comparison, as rows: times of whole commands, ratios to ours, rates of cells and their share of the roof."""
+"""What came of a comparison, as rows: times of commands, ratios to ours, rates of cells and their share of the roof."""
 
 import csv
 import io
@@ -19,7 +19,12 @@ OURS = "ours"
 def turns(taken: Sequence[Turn]) -> list[Row]:
     """Every command in the order in which they ran."""
     return [
-        {"repeat": turn.repeat + 1, "block": turn.block, "contestant": turn.contestant, "seconds": round(turn.seconds, 2)}
+        {
+            "repeat": turn.repeat + 1,
+            "block": turn.block,
+            "contestant": turn.contestant,
+            "seconds": round(turn.seconds, 2),
+        }
         for turn in taken
     ]
 

@@ -42,7 +42,7 @@ def finish(results: Path, run: Run) -> None:
     """Write a finished run, by the store that a trainer writes with."""
     recipe, images = run.protocol.recipe, run.protocol.data.test_images
     folder = store.begin(results, run, {**describe_host("cpu", 1), "commit": None, "dirty": None, "preset": "quick"})
-    rows = [{key: 0.5 for key in store.METRICS} | {"epoch": k + 1, "step": k + 1} for k in range(recipe.epochs)]
+    rows = [dict.fromkeys(store.METRICS, 0.5) | {"epoch": k + 1, "step": k + 1} for k in range(recipe.epochs)]
     store.write_metrics(folder, rows)
     (folder / "log.txt").write_text("done\n")
     right = np.random.default_rng(run.seed).random(images) < 0.8
