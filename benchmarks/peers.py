@@ -6,6 +6,7 @@ it, timed from outside: start-up, evaluation, saving, and for ours tables and re
 """
 
 import argparse
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -139,6 +140,12 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = set(chosen.contestants) - set(CONTESTANTS)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(CONTESTANTS)}")
+    if "pytorchcv" in chosen.contestants and importlib.util.find_spec("pytorchcv") is None:
+        parser.error("pytorchcv is not installed: pip install -e '.[bench]', or --contestants reference,blog,ours")
+    if not (chosen.data / "cifar-10-batches-py").is_dir():
+        parser.error(
+            f"there is no cifar-10-batches-py in {chosen.data}: say where CIFAR-10 lies with --data (DATA_DIR=)"
+        )
     amounts = {name: getattr(chosen, name) for name in ("train_images", "test_images", "epochs", "device")}
     work = Work(
         chosen.data, chosen.cache, **amounts, groups=chosen.groups, widths=chosen.widths, extra=tuple(chosen.extra)
