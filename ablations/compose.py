@@ -76,13 +76,13 @@ class Composer:
 
     def _config(self, overrides: Sequence[str]) -> Config:
         """A job's configuration: that of another job with the job's own seed, where they differ in nothing else."""
-        seeds = [text for text in overrides if self._is_plain_seed(self._parse(text))]
+        seeds = {text: seed for text in overrides if (seed := self._plain_seed(self._parse(text))) is not None}
         rest = tuple(text for text in overrides if text not in seeds)
         if not seeds or self._interpolates(rest):
             return self._with_values(overrides)
         if rest not in self.configs:
             self.configs[rest] = self._with_values(overrides)
-        return replace(self.configs[rest], seed=self._parse(seeds[-1]).value())
+        return replace(self.configs[rest], seed=[*seeds.values()][-1])
 
     def _with_values(self, overrides: Sequence[str]) -> Config:
         parsed = [self._parse(text) for text in overrides]
@@ -109,9 +109,12 @@ class Composer:
         base = str(self._base(overrides))  # interpolations stand in it as they were written
         return any("${" in text for text in (base, *overrides))
 
-    def _is_plain_seed(self, override: Override) -> bool:
-        seed = override.key_or_group == "seed" and self._is_plain_value(override)
-        return seed and type(override.value()) is int
+    def _plain_seed(self, override: Override) -> int | None:
+        """The whole number that an override makes the seed, or None where it does something else."""
+        if override.key_or_group != "seed" or not self._is_plain_value(override):
+            return None
+        value = override.value()
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def _is_plain_value(self, override: Override) -> bool:
         """Whether an override only puts a value where one is, so that nothing need be read for it."""
