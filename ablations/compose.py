@@ -76,13 +76,14 @@ class Composer:
 
     def _config(self, overrides: Sequence[str]) -> Config:
         """A job's configuration: that of another job with the job's own seed, where they differ in nothing else."""
-        seeds = {text: seed for text in overrides if (seed := self._plain_seed(self._parse(text))) is not None}
-        rest = tuple(text for text in overrides if text not in seeds)
+        numbers = [self._plain_seed(self._parse(text)) for text in overrides]
+        seeds = [number for number in numbers if number is not None]
+        rest = tuple(text for text, number in zip(overrides, numbers, strict=True) if number is None)
         if not seeds or self._interpolates(rest):
             return self._with_values(overrides)
         if rest not in self.configs:
             self.configs[rest] = self._with_values(overrides)
-        return replace(self.configs[rest], seed=[*seeds.values()][-1])
+        return replace(self.configs[rest], seed=seeds[-1])
 
     def _with_values(self, overrides: Sequence[str]) -> Config:
         parsed = [self._parse(text) for text in overrides]
