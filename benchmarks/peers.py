@@ -52,9 +52,14 @@ def costs(work: Work, contestants: list[str]) -> dict[tuple[str, int, float], in
     return found
 
 
-def write(work: Work, taken: list[Turn], roofs: dict[str, roof.Roof], out: Path | None) -> str:
+def write(
+    work: Work,
+    taken: list[Turn],
+    macs: dict[tuple[str, int, float], int],
+    roofs: dict[str, roof.Roof],
+    out: Path | None,
+) -> str:
     """The report as Markdown; with its tables as CSV beside it, where a folder is given."""
-    macs = costs(work, list(dict.fromkeys(turn.contestant for turn in taken)))
     tables = {
         "commands": standings.commands(taken),
         "widths": standings.widths(taken),
@@ -136,6 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--extra", nargs="*", default=[], help="overrides besides, for everyone (recipe.batch_size=512)"
     )
+    parser.add_argument("--profile", nargs=2, metavar=("GROUPS", "WIDTH"), help="instead: operators of a cell's step")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.contestants) - set(CONTESTANTS)
     if unknown:
@@ -153,10 +159,10 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.profile:
         print(profiled(work, int(chosen.profile[0]), float(chosen.profile[1]), chosen.out))
         return
-    roofs = roof.measure(work.device)
+    macs, roofs = costs(work, chosen.contestants), roof.measure(work.device)
     blocks = ["all"] if chosen.by == "sweep" else [str(width) for width in work.widths]
     taken = compete(work, chosen.contestants, blocks, chosen.repeats)
-    print(write(work, taken, roofs, chosen.out))
+    print(write(work, taken, macs, roofs, chosen.out))
 
 
 if __name__ == "__main__":

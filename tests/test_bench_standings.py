@@ -132,3 +132,40 @@ def test_the_gpu_study_is_judged_by_its_time_and_by_the_sampled_rates():
 def test_a_command_is_told_without_the_places_of_this_machine(monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", "--data", "/secret/place", "--out=/secret", "--epochs", "2"])
     assert environment.command("benchmarks.peers") == "python -m benchmarks.peers --data ... --out=... --epochs 2"
+
+
+def test_the_report_names_everything_and_its_tables_are_written_beside_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
+    asked = []
+
+    def stand_in(contestant, work, repeat, block, images, out):
+        asked.append((repeat, block, contestant))
+        return turn(contestant, repeat, 30.0 if contestant == "reference" else 10.0, block, (float(block),))
+
+    monkeypatch.setattr(peers, "take_turn", stand_in)
+    monkeypatch.setattr(peers, "choose_images", lambda work, path: None)
+    monkeypatch.setattr(roof, "measure", lambda device: {"per core, all busy": roof.Roof(90.0, {"L2": 50.0})})
+    places = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    few = ["--contestants=reference,ours", "--groups=1,8", "--widths=0.25,1.0"]
+    peers.main([*places, *few, "--by=width", "--repeats=2"])
+    assert sorted(asked) == sorted(
+        (repeat, block, name) for repeat in (0, 1) for block in ("0.25", "1.0") for name in ("reference", "ours")
+    )
+    assert {name for repeat, block, name in (asked[0], asked[2])} == {"reference", "ours"}, "turns rotate"
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"README.md", "commands.csv", "widths.csv", "cells.csv", "roof.csv", "turns.csv"}
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert text.strip() == capsys.readouterr().out.strip() and str(tmp_path) not in text
+    assert "benchmarks.peers" in text and "torch 2" in text
+    cells = list(csv.DictReader((tmp_path / "out" / "cells.csv").open()))
+    assert {float(row["ours is faster by"]) for row in cells if row["contestant"] == "reference"} == {3.0}
+
+
+def test_what_the_comparison_needs_is_asked_for_before_it_starts(tmp_path, capsys):
+    for arguments, complaint in (
+        (["--data", str(tmp_path)], "no cifar-10-batches-py"),
+        (["--data", str(tmp_path), "--contestants", "ours,nobody"], "nobody"),
+    ):
+        with pytest.raises(SystemExit):
+            peers.main(arguments)
+        assert complaint in capsys.readouterr().err
