@@ -18,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-peers bench-overhead bench-start bench-verdicts bench-scale bench-torture bench-checkpoints clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -72,8 +72,16 @@ lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(READY) ## where the time of a sweep goes
-	@$(PY) -m benchmarks.overhead
+bench: bench-peers ## this harness beside the usual way, side by side
+
+bench-peers: $(READY) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
+	@$(PY) -m benchmarks.peers --data $(or $(DATA_DIR),data) $(ARGS)
+
+bench-overhead: $(READY) ## where the time of a sweep goes
+	@$(PY) -m benchmarks.overhead $(ARGS)
+
+bench-start: $(READY) ## how long a sweep with nothing to do takes, and what finished runs add
+	@$(PY) -m benchmarks.start $(ARGS)
 
 bench-verdicts: $(READY) ## how often verdicts are wrong, and how often right, in simulated studies
 	@$(PY) -m benchmarks.verdicts $(ARGS)

@@ -2,11 +2,13 @@
 
 Hydra composes a job in some 50 ms, most of it reading the same files again. Here the files are read once for each
 choice of configuration groups (data=..., recipe=...), and plain values (seed=1, model.groups=3) are put in afterwards,
-which is the order in which Hydra itself does it.
+which is the order in which Hydra itself does it. Jobs that differ in the seed alone, most of a large study, are
+composed once; an override that many jobs share is parsed once.
 """
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -32,7 +34,9 @@ class Composer:
         self.loader, self.master = loader, master
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
+        self.parsed: dict[str, Override] = {}
         self.bases: dict[tuple[str, ...], DictConfig] = {}
+        self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
 
     def expand(self, arguments: Sequence[str], split: Any) -> list[tuple[str, ...]]:
         """All jobs of a sweep as override lists: the ablation's grid, with the command line's values in its place.
@@ -64,22 +68,54 @@ class Composer:
         Raises:
             UserError: the configuration is wrong; nothing has been trained.
         """
-        parsed = self.parser.parse_overrides(list(overrides))
-        values = [override for override in parsed if self._is_plain_value(override)]
-        groups = tuple(text for text, o in zip(overrides, parsed, strict=True) if o not in values)
         try:
-            config = self._with_values(groups, values)
+            config = self._config(overrides)
             return Planned(to_run(config), config, tuple(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None
 
-    def _with_values(self, groups: tuple[str, ...], values: list[Override]) -> Config:
-        if groups not in self.bases:
-            self.bases[groups] = typed(self.loader.load_sweep_config(self.master, list(groups)))
-        own = copy.deepcopy(self.bases[groups])
+    def _config(self, overrides: Sequence[str]) -> Config:
+        """A job's configuration: that of another job with the job's own seed, where they differ in nothing else."""
+        numbers = [self._plain_seed(self._parse(text)) for text in overrides]
+        seeds = [number for number in numbers if number is not None]
+        rest = tuple(text for text, number in zip(overrides, numbers, strict=True) if number is None)
+        if not seeds or self._interpolates(rest):
+            return self._with_values(overrides)
+        if rest not in self.configs:
+            self.configs[rest] = self._with_values(overrides)
+        return replace(self.configs[rest], seed=seeds[-1])
+
+    def _with_values(self, overrides: Sequence[str]) -> Config:
+        parsed = [self._parse(text) for text in overrides]
+        values = [override for override in parsed if self._is_plain_value(override)]
+        own = copy.deepcopy(self._base(overrides))
         OmegaConf.set_struct(own, True)
         ConfigLoaderImpl._apply_overrides_to_config(values, own)
         return to_config(own)
+
+    def _base(self, overrides: Sequence[str]) -> DictConfig:
+        """What the files give for a job's choice of groups, before its values are put in; not to be changed."""
+        groups = tuple(text for text in overrides if not self._is_plain_value(self._parse(text)))
+        if groups not in self.bases:
+            self.bases[groups] = typed(self.loader.load_sweep_config(self.master, list(groups)))
+        return self.bases[groups]
+
+    def _parse(self, text: str) -> Override:
+        if text not in self.parsed:
+            (self.parsed[text],) = self.parser.parse_overrides([text])
+        return self.parsed[text]
+
+    def _interpolates(self, overrides: tuple[str, ...]) -> bool:
+        """Whether any value of a job may follow from another, so that a seed may change more than the seed."""
+        base = str(self._base(overrides))  # interpolations stand in it as they were written
+        return any("${" in text for text in (base, *overrides))
+
+    def _plain_seed(self, override: Override) -> int | None:
+        """The whole number that an override makes the seed, or None where it does something else."""
+        if override.key_or_group != "seed" or not self._is_plain_value(override):
+            return None
+        value = override.value()
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def _is_plain_value(self, override: Override) -> bool:
         """Whether an override only puts a value where one is, so that nothing need be read for it."""

@@ -22,10 +22,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep asks for, and what of it is left to do, in order."""
+    """What a sweep asks for, and what of it is left to do, in order; `took`: seconds of each run that is done."""
 
     planned: tuple[Planned, ...]
     todo: tuple[Planned, ...]
+    took: tuple[tuple[Run, float], ...] = ()
 
     @property
     def done(self) -> int:
@@ -39,8 +40,10 @@ def make_plan(jobs: Iterable[Planned], results: Path) -> Plan:
     for job in jobs:
         unique.setdefault(job.run.run_id, job)
     planned = tuple(unique.values())
-    left = [job for job in planned if store.result(results, job.run.run_id) is None]
-    return Plan(planned, tuple(sorted(left, key=lambda job: turn(job.run))))
+    found = [(job, store.result(results, job.run.run_id)) for job in planned]
+    left = [job for job, result in found if result is None]
+    took = tuple((job.run, float(result["seconds"]["total"])) for job, result in found if result is not None)
+    return Plan(planned, tuple(sorted(left, key=lambda job: turn(job.run))), took)
 
 
 def turn(run: Run) -> tuple[int, float]:
@@ -68,12 +71,11 @@ def relative_cost(run: Run) -> float:
     return steps * (0.0126 + recipe.batch_size * per_image)
 
 
-def estimate_seconds(plan: Plan, results: Path, workers: int) -> float:
+def estimate_seconds(plan: Plan, workers: int) -> float:
     """Rough wall time of what is left: `relative_cost`, scaled by how long finished runs of the plan took."""
     if not plan.todo:
         return 0.0
-    found = ((job.run, store.result(results, job.run.run_id)) for job in plan.planned)
-    scale = seconds_per_cost((run, result["seconds"]["total"]) for run, result in found if result)
+    scale = seconds_per_cost(plan.took)
     costs = [scale * relative_cost(job.run) for job in plan.todo]
     return max(sum(costs) / workers, *costs)
 
@@ -120,5 +122,7 @@ def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
 
 
 def unfinished(plan: Plan, results: Path) -> Sequence[Planned]:
-    """The planned runs that results do not hold."""
+    """The planned runs that results do not hold; where there was nothing to do, none: they were read for the plan."""
+    if not plan.todo:
+        return []
     return [job for job in plan.planned if store.result(results, job.run.run_id) is None]

@@ -66,7 +66,7 @@ class AblationSweeper(BasicSweeper):
         if plan.todo and runtime.publish:
             publishing.check()
         write_plans(jobs, results, provenance.command())
-        report.show_plan(plan, results, estimate_seconds(plan, results, workers), workers)
+        report.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         if plan.todo:
             fingerprint.verify([job.run for job in plan.planned], results)
         try:

@@ -102,8 +102,8 @@ def test_g1_without_shuffle_is_g1_with_shuffle():
 
 def test_the_estimate_learns_from_what_finished_runs_took(tmp_path):
     jobs = planned(GROUPS)
-    before = estimate_seconds(make_plan(jobs, tmp_path), tmp_path, 2)
+    before = estimate_seconds(make_plan(jobs, tmp_path), 2)
     finish(tmp_path, jobs[0], seconds=10 * relative_cost(jobs[0].run))
-    after = estimate_seconds(make_plan(jobs, tmp_path), tmp_path, 2)
+    after = estimate_seconds(make_plan(jobs, tmp_path), 2)
     assert 8 < after / before < 11
-    assert estimate_seconds(make_plan(jobs[:1], tmp_path), tmp_path, 2) == 0
+    assert estimate_seconds(make_plan(jobs[:1], tmp_path), 2) == 0

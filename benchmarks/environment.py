@@ -1,0 +1,72 @@
+"""What a benchmark ran on: machine, versions, command and date, without names of hosts or places."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "pytorchcv")
+
+PLACES = ("--data", "--cache", "--out")
+"""Options whose values are places of the machine; the command is shown without them."""
+
+
+def machine(device: str = "cpu") -> str:
+    """CPU model, cores that may be used and memory; of a GPU its model and memory besides."""
+    lines = _lines("/proc/cpuinfo")
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    kilobytes = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    memory = f", {kilobytes / 2**20:.0f} GiB" if kilobytes else ""
+    text = f"{model or platform.machine()}, {cores()} cores{memory}"
+    if device == "cuda":
+        import torch
+
+        gpu = torch.cuda.get_device_properties(0)
+        text += f"; {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+    return text
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> str:
+    """Python's version and those of the packages that decide how fast training is."""
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {package}")
+    return ", ".join(found)
+
+
+def command(module: str) -> str:
+    """The command line, without the places that it names."""
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        name, _, value = word.partition("=")
+        if not skip:
+            words.append(f"{name}=..." if value and name in PLACES else word)
+        else:
+            words.append("...")
+        skip = not skip and word in PLACES
+    return " ".join([f"python -m {module}", *map(shlex.quote, words)])
+
+
+def line(device: str = "cpu") -> str:
+    """Machine, versions and date in one line."""
+    return f"{machine(device)}; {versions()}; {time.strftime('%Y-%m-%d')}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
