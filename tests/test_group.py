@@ -61,7 +61,7 @@ def close(a: Trained, b: Trained, within: float) -> bool:
     return list(mine) == list(theirs) and max(far) < within and max(numbers) < within and counters
 
 
-@pytest.mark.parametrize("groups,epochs,arms", [(2, 10, 2), (3, 10, 3), (8, 3, 2)])
+@pytest.mark.parametrize("groups,epochs,arms", [(3, 10, 2), (8, 2, 2)])
 def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, arms):
     """Up to 30 steps with augmentation, running statistics and evaluation; both arms of a shuffle ablation beside."""
     recipe = RECIPE | {"batch_size": 48, "epochs": epochs, "warmup_epochs": 1.0}
@@ -72,7 +72,8 @@ def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, ar
         fused = together([Entry(one) for one in runs], data, evaluate_every=5)
         for number, one in enumerate(runs):
             alone = train(one, data, evaluate_every=5)
-            assert alone.history[-1]["step"] == 3 * epochs and close(fused[number], alone, 1e-10)
+            assert alone.history[-1]["step"] == 3 * epochs
+            assert close(fused[number], alone, 1e-10)
             assert abs(fused[number].last.loss - alone.last.loss) < 1e-10
 
 

@@ -26,7 +26,9 @@ WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5
 kernels are given BatchNorm's momentum in float32."""
 
 # Rows and channels that are no multiples of a tile (32 x 128 to 256 x 16), fewer than one, and several of them.
-SHAPES = [(2, 5, 3, 3), (3, 130, 5, 7), (2, 36, 13, 12), (1, 24, 1, 33), (5, 48, 9, 9)]
+SHAPES = [(2, 5, 3, 3), (2, 130, 5, 3), (2, 36, 13, 12), (1, 24, 1, 9)]
+# All in double precision, where an error of any kind shows; the interpreter is slow.
+CASES = [*((shape, torch.float64) for shape in SHAPES), (SHAPES[2], torch.float32), (SHAPES[0], torch.bfloat16)]
 
 
 def images(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
@@ -77,8 +79,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", WITHIN)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape,dtype", CASES)
 def test_norm(shape, dtype, kind):
     source = torch.randperm(shape[1], generator=torch.Generator().manual_seed(1)).to(DEVICE)
     order = Order(source.int(), source.argsort().int()) if kind.get("order") else None
@@ -91,8 +92,7 @@ def test_norm(shape, dtype, kind):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("dtype", WITHIN)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape,dtype", CASES)
 def test_depthwise(shape, dtype, stride):
     conv = nn.Conv2d(shape[1], shape[1], 3, stride, padding=1, groups=shape[1], bias=False)
     conv = (conv.double() if dtype == torch.float64 else conv).to(DEVICE).to(memory_format=torch.channels_last)
@@ -131,11 +131,10 @@ def test_statistics_of_values_far_from_zero_keep_their_digits():
     )  # x² - mean²: 100
 
 
-@pytest.mark.parametrize("groups,shuffles", [(3, (True, False)), (1, (True,)), (8, (True, True))])
-def test_a_fused_network_of_them(groups, shuffles):
+def test_a_fused_network_of_them(groups=3, shuffles=(True, False)):
     mine, theirs = ([network(groups, 0.25, s, k).to(DEVICE) for k, s in enumerate(shuffles)] for _ in range(2))
     fast, plain = FusedShuffleNet(mine, OPS), FusedShuffleNet(theirs, REFERENCE)
-    x = torch.randn(3, 3 * len(shuffles), 16, 16, dtype=torch.float64, device=DEVICE)
+    x = torch.randn(2, 3 * len(shuffles), 10, 10, dtype=torch.float64, device=DEVICE)
     x = x.to(memory_format=torch.channels_last)
     scores = [net(x) for net in (fast, plain)]
     assert close(*scores)
@@ -149,12 +148,15 @@ def test_a_fused_network_of_them(groups, shuffles):
 
 
 def test_training_with_them_is_training_with_the_reference(monkeypatch):
-    runs = [run(seed, {"epochs": 1, "lr": 0.001, "crop": "pad", "pad": 2}, groups=2) for seed in range(2)]
-    data = splits(runs[0].protocol.data)
+    """One run alone, which a fused network of one trains."""
+    recipe = {"epochs": 1, "lr": 0.001, "crop": "pad", "pad": 1, "batch_size": 4}
+    spec = {"train_images": 4, "test_images": 4, "cache_resolution": 8}
+    one = run(0, recipe, spec, groups=2)
+    data = splits(one.protocol.data)
     with double():
         found = []
         for ops in (REFERENCE, OPS):
             monkeypatch.setattr(group, "fast_ops", lambda device, ops=ops: ops)
-            trained = dict(train_together([Entry(one) for one in runs], data, DEVICE))
+            trained = dict(train_together([Entry(one)], data, DEVICE))
             found.append([(each.history[-1]["train_loss"], each.last.loss) for each in trained.values()])
     assert torch.tensor(found[0]).allclose(torch.tensor(found[1]), rtol=1e-6, atol=0)
