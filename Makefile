@@ -18,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints bench-gpu clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -86,6 +86,9 @@ bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, a
 
 bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
 	@$(PY) -m benchmarks.checkpoints $(ARGS)
+
+bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share of its bandwidth
+	@$(PY) -m benchmarks.gpu $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
