@@ -191,6 +191,18 @@ def test_all_may_leave_one_after_the_other(data):
     assert list(outcomes) == [0, 1, 2] and all(isinstance(each, Broken) for each in outcomes.values())
 
 
+@pytest.mark.parametrize("key", ["fused_with", "history"])
+def test_all_may_leave_at_once(data, key):
+    """Before the first step, or when an epoch's numbers are written."""
+
+    def observe(event):
+        if key in event:
+            raise Broken
+
+    outcomes = together([Entry(one, observe=observe) for one in RUNS], data)
+    assert sorted(outcomes) == [0, 1, 2] and all(isinstance(each, Broken) for each in outcomes.values())
+
+
 def test_what_concerns_all_is_raised(data, monkeypatch):
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("no memory left")
