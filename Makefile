@@ -18,7 +18,8 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-peers bench-overhead bench-start bench-verdicts bench-scale bench-torture bench-checkpoints clean
+# Every documented target is a command, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -27,12 +28,13 @@ help: ## list these commands
 
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
 
-$(READY): requirements.lock
+$(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say which with PYTHON=") if sys.version_info < (3, 11) else None'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
 	else INSTALL="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
 	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .
+	@$(PY) -m model.native.build || true
 	@touch $@
 
 ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
@@ -94,6 +96,9 @@ bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, a
 
 bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
 	@$(PY) -m benchmarks.checkpoints $(ARGS)
+
+bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share of its bandwidth
+	@$(PY) -m benchmarks.gpu $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

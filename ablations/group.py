@@ -1,5 +1,6 @@
 """Runs that train in lock step, as one network where there are several; one that fails leaves, the others go on."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -151,5 +152,12 @@ def fusable(run: Run) -> bool:
 
 
 def fast_ops(device: torch.device) -> Ops:
-    """The operations of fused networks on a device."""
-    return REFERENCE
+    """The operations of fused networks on a device: Triton's kernels on NVIDIA's GPUs."""
+    if device.type != "cuda":
+        return REFERENCE
+    try:
+        from model.gpu import OPS
+    except ImportError as error:  # Triton comes with torch on Linux, and not everywhere
+        warnings.warn(f"Kernels for GPUs cannot be loaded ({error}); plain PyTorch trains, slower.", stacklevel=2)
+        return REFERENCE
+    return OPS

@@ -128,12 +128,12 @@ def _lane(number: int, entry: Entry, place: torch.device, checkpoint_every: floa
 
 def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | Exception]]:
     """Train a group to its end; yields its runs as they end."""
+    yield from group.departures()
+    if not group.lanes:
+        return
     epochs = group.lanes[0].run.protocol.recipe.epochs
     first, done = group.lanes[0].progress
-    yield from group.departures()
     for epoch in range(first, epochs):
-        if not group.lanes:
-            return
         group.begin(epoch, done)
         for k in range(done, group.course.per_epoch):
             group.step(k)
@@ -145,6 +145,8 @@ def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | E
         last = epoch + 1 == epochs
         _after_epoch(group, epoch, last, last or bool(evaluate_every and (epoch + 1) % evaluate_every == 0))
         yield from group.departures()
+        if not group.lanes:
+            return
     yield from ((lane.number, lane.trained) for lane in group.lanes)
 
 

@@ -6,7 +6,7 @@ each computes what it would alone; the GPU launches a kernel where it would laun
 
 import copy
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class FusedShuffleNet(nn.Module):
         shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks]
         if any(each != shapes[0] for each in shapes):
             raise ValueError("Only networks whose weights have the same names and shapes can be fused.")
-        self.copies = len(networks)
+        self.copies, self.ops = len(networks), ops
         self.stem = nn.Sequential(*(widened(layers) for layers in zip(*(net.stem for net in networks), strict=True)))
         self.stage2, self.stage3, self.stage4 = (
             nn.Sequential(*(FusedUnit(units, ops) for units in zip(*stages, strict=True)))
@@ -89,7 +89,11 @@ class FusedShuffleNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, S * in_channels, H, W), a batch for each network -> (S, N, num_classes) logits."""
-        x = self.stage4(self.stage3(self.stage2(self.stem(x))))
+        conv, bn, _, *pool = self.stem
+        x = self.ops.norm(conv(x), cast(nn.BatchNorm2d, bn), True, None, None)
+        for layer in pool:
+            x = layer(x)
+        x = self.stage4(self.stage3(self.stage2(x)))
         x = x.mean((2, 3)).view(len(x), self.copies, -1).transpose(0, 1)  # (S, N, channels)
         weight, bias = (each.view(self.copies, -1, *each.shape[1:]) for each in self.classifier.parameters())
         return torch.baddbmm(bias[:, None], x, weight.mT)
