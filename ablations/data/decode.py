@@ -50,13 +50,13 @@ def decode_whole(content: bytes, size: int) -> np.ndarray | str:
     fast = _codec() if sides else None
     if fast is not None and sides is not None and sides[0] * sides[1] <= LIMIT:
         try:
-            image = fast(content)
+            image = fast(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         except (RuntimeError, ValueError):  # Pillow says why, or decodes what torchcodec does not
             pass
         else:
-            return _resized(image, size)
+            return _resized(image.permute(1, 2, 0), size)
     pixels = _guarded(BytesIO(content), lambda image: np.array(_to_rgb(image)))
-    return pixels if isinstance(pixels, str) else _resized(torch.from_numpy(pixels).permute(2, 0, 1), size)
+    return pixels if isinstance(pixels, str) else _resized(torch.from_numpy(pixels), size)
 
 
 def decoders(torchcodec: bool) -> str:
@@ -90,7 +90,7 @@ def plain_jpeg(content: bytes) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=1)
-def _codec() -> "Callable[[bytes], Tensor] | None":
+def _codec() -> "Callable[[Tensor], Tensor] | None":
     """torchcodec's JPEG decoder, or None where it is not installed or does not load."""
     try:
         from torchcodec.decoders import decode_jpeg
@@ -100,17 +100,20 @@ def _codec() -> "Callable[[bytes], Tensor] | None":
 
 
 def _resized(image: "Tensor", size: int) -> np.ndarray | str:
-    """(3, H, W) uint8 with its shorter side resized: (H, W, 3)."""
+    """(H, W, 3) uint8 with its shorter side resized."""
     import torch
 
-    height, width = image.shape[1:]
+    from ablations.data.resize import resize_into
+
+    height, width = image.shape[:2]
     short, long = min(height, width), size * max(height, width) // min(height, width)
     if size * long > LIMIT:
         return f"{width} x {height} pixels are too narrow"
-    if short != size:
-        sides = [size, long] if height <= width else [long, size]
-        image = torch.nn.functional.interpolate(image[None], sides, mode="bilinear", antialias=True)[0]
-    found: np.ndarray = image.permute(1, 2, 0).contiguous().numpy()
+    if short == size:
+        same: np.ndarray = image.contiguous().numpy()
+        return same
+    found = np.empty((size, long, 3) if height <= width else (long, size, 3), np.uint8)
+    resize_into(image, torch.from_numpy(found))
     return found
 
 

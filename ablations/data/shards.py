@@ -22,7 +22,7 @@ from ablations.errors import UserError
 PER_SHARD = 2048
 """Images in a shard: half a gigabyte of ImageNet, so that all shards can be mapped with 1,024 open files."""
 
-IN_THREADS = 4096
+IN_THREADS = 32768
 """Sets of up to so many images are decoded by threads of this process: starting others takes longer."""
 
 ASPECT = 1.36
@@ -156,10 +156,11 @@ def _pool(images: int) -> Iterator[Executor]:
 
 def _set_up(parent: int) -> None:
     """What a decoding process does once: end with its parent, leave Ctrl-C to it, and use one thread."""
-    from ablations.workers import die_with_parent  # which imports the data sets
+    from ablations.workers import die_with_parent, keep_memory  # which imports the data sets
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent)
+    keep_memory()
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
