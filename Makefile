@@ -18,7 +18,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations cost tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints bench-inputs clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -43,6 +43,9 @@ ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is no
 
 ablations: $(READY) ## both studies in one sweep
 	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
+
+cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
+	@$(PY) -m ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
 
 tables: $(READY) ## write tables, figures and report anew from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
@@ -86,6 +89,9 @@ bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, a
 
 bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
 	@$(PY) -m benchmarks.checkpoints $(ARGS)
+
+bench-inputs: $(READY) ## images/s of the cache's build and of training input, against torchvision
+	@$(PY) -m benchmarks.inputs $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
