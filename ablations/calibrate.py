@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ablations.data import Splits
+from ablations.data.whole import Whole
 from ablations.describe import Run, from_json
 from ablations.trainer import train
 from ablations.workers import keep_memory
@@ -24,20 +25,25 @@ def speed(run: Run, device: str) -> float:
     batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
     count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)
     recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
-    spec = replace(run.protocol.data, train_images=count, test_images=2, cache_resolution=run.protocol.resolution)
+    spec = replace(run.protocol.data, train_images=count, test_images=2)
     short = replace(run, protocol=replace(run.protocol, data=spec, recipe=recipe))
     trained = train(short, noise(short, count), device)
     return float(trained.history[1]["images_per_second"])
 
 
 def noise(run: Run, count: int) -> Splits:
-    """Random squares in the place of a data set."""
+    """Random images in the place of a data set: whole ones of ImageNet's usual shape where crops are random."""
     spec, source = run.protocol.data, np.random.default_rng(0)
-    shape = (count, spec.cache_resolution, spec.cache_resolution, spec.channels)
-    images = source.integers(0, 256, shape, dtype=np.uint8)
+    side = spec.cache_resolution
+    squares = source.integers(0, 256, (count, side, side, spec.channels), dtype=np.uint8)
+    images: np.ndarray | Whole = squares
+    if run.protocol.recipe.crop == "resized" and spec.channels == 3:
+        wide = side * 4 // 3
+        pixels = source.integers(0, 256, count * side * wide * 3, dtype=np.uint8)
+        images = Whole([pixels], [np.tile(np.array([[side, wide]]), (count, 1))])
     labels = source.integers(0, spec.classes, count)
     few, means = np.arange(2), np.full(spec.channels, 127, np.float32)
-    return Splits(images, labels, np.arange(count), images[:2], labels[:2], few, (), means, means / 2)
+    return Splits(images, labels, np.arange(count), squares[:2], labels[:2], few, (), means, means / 2)
 
 
 def name(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Colour jitter for large images, in one matrix product a sample: what `augment` does to small ones, several times faster.
+"""Colour jitter for large images, in one matrix product a sample: several times faster than what `augment` does.
 
 The same factors in the same order, rounded otherwise; sets that are cached as squares keep the other arithmetic, for
 their results were trained with it.

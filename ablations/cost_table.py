@@ -42,22 +42,24 @@ def show(cost: Cost, sd: float) -> None:
             "(ablations/rates.py); of a core, what glyphs took on an AMD EPYC. --calibrate measures this machine."
         )
     out.print(
-        f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} h of one core to build. "
+        f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "
         f"Memory: about {cost.memory_bytes / 1e9:,.1f} GB on a GPU for the largest network (bfloat16).\n"
     )
     others = Table("seeds", "widths", title="Other budgets", title_justify="left")
     for head in ("epochs", "runs", "cost", "claims decided", "least gain found"):
         others.add_column(head, justify="right")
-    for one in cost.budgets:
-        least = f"{one.least:.2f} points" if one.least is not None else "none"
-        decided = f"{one.decided:.1f} of {one.claims}"
-        widths = ", ".join(f"{width:g}x" for width in one.widths)
-        others.add_row(str(one.seeds), widths, str(one.epochs), str(one.runs), f"{one.share:.0%}", decided, least)
+    for budget in cost.budgets:
+        least = f"{budget.least:.2f} points" if budget.least is not None else "none"
+        decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
+        widths = ", ".join(f"{width:g}x" for width in budget.widths)
+        others.add_row(
+            str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}", decided, least
+        )
     out.print(others)
     out.print(
-        f"Claims decided: expected, if the paper's effects are true and seeds' errors spread by {sd:g} points (--sd; an "
-        "assumption). Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may change: their "
-        "rows only say what the same effects and the same spread would give."
+        f"Claims decided: expected if the paper's effects are true and seeds' errors spread by {sd:g} points (--sd, "
+        "assumed). Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may "
+        "change: their rows only say what the same effects and the same spread would give."
     )
 
 

@@ -59,5 +59,3 @@ def cut(images: Whole, rows: np.ndarray, unit: Tensor, recipe: Recipe, into: Ten
             resize_into(torch.from_numpy(source), target)
         if recipe.flip and draws[k, 2] < 0.5:
             target.copy_(target.flip(1))
-
-

@@ -1,4 +1,4 @@
-"""A run's data on its device: all in its memory when they fit, else gathered from the mapped cache ahead of each step."""
+"""A run's data on its device: in its memory when they fit, else gathered from the mapped cache ahead of each step."""
 
 import warnings
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Batches made by other threads while the network is busy with the one before; what a batch holds does not depend on it.
-"""
+"""Batches made by other threads while the network is busy with the one before; they hold what they would."""
 
 import os
 from collections import deque

@@ -61,7 +61,7 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: float, rival
     worse, better = gain.refs
 
     def found(effect: float) -> bool:
-        level = sample.errors | {worse: scattered(50 + effect, sd, seeds), better: scattered(50, sd, seeds)}
+        level = {**sample.errors, worse: scattered(50 + effect, sd, seeds), better: scattered(50, sd, seeds)}
         one = examine(gain, Sample(level))
         return one.deciding > 0 and different(one, seeds, seeds, rivals[gain.study]) >= POWER
 

@@ -39,8 +39,8 @@ def chance(found: Examined, now: int, then: int, claims: int) -> float:
     """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
     level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
     far, near = found.beside
-    none = _exceeds(far * scale, level, found, then) + _exceeds(near * scale, level, found, then) - 1 if near > 0 else 0.0
-    return max(different(found, now, then, claims), none)
+    ends = [_exceeds(end * scale, level, found, then) for end in (far, near)] if near > 0 else [0.0]
+    return max(different(found, now, then, claims), sum(ends) - 1)
 
 
 def different(found: Examined, now: int, then: int, claims: int) -> float:

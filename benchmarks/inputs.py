@@ -1,10 +1,10 @@
 """Images/s of the cache's build and of training input, against torchvision: `python -m benchmarks.inputs`.
 
 The same JPEGs and the paper's augmentation three ways, one after the other and again, each in a process of its own
-bound to one core: torchvision's ImageFolder and DataLoader (RandomResizedCrop, RandomHorizontalFlip, ColorJitter, ToTensor,
-Normalize, no worker processes, which would only add to its cost), the build of the cache, and batches out of the
-cache as the trainer takes them, normalised. Rates are images by second of processor time, for other programs share the cores;
-files lie in the page cache. Imports are not counted.
+bound to one core: torchvision's ImageFolder and DataLoader (RandomResizedCrop, RandomHorizontalFlip, ColorJitter,
+ToTensor, Normalize; without worker processes, which would only add to its cost), the build of the cache, and batches
+out of the cache as the trainer takes them, normalised. Rates are images by second of processor time, for other programs
+share the cores; files lie in the page cache. Imports are not counted.
 """
 
 import argparse

@@ -87,7 +87,9 @@ def test_a_crop_is_what_torchvision_would_make_of_the_same_box():
 def test_without_a_crop_the_centre_is_taken():
     whole, into = images(), torch.empty(2, 16, 16, 3, dtype=torch.uint8)
     cut(whole, np.array([0, 1]), torch.ones(2, 8), described(crop="none").protocol.recipe, into)
-    assert np.array_equal(into[0].numpy(), whole[0][2:18, 5:21]) and np.array_equal(into[1].numpy(), whole[1][7:23, 2:18])
+    assert np.array_equal(into[0].numpy(), whole[0][2:18, 5:21]) and np.array_equal(
+        into[1].numpy(), whole[1][7:23, 2:18]
+    )
     assert np.array_equal(into.numpy(), whole.centres(np.array([0, 1]), 16))
 
 
@@ -136,7 +138,7 @@ def test_batches_are_made_ahead_but_never_past_the_epoch():
     assert made == [draws.order[k : k + 2].tolist() for k in range(0, 2 + 2 * DEPTH, 2)]
     for k in range(2, 10, 2):
         ahead.batch(draws, slice(k, k + 2), protocol)
-    assert sorted(sum(made, [])) == list(range(10))
+    assert sorted(row for rows in made for row in rows) == list(range(10))
     other = draw_epoch(0, 1, 10)
     ahead.batch(other, slice(0, 2), protocol)
     assert other.order[:2].tolist() in made

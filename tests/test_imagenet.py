@@ -135,7 +135,7 @@ def test_the_official_numbers_need_no_data(tmp_path):
         assert spec.digest != data.resolve(replace(config, keep="square")).digest
     finally:
         official.NEEDED.reset(token)
-    with pytest.raises(UserError, match="does not exist|Neither train/"):
+    with pytest.raises(UserError, match=r"does not exist|Neither train/"):
         data.resolve(config)
 
 
@@ -159,7 +159,7 @@ def test_classes_of_validation_images_from_whatever_there_is(small, tmp_path, ki
     elif kind == "flat":
         with tarfile.open(root / "ILSVRC2012_img_val.tar") as archive:
             archive.extractall(root / "val", filter="data")
-    folder, spec = prepared(replace(small, dir=str(root)), tmp_path / "two")
+    folder, _ = prepared(replace(small, dir=str(root)), tmp_path / "two")
     expected, _ = prepared(small, tmp_path / "one")
     assert contents(folder) == contents(expected)
 
@@ -226,10 +226,10 @@ def test_missing_images_and_resized_copies_are_refused_before_anything_is_decode
 def test_archives_cut_short_and_lists_that_do_not_fit_are_refused(small, tmp_path):
     there = replace(small, dir=str(tmp_path / "tars"))
     kit(tmp_path / "tars", 5)
-    with pytest.raises(UserError, match="has 6 images, but the list of their classes .* has 5"):
+    with pytest.raises(UserError, match=r"has 6 images, but the list of their classes .* has 5"):
         prepared(there, tmp_path / "cache")
     (tmp_path / "tars" / devkit.ARCHIVE).write_bytes(b"no archive")
-    with pytest.raises(UserError, match="devkit_t12.tar.gz cannot be read"):
+    with pytest.raises(UserError, match=r"devkit_t12.tar.gz cannot be read"):
         prepared(there, tmp_path / "cache")
     (tmp_path / "tars" / devkit.ARCHIVE).unlink()
     (tmp_path / "tars" / devkit.LABELS).write_text("n00000009\n" * 6)

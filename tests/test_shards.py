@@ -194,14 +194,14 @@ def test_squares_and_whole_images_are_different_data(config, tmp_path):
     old = replace(config, dir=str(tmp_path / "old"), keep="square", cache_resolution=8)
     assert data.resolve(old).digest == "6e5878c51809fdb1"
     assert data.resolve(replace(old, skip_broken=True)).digest == "dc8360677e7d18e9"
-    with pytest.raises(UserError, match="data.keep=round is not a form"):
+    with pytest.raises(UserError, match=r"data.keep=round is not a form"):
         data.resolve(replace(config, keep="round"))
 
 
 def test_shards_that_do_not_fit_are_refused(config):
     folder, spec = prepared(config)
     (folder / "train-00001.npz").write_bytes(b"PK nothing")
-    with pytest.raises(UserError, match="train-00001.npz cannot be read"):
+    with pytest.raises(UserError, match=r"train-00001.npz cannot be read"):
         data.load(folder, spec)
 
 

@@ -15,7 +15,13 @@ from ablations.errors import UserError
 
 __all__ = ["Splits", "load", "prepare", "resolve"]
 
-_SETS: dict[str, ModuleType] = {"glyphs": glyphs, "cifar10": cifar, "cifar100": cifar, "imagefolder": imagefolder, "imagenet": imagenet}
+_SETS: dict[str, ModuleType] = {
+    "glyphs": glyphs,
+    "cifar10": cifar,
+    "cifar100": cifar,
+    "imagefolder": imagefolder,
+    "imagenet": imagenet,
+}
 
 
 def resolve(config: DataConfig) -> DataSpec:

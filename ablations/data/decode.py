@@ -6,6 +6,8 @@ alone, and only once there is something to decode.
 
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,9 +67,7 @@ def decoders(torchcodec: bool) -> str:
 
     if not torchcodec or _codec() is None:
         return f"Pillow {PIL.__version__}"
-    from torchcodec import __version__
-
-    return f"torchcodec {__version__}, Pillow {PIL.__version__}"
+    return f"torchcodec {version('torchcodec')}, Pillow {PIL.__version__}"
 
 
 def plain_jpeg(content: bytes) -> tuple[int, int] | None:
@@ -93,9 +93,10 @@ def plain_jpeg(content: bytes) -> tuple[int, int] | None:
 def _codec() -> "Callable[[Tensor], Tensor] | None":
     """torchcodec's JPEG decoder, or None where it is not installed or does not load."""
     try:
-        from torchcodec.decoders import decode_jpeg
+        decoders = import_module("torchcodec.decoders")
     except (ImportError, OSError, RuntimeError):
         return None
+    decode_jpeg: Callable[[Tensor], Tensor] = decoders.decode_jpeg
     return decode_jpeg
 
 

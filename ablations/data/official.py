@@ -68,8 +68,8 @@ def find(where: str) -> Places:
     """Look for both splits, without listing images.
 
     Raises:
-        UserError: no such folder, or one without a split; class folders that are not ImageNet's; an archive that was cut
-            short; a flat val split without a list of its classes. Says what was found, what is missing and what to do.
+        UserError: no such folder, or one without a split; class folders that are not ImageNet's; an archive that was
+            cut short; a flat val split without a list of its classes. Says what was found and what is missing.
     """
     root = Path(where)
     if not root.is_dir():
@@ -156,7 +156,9 @@ def _place(root: Path, split: str, archive: str, size: int) -> Path:
         listed = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "") if there else "nothing"
         raise UserError(f"Neither {split}/ nor {archive} is in {root}, which has {listed}. {HOW}.")
     if (found := tar.stat().st_size) != size:
-        raise UserError(f"{tar} has {found:,} bytes, the official one {size:,}: it is cut short or another; get it anew.")
+        raise UserError(
+            f"{tar} has {found:,} bytes, the official one {size:,}: it is cut short or another; get it anew."
+        )
     return tar
 
 
@@ -187,7 +189,9 @@ def _check_images(place: Path, entries: list[Entry], images: int, expected: int)
         )
     size = sum(entry.size for entry in entries)
     if abs(size / expected - 1) > TOLERANCE:
-        _refuse(f"The images in {place} have {size:,} bytes, the original ones about {expected:,}: a resized copy, it seems")
+        _refuse(
+            f"The images in {place} have {size:,} bytes, the original ones about {expected:,}: a resized copy, it seems"
+        )
 
 
 def _refuse(found: str) -> NoReturn:

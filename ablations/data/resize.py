@@ -1,4 +1,4 @@
-"""Resizing of RGB bytes by torch's vectorised kernel, bilinear and antialiased, straight to where the result shall lie."""
+"""Resizing of RGB bytes by torch's vectorised kernel, bilinear and antialiased, straight to where they shall lie."""
 
 import torch
 from torch import Tensor

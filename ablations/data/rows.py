@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-
 EXACT_ROWS = 256
 """Squares of so many bytes sum to less than 2**24."""
 

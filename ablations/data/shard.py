@@ -27,8 +27,7 @@ SQUARE, WHOLE, CENTRE = "square", "whole", "centre"
 
 
 class Entry(NamedTuple):
-    """An image: its name below the split's place, class number, bytes, and where it begins in an archive (-1: a file).
-    """
+    """An image: its name below the split's place, class number, bytes, where it begins in an archive (-1: a file)."""
 
     name: str
     label: int
@@ -157,10 +156,8 @@ def _pixels(shard: Shard, content_of: "Callable[[Entry], bytes]", entry: Entry) 
         content = content_of(entry)
     except OSError as error:
         return error.strerror or str(error)
-    if shard.form == SQUARE:
-        found = decode(io.BytesIO(content), shard.side)
-    else:
-        found = decode_whole(content, shard.side)
+    square = shard.form == SQUARE
+    found = decode(io.BytesIO(content), shard.side) if square else decode_whole(content, shard.side)
     if isinstance(found, str):
         return found
     if shard.form == CENTRE:

@@ -22,8 +22,8 @@ class Whole:
         self.sizes = np.concatenate(list(sizes)).astype(np.int64)
         counts = [len(some) for some in sizes]
         self.shard = np.repeat(np.arange(len(counts)), counts)
-        ends = [np.cumsum(some.astype(np.int64).prod(1)) * 3 for some in sizes]
-        self.start = np.concatenate([end - some.astype(np.int64).prod(1) * 3 for end, some in zip(ends, sizes)])
+        lengths = [some.astype(np.int64).prod(1) * 3 for some in sizes]
+        self.start = np.concatenate([np.cumsum(some) - some for some in lengths])
 
     def __len__(self) -> int:
         return len(self.sizes)
