@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ablations import data
@@ -196,6 +198,28 @@ def test_squares_and_whole_images_are_different_data(config, tmp_path):
     assert data.resolve(replace(old, skip_broken=True)).digest == "dc8360677e7d18e9"
     with pytest.raises(UserError, match=r"data.keep=round is not a form"):
         data.resolve(replace(config, keep="round"))
+
+
+def test_more_shards_than_files_may_be_open_at_once(config):
+    """Whose limit is too low for them, as on some systems, has it raised."""
+    folder, spec = prepared(config)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 128), hard))
+    try:
+        data.load(folder, spec)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(5 + 256, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_torch_has_as_many_threads_after_a_build_as_before(config):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        prepared(config)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_shards_that_do_not_fit_are_refused(config):

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,7 +59,9 @@ class Shards:
     def fill(self, part: Path, report: Report | None) -> tuple[dict[str, Any], dict[str, str]]:
         """Write all splits; see `cache.Source`."""
         known: dict[str, str] = {}
-        with _pool(sum(len(entries) for _, entries in self.splits.values())) as pool:
+        images = sum(len(entries) for _, entries in self.splits.values())
+        by_torch = shard.SQUARE not in self.forms.values()
+        with _pool(images, by_torch) as pool:
             for split in self.splits:
                 known |= _build(pool, split, list(self._shards(split)), part, report)
         records = {split: list(_records(part, self._shards(split))) for split in self.splits}
@@ -75,7 +77,7 @@ class Shards:
             "class_names": list(self.class_names),
             "counts": {split: sum(len(one.labels) for one in found) for split, found in records.items()},
             "skipped": broken,
-            "decoded_with": decoders(torchcodec=shard.SQUARE not in self.forms.values()),
+            "decoded_with": decoders(by_torch),
             **({"shards": whole} if whole else {}),
         }
         return meta, {name: value for name, value in known.items() if (part / name).exists()}
@@ -133,10 +135,14 @@ def _join(part: Path, split: str, stems: Sequence[str], records: Sequence[Record
 
 
 @contextmanager
-def _pool(images: int) -> Iterator[Executor]:
-    """A process for each core, or threads for a small set; when this block fails, they are stopped in mid-work."""
+def _pool(images: int, by_torch: bool) -> Iterator[Executor]:
+    """A process for each core, or threads for a small set; when this block fails, they are stopped in mid-work.
+
+    Args:
+        by_torch: whether torch resizes the images. It would start threads of its own in each of ours.
+    """
     if images <= IN_THREADS:
-        with ThreadPoolExecutor(cores()) as threads:
+        with one_thread() if by_torch else nullcontext(), ThreadPoolExecutor(cores()) as threads:
             yield threads
         return
     before = multiprocessing.active_children()
@@ -152,6 +158,19 @@ def _pool(images: int) -> Iterator[Executor]:
                 child.kill()
         raise
     pool.shutdown()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch works in one thread where it is called."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _set_up(parent: int) -> None:

@@ -1,5 +1,6 @@
 """Images of unlike sizes, mapped from the shards of a cache: none is read before it is used."""
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,12 +45,22 @@ class Whole:
         return found
 
 
+def _allow_files(count: int) -> None:
+    """A map of a file keeps it open, and some systems allow 256 of them unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted and (hard == resource.RLIM_INFINITY or soft < hard):
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def load(folder: Path, split: str, shards: int) -> tuple[Whole, np.ndarray, np.ndarray]:
     """Map a split: its images, labels (N,) int64 and the sums of `rows.sums` (N, 2, 3).
 
     Raises:
         UserError: a shard is missing or does not fit its record.
     """
+    _allow_files(shards)
     records, files = [], []
     for number in range(shards):
         stem = f"{split}-{number:05d}"
