@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ablations.augment import centre
-from ablations.colour import pieces
+from ablations.colour import piece
 
 BATCH = 250
 """Images per forward pass."""
@@ -27,9 +27,9 @@ class Evaluation:
 def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
     """(B, H, W, C) in 0..255 -> (B, C, H, W) float32 of zero mean and unit spread, in channels_last memory."""
     mean, std = (value.repeat(images.shape[2]) for value in stats)  # a row: along three channels nothing is vectorised
-    out = torch.empty(images.shape, device=images.device)
-    for some in pieces(images):
-        out[some].copy_(images[some]).flatten(2).sub_(mean).div_(std)
+    out, step = torch.empty(images.shape, device=images.device), piece(images)
+    for source, target in zip(images.split(step), out.split(step), strict=True):
+        target.copy_(source).flatten(2).sub_(mean).div_(std)
     return out.permute(0, 3, 1, 2)
 
 
