@@ -37,7 +37,8 @@ def jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
     other, weights = torch.empty_like(one), luma / (height * width)
     brightness, contrast = (_by_piece(factors[:, k], step) for k in (0, 1))
     parts = [every.split(step) for every in (images.flatten(1), mix, out.flatten(1))]
-    for source, mixing, target, b, c, above in zip(*parts, brightness, contrast, _above_one(factors, step), strict=True):
+    out_of_range = _above_one(factors, step)
+    for source, mixing, target, b, c, above in zip(*parts, brightness, contrast, out_of_range, strict=True):
         x, mixed = one[: len(source)], other[: len(source)]
         x.copy_(source).mul_(b)
         if above[0]:
