@@ -36,7 +36,7 @@ def jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
     one = torch.empty(min(step, batch), height * width * channels, device=images.device)  # the same memory for each
     other, weights = torch.empty_like(one), luma / (height * width)
     brightness, contrast = (_by_piece(factors[:, k], step) for k in (0, 1))
-    parts = [every.split(step) for every in (images.flatten(1), mix, out.flatten(1))]
+    parts = [torch.split(every, step) for every in (images.flatten(1), mix, out.flatten(1))]
     out_of_range = _above_one(factors, step)
     for source, mixing, target, b, c, above in zip(*parts, brightness, contrast, out_of_range, strict=True):
         x, mixed = one[: len(source)], other[: len(source)]
@@ -72,7 +72,7 @@ def _mix(saturation: Tensor, luma: Tensor, together: int) -> Tensor:
 
 def _by_piece(factor: Tensor, step: int) -> Sequence[Tensor] | list[float]:
     """A factor (B,) for each piece: (n, 1), or a number where pieces are single, which costs less to multiply by."""
-    return factor[:, None].split(step) if step > 1 or factor.device.type != "cpu" else factor.tolist()
+    return torch.split(factor[:, None], step) if step > 1 or factor.device.type != "cpu" else factor.tolist()
 
 
 def _above_one(factors: Tensor, step: int) -> list[list[bool]]:
