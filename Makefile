@@ -46,6 +46,9 @@ ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is no
 ablations: $(READY) ## both studies in one sweep
 	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
 
+cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
+	@$(PY) -m ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
+
 tables: $(READY) ## write tables, figures and report anew from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
 
@@ -99,6 +102,9 @@ bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
 
 bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share of its bandwidth
 	@$(PY) -m benchmarks.gpu $(ARGS)
+
+bench-inputs: $(READY) ## images/s of the cache's build and of training input, against torchvision
+	@$(PY) -m benchmarks.inputs $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

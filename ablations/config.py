@@ -56,6 +56,7 @@ class FolderConfig(DataConfig):
     """A tree train/<class>/* and val|test/<class>/*."""
 
     skip_broken: bool = False
+    keep: str = "square"
 
 
 @dataclass

@@ -140,6 +140,9 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
         f"recipe.batch_size={recipe.batch_size} is more than the {spec.train_images} training images.": (
             recipe.batch_size <= spec.train_images
         ),
+        f"recipe.crop={recipe.crop} needs images of one size, data.keep=whole goes with recipe.crop=resized or none.": (
+            recipe.crop != "pad" or getattr(config.data, "keep", "square") != "whole"
+        ),
         f"data.resolution={config.data.resolution} is more than the stored data.cache_resolution="
         f"{spec.cache_resolution}.": 8 <= config.data.resolution <= spec.cache_resolution,
     }

@@ -27,27 +27,33 @@ def seeds_needed(found: Examined, seeds: int, claims: int) -> int | None:
     if found.kind != SEEDS or (math.isnan(found.deciding) and math.isnan(found.beside[1])):
         return None
     low, high = seeds, MOST
-    if _chance(found, seeds, high, claims) < POWER:
+    if chance(found, seeds, high, claims) < POWER:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _chance(found, seeds, middle, claims) >= POWER else (middle, high)
+        low, high = (low, middle) if chance(found, seeds, middle, claims) >= POWER else (middle, high)
     return high
 
 
-def _chance(found: Examined, now: int, then: int, claims: int) -> float:
+def chance(found: Examined, now: int, then: int, claims: int) -> float:
     """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
+    level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
+    far, near = found.beside
+    ends = [_exceeds(end * scale, level, found, then) for end in (far, near)] if near > 0 else [0.0]
+    return max(different(found, now, then, claims), sum(ends) - 1)
+
+
+def different(found: Examined, now: int, then: int, claims: int) -> float:
+    """Chance that the effect is found to be there, likewise."""
+    level = (1 - LEVEL) / claims / 2 / found.competing
+    return _exceeds(found.deciding * math.sqrt(then / now), level, found, then) if found.deciding > 0 else 0.0
+
+
+def _exceeds(t: float, alpha: float, found: Examined, seeds: int) -> float:
+    """Chance that a t whose noncentrality is `t` passes the one-sided level alpha."""
     from statsmodels.stats.power import TTestPower  # here, for it takes a second to load
 
-    level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
-    df = max(1, found.cells * (then - 1))
-
-    def exceeds(t: float, alpha: float) -> float:
-        # An effect size of t / sqrt(n) and n observations: a noncentral t of noncentrality t.
-        power = TTestPower().power(t * scale / math.sqrt(then), then, alpha, df=df, alternative="larger")
-        return float(power) if power == power else float(t > 0)  # far in the tail scipy's noncentral t gives NaN
-
-    different = exceeds(found.deciding, level / 2 / found.competing) if found.deciding > 0 else 0.0
-    far, near = found.beside
-    none = exceeds(far, level) + exceeds(near, level) - 1 if near > 0 else 0.0
-    return max(different, none)
+    df = max(1, found.cells * (seeds - 1))
+    # An effect size of t / sqrt(n) and n observations.
+    power = TTestPower().power(t / math.sqrt(seeds), seeds, alpha, df=df, alternative="larger")
+    return float(power) if power == power else float(t > 0)  # far in the tail scipy's noncentral t gives NaN

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ablations import data
-from ablations.data import cache, rows
+from ablations.data import cache, rows, stream
 from ablations.describe import DataSpec
 from ablations.errors import UserError
 
@@ -41,7 +41,7 @@ def toy(own_val=False, counts=None, spoil=lambda images, labels: (images, labels
             labels = np.arange(start, min(start + 7, counts[split])) % 3
             yield spoil(source.integers(0, 256, (len(labels), 6, 6, 3), dtype=np.uint8), labels.astype(np.int64))
 
-    return cache.Source(["a", "b", "c"], (6, 6, 3), counts, batches)
+    return stream.Stream(["a", "b", "c"], (6, 6, 3), counts, batches)
 
 
 def built(tmp_path, **how):

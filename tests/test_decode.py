@@ -1,10 +1,12 @@
 """One image file to one square: every kind of file becomes RGB, and the centre of the picture is what is kept."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from ablations.data.decode import decode
+from ablations.data.decode import decode, decode_whole
 
 COLOURS = {
     "1": Image.new("1", (9, 9), 1),
@@ -74,3 +76,69 @@ def test_jpegs_that_are_not_rgb_become_rgb(tmp_path, mode, colour, expected):
     Image.new(mode, (40, 40), colour).save(tmp_path / "x.jpg", quality=95)
     pixels = decode(tmp_path / "x.jpg", 8)
     assert pixels.shape == (8, 8, 3) and np.abs(pixels.astype(int) - np.array(expected)).max() <= 4
+
+
+def jpeg(**how):
+    """A picture with detail as a JPEG."""
+    few = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    image = Image.fromarray(few).resize((120, 90), Image.Resampling.BICUBIC)
+    content = BytesIO()
+    image.convert(how.pop("mode", "RGB")).save(content, how.pop("kind", "JPEG"), **how)
+    return content.getvalue()
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: to be turned by 90 degrees
+    return exif
+
+
+KINDS = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "4:4:4": {"subsampling": 0},
+    "4:2:0": {"subsampling": 2, "quality": 60},
+    "grey": {"mode": "L"},
+    "CMYK": {"mode": "CMYK"},
+    "PNG by the name of JPEG": {"kind": "PNG"},
+    "turned by Exif": {"exif": turned()},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_images_are_the_same_by_torchcodec_and_by_pillow(monkeypatch, kind):
+    """Else a cache would hang on what is installed. What torchcodec refuses, or would turn, is Pillow's."""
+    content = jpeg(**KINDS[kind])
+    found = decode_whole(content, 90)
+    pillow = np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+    assert np.array_equal(found, pillow) and found.shape == (90, 120, 3)
+    small = decode_whole(content, 30)
+    monkeypatch.setattr("ablations.data.decode._codec", lambda: None)
+    assert np.array_equal(decode_whole(content, 30), small) and small.shape == (30, 40, 3)
+
+
+def test_plain_jpegs_are_torchcodecs(monkeypatch):
+    pytest.importorskip("torchcodec")
+    monkeypatch.setattr("ablations.data.decode._guarded", lambda *what: pytest.fail("decoded by Pillow"))
+    assert decode_whole(jpeg(), 30).shape == (30, 40, 3)
+
+
+def test_whole_images_are_resized_as_torchvision_does():
+    from torchvision.transforms import v2
+
+    content = jpeg()
+    wide = v2.functional.pil_to_tensor(Image.open(BytesIO(content)))
+    expected = v2.functional.resize(wide, 25, antialias=True).permute(1, 2, 0).numpy()
+    assert np.array_equal(decode_whole(content, 25), expected)
+    assert decode_whole(jpeg(), 100).shape == (100, 133, 3), "small images are enlarged, the longer side rounded down"
+
+
+def test_broken_whole_images_are_reasons():
+    content = jpeg()
+    assert "truncated" in decode_whole(content[: len(content) // 2], 30)
+    assert decode_whole(b"<html>", 30) == decode_whole(b"", 30) == "not an image"
+    lies = content.replace((90).to_bytes(2, "big") + (120).to_bytes(2, "big"), b"\xff\xff\xff\xff")
+    assert lies != content and "exceeds limit" in decode_whole(lies, 30)
+    narrow = BytesIO()
+    Image.new("RGB", (9000, 1)).save(narrow, "JPEG")
+    assert "too narrow" in decode_whole(narrow.getvalue(), 256)

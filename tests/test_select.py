@@ -81,7 +81,7 @@ def test_conf_sets_and_explains_every_key(name):
     assert own == "_self_"
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(SCHEMAS[schema]), keys))
     assert set(keys) == set(vars(config)) and config.evaluate == "test"
-    assert config.name == {"tiny": "imagefolder", "imagenet": "imagefolder"}.get(name, name)
+    assert config.name == {"tiny": "imagefolder"}.get(name, name)
     for key in set(keys) - {"name"}:
         assert re.search(rf"^{key}: .*\S +# \S", text, re.MULTILINE), f"{key} has no comment"
     select.check(config)

@@ -8,14 +8,20 @@ from pathlib import Path
 from types import ModuleType
 
 from ablations.config import DataConfig
-from ablations.data import cache, cifar, glyphs, imagefolder, select
+from ablations.data import cache, cifar, glyphs, imagefolder, imagenet, select
 from ablations.data.splits import Splits, load
 from ablations.describe import DataSpec
 from ablations.errors import UserError
 
 __all__ = ["Splits", "load", "prepare", "resolve"]
 
-_SETS: dict[str, ModuleType] = {"glyphs": glyphs, "cifar10": cifar, "cifar100": cifar, "imagefolder": imagefolder}
+_SETS: dict[str, ModuleType] = {
+    "glyphs": glyphs,
+    "cifar10": cifar,
+    "cifar100": cifar,
+    "imagefolder": imagefolder,
+    "imagenet": imagenet,
+}
 
 
 def resolve(config: DataConfig) -> DataSpec:

@@ -5,17 +5,14 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 from filelock import FileLock
 
 from ablations.config import DataConfig
-from ablations.data import rows
 from ablations.describe import DataSpec
 from ablations.errors import UserError
 from ablations.files import write_json
@@ -23,25 +20,38 @@ from ablations.files import write_json
 SCHEMA = 1
 """Version of the folder's form."""
 
+META = "meta.json"
+
 log = logging.getLogger("ablations.data")
 
 Report = Callable[[str, int, int], None]
 """Shows progress: (stage, images done, images in all)."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """The pixels of a data set, as they come from wherever they come from.
+class NoSpace(UserError):
+    """The disk is full."""
 
-    `batches(split)` yields images (B, H, W, C) uint8 with labels (B,) int64; `finish` is called after the last of
-    them, may refuse the build with a UserError, and returns what meta.json shall remember of it.
-    """
 
-    class_names: list[str]
-    shape: tuple[int, int, int]  # (H, W, C)
-    counts: dict[str, int]  # images in each split, at most
-    batches: Callable[[str], Iterable[tuple[np.ndarray, np.ndarray]]]
-    finish: Callable[[], dict[str, Any]] = field(default=dict)
+class Source(Protocol):
+    """Where the pixels of a data set come from, and how they come onto the disk."""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `fill` goes on with what a stopped build has left in its folder."""
+
+    @property
+    def needed(self) -> int:
+        """Bytes that the cache will have, about."""
+
+    def fill(self, part: Path, report: Report | None) -> tuple[dict[str, Any], dict[str, str]]:
+        """Write all files into `part`.
+
+        Returns:
+            What meta.json shall remember, and the sha256 of files that are known already.
+
+        Raises:
+            UserError: images that cannot be used.
+        """
 
 
 def folder(config: DataConfig, spec: DataSpec) -> Path:
@@ -54,7 +64,7 @@ def damage(path: Path) -> str | None:
     if not path.is_dir():
         return "it is not there"
     try:
-        files = json.loads((path / "meta.json").read_text(encoding="utf-8"))["files"]
+        files = json.loads((path / META).read_text(encoding="utf-8"))["files"]
         for name, expected in files.items():
             size = (path / name).stat().st_size
             if size != expected["bytes"]:
@@ -71,10 +81,14 @@ def ensure(path: Path, make: Callable[[], Source], report: Report | None) -> Pat
 
     The folder holds, for each split (train, test, and val where the set has its own), <split>_images.npy (N, H, W, C)
     uint8 and <split>_labels.npy (N,) int64; train_sums.npy (N, 2, C) int64, see `rows.sums`; and meta.json: class
-    names, counts, bytes and sha256 of each file. It is built under another name and renamed when all is on disk.
+    names, counts, bytes and sha256 of each file. Where images are kept whole, shards (see `shard`) take the place of
+    what begins with train_. It is built as <folder>.part and renamed when all is on disk.
+
+    A resumable build that was stopped goes on from its .part, and a folder that was damaged is mended: shards whose
+    checksum holds are kept.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full; what was written is removed.
+        UserError: the folder cannot be written, or the disk is full.
     """
     if damage(path) is None:
         return path
@@ -83,15 +97,21 @@ def ensure(path: Path, make: Callable[[], Source], report: Report | None) -> Pat
         if found is None:  # another process built it while this one waited for the lock
             return path
         if path.exists():
-            log.warning("The cache %s is not whole (%s): it is built again.", path, found)
+            log.warning("The cache %s is not whole (%s): what is missing is built again.", path, found)
+        source = make()
         part = path.with_name(f"{path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)  # left by a build that was killed
+        if not source.resumable:
+            shutil.rmtree(part, ignore_errors=True)  # left by a build that was killed
+        elif path.exists() and not part.exists():
+            path.replace(part)
         try:
-            _build(part, path, make(), report)
-            shutil.rmtree(path, ignore_errors=True)
-            part.replace(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            _build(part, path, source, report)
+        except BaseException as error:
+            if not source.resumable or (isinstance(error, UserError) and not isinstance(error, NoSpace)):
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+        shutil.rmtree(path, ignore_errors=True)
+        part.replace(path)
     return path
 
 
@@ -115,65 +135,36 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _build(part: Path, path: Path, source: Source, report: Report | None) -> None:
     """Fill the folder `part`, which will be renamed to `path`."""
-    height, width, channels = source.shape
-    needed = sum(source.counts.values()) * (height * width * channels + 8) + source.counts["train"] * 16 * channels
-    if shutil.disk_usage(path.parent).free < needed:
-        raise _no_space(path.parent, needed)
+    there = sum(file.stat().st_size for file in part.iterdir()) if part.is_dir() else 0
+    if shutil.disk_usage(path.parent).free + there < source.needed:
+        raise _no_space(path.parent, source, there)
     try:
-        part.mkdir()
-        counts = {split: _write_split(part, split, source, report) for split in source.counts}
+        part.mkdir(exist_ok=True)
+        (part / META).unlink(missing_ok=True)
+        meta, known = source.fill(part, report)
         names = sorted(file.name for file in part.iterdir())
-        meta = {
-            "schema": SCHEMA,
-            "digest": path.name.rpartition("-")[2],
-            "class_names": source.class_names,
-            "counts": counts,
-            **source.finish(),
-            "files": {name: {"bytes": (part / name).stat().st_size, "sha256": _sha256(part / name)} for name in names},
+        files = {
+            name: {"bytes": (part / name).stat().st_size, "sha256": known.get(name) or sha256(part / name)}
+            for name in names
         }
-        write_json(part / "meta.json", meta)
+        content = {"schema": SCHEMA, "digest": path.name.rpartition("-")[2], **meta, "files": files}
+        write_json(part / META, content)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_space(path.parent, needed) from None
+            raise _no_space(path.parent, source, source.resumable) from None
         raise
 
 
-def _write_split(part: Path, split: str, source: Source, report: Report | None) -> int:
-    """Write a split's images, labels and, for training, sums; returns how many images there are."""
-    labels: list[np.ndarray] = []
-    sums: list[np.ndarray] = []
-    total = source.counts[split]
-
-    def images() -> Iterable[np.ndarray]:
-        done = 0
-        for batch, names in source.batches(split):
-            if len(batch) != len(names):
-                raise UserError(f"The {split} split has {len(batch)} images with {len(names)} labels: it is damaged.")
-            if len(names) and not 0 <= names.min() <= names.max() < len(source.class_names):
-                raise UserError(f"The {split} split has labels outside its {len(source.class_names)} classes.")
-            labels.append(names)
-            sums.append(rows.sums(batch) if split == "train" else np.empty((0, 2, source.shape[2]), np.int64))
-            done += len(batch)
-            if report:
-                report(f"caching {split} images", done, total)
-            yield batch
-
-    count = rows.write(part / f"{split}_images.npy", images(), source.shape, np.uint8)
-    rows.write(part / f"{split}_labels.npy", labels, (), np.int64)
-    if split == "train":
-        rows.write(part / "train_sums.npy", sums, (2, source.shape[2]), np.int64)
-    return count
-
-
-def _no_space(parent: Path, needed: int) -> UserError:
+def _no_space(parent: Path, source: Source, kept: bool | int) -> NoSpace:
     """The sentence for a full disk."""
-    return UserError(
-        f"No space left in {parent}: the cache needs {needed:,} bytes there. "
+    return NoSpace(
+        f"No space left in {parent}: the cache needs {source.needed:,} bytes there. "
         "Make room or choose another folder with data.cache_dir=FOLDER."
+        + (" What is built so far is kept: the same command goes on from there." if kept else "")
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     """Digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

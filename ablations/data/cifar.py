@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ablations.config import CifarConfig, DataConfig
-from ablations.data import cache, select
+from ablations.data import cache, select, stream
 from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
 
@@ -92,7 +92,7 @@ def resolve(config: DataConfig) -> DataSpec:
     return spec
 
 
-def source(config: DataConfig, spec: DataSpec) -> cache.Source:
+def source(config: DataConfig, spec: DataSpec) -> stream.Stream:
     """The images (32, 32, 3), downloaded into data.dir when they are not there.
 
     Raises:
@@ -115,7 +115,7 @@ def source(config: DataConfig, spec: DataSpec) -> cache.Source:
             yield np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), np.array(batch[archive.labels], np.int64)
 
     counts = {"train": archive.images[0], "test": archive.images[1]}
-    return cache.Source(class_names=list(names), shape=(SIDE, SIDE, 3), counts=counts, batches=batches)
+    return stream.Stream(class_names=list(names), shape=(SIDE, SIDE, 3), counts=counts, batches=batches)
 
 
 def _find(config: CifarConfig, archive: Archive) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import features
 
 from ablations.config import DataConfig, GlyphsConfig
-from ablations.data import cache, fonts, select
+from ablations.data import fonts, select, stream
 from ablations.data.render import Look, draw, glyph_bank
 from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
@@ -64,7 +64,7 @@ def resolve(config: DataConfig) -> DataSpec:
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> cache.Source:
+def source(config: DataConfig, spec: DataSpec) -> stream.Stream:
     """The images themselves, (size, size, 1), drawn in a few seconds; a split without images is left out."""
     assert isinstance(config, GlyphsConfig)
     counts = {"train": spec.train_images, "val": spec.val_images, "test": spec.test_images}
@@ -73,7 +73,7 @@ def source(config: DataConfig, spec: DataSpec) -> cache.Source:
         bank = glyph_bank(config.characters, fonts.faces(split), spec.cache_resolution)
         return draw(bank, _look(config), (config.data_seed, _STREAMS[split]), counts[split])
 
-    return cache.Source(
+    return stream.Stream(
         class_names=list(config.characters),
         shape=(spec.cache_resolution, spec.cache_resolution, 1),
         counts={split: count for split, count in counts.items() if count},

@@ -1,25 +1,20 @@
 """Any folder of images as a data set: listed to name it, decoded once to fill its cache."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-
-import numpy as np
-import PIL
 
 from ablations.config import DataConfig, FolderConfig
 from ablations.data import cache, select, tree
-from ablations.data.decode import decode
+from ablations.data.shard import CENTRE, SQUARE, WHOLE, Entry
+from ablations.data.shards import Shards
 from ablations.describe import DataSpec, digest
 from ablations.errors import UserError
 
 DECODER = 1
-"""Version of decoding and resizing. Bump it by hand when the same files would give other pixels."""
+"""Version of decoding and resizing to squares. Bump it by hand when the same files would give other pixels."""
 
-_BATCH = 256
-"""Images decoded before they are written; bounds memory (50 MB at 256 x 256)."""
+WHOLE_DECODER = 1
+"""The same of images that are kept whole."""
 
 
 def resolve(config: DataConfig) -> DataSpec:
@@ -33,6 +28,7 @@ def resolve(config: DataConfig) -> DataSpec:
         UserError: the folder is not a tree of images, or a wrong count or resolution.
     """
     assert isinstance(config, FolderConfig)
+    check_keep(config)
     listed = tree.read(config.dir)
     splits = _roles(listed)
     val = len(listed.splits[splits["val"]]) if "val" in splits else None
@@ -52,66 +48,71 @@ def resolve(config: DataConfig) -> DataSpec:
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> cache.Source:
-    """The images, decoded by a thread per core (Pillow lets go of Python's lock while it decodes).
+def source(config: DataConfig, spec: DataSpec) -> Shards:
+    """The images, to be decoded on all cores.
 
     Raises:
-        UserError: the folder has changed since it was listed; broken images, unless data.skip_broken is set.
+        UserError: the folder has changed since it was listed.
     """
     assert isinstance(config, FolderConfig)
     listed = tree.read(config.dir)
     if _digest(listed, config) != spec.digest:
         raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
     roles = _roles(listed)
-    broken: list[str] = []
-    kept: set[str] = set()  # class folders with at least one image that can be decoded
-
-    def batches(split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        folder = listed.root / roles[split]
-        images = listed.splits[roles[split]]
-        with ThreadPoolExecutor(_cores()) as pool:
-            for start in range(0, len(images), _BATCH):
-                part = images[start : start + _BATCH]
-                decoded = pool.map(decode, (folder / name for name, _, _ in part), repeat(config.cache_resolution))
-                good: list[np.ndarray] = []
-                labels: list[int] = []
-                for (name, label, _), pixels in zip(part, decoded, strict=True):
-                    if isinstance(pixels, str):
-                        broken.append(f"{roles[split]}/{name} ({pixels})")
-                    else:
-                        good.append(pixels)
-                        labels.append(label)
-                kept.update(f"{roles[split]}/{listed.classes[label]}" for label in set(labels))
-                if good:
-                    yield np.stack(good), np.array(labels, np.int64)
-
-    def finish() -> dict[str, Any]:
-        if broken:
-            _judge(broken, kept, listed, config.skip_broken)
-        return {"skipped": broken, "decoded_with": f"Pillow {PIL.__version__}"}
-
-    return cache.Source(
-        class_names=list(listed.classes),
-        shape=(config.cache_resolution, config.cache_resolution, 3),
-        counts={split: len(listed.splits[folder]) for split, folder in roles.items()},
-        batches=batches,
-        finish=finish,
+    entries = {split: [Entry(*image) for image in listed.splits[folder]] for split, folder in roles.items()}
+    return Shards(
+        class_names=listed.classes,
+        splits={split: (listed.root / folder, entries[split]) for split, folder in roles.items()},
+        forms=forms(config, roles),
+        side=config.cache_resolution,
+        judge=judge(f"{listed.root}", roles, listed.classes, entries, config.skip_broken),
     )
 
 
-def _judge(broken: list[str], kept: set[str], listed: tree.Tree, skip: bool) -> None:
-    """Refuse broken images, all of them counted and the first few named, or say that they were left out."""
-    total = sum(len(images) for images in listed.splits.values())
-    if not skip:
-        shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
-        raise UserError(
-            f"{len(broken)} of {total} images in {listed.root} cannot be decoded: {shown}. "
-            "Replace or delete them, or leave them out with data.skip_broken=true."
-        )
-    for folder in (f"{split}/{name}" for split in listed.splits for name in listed.classes):
-        if folder not in kept:
-            raise UserError(f"None of the images in {listed.root / folder} can be decoded: replace them.")
-    cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, listed.root)
+def check_keep(config: FolderConfig) -> None:
+    """Refuse a form that there is not.
+
+    Raises:
+        UserError: data.keep is neither square nor whole.
+    """
+    if config.keep not in (SQUARE, WHOLE):
+        raise UserError(f"data.keep={config.keep} is not a form: choose {SQUARE} or {WHOLE}.")
+
+
+def forms(config: FolderConfig, splits: Iterable[str]) -> dict[str, str]:
+    """How the images of each split are kept: only what is trained on is cropped, all else is seen in its centre."""
+    if config.keep == SQUARE:
+        return dict.fromkeys(splits, SQUARE)
+    return {split: WHOLE if split == "train" else CENTRE for split in splits}
+
+
+def judge(
+    root: str, roles: dict[str, str], classes: Sequence[str], entries: dict[str, list[Entry]], skip: bool
+) -> Callable[[list[str], set[tuple[str, int]]], None]:
+    """Refuses broken images, all of them counted and the first few named, or says that they were left out.
+
+    Args:
+        roles: what the splits are called where the images lie.
+    """
+    total = sum(map(len, entries.values()))
+
+    def decide(broken: list[str], kept: set[tuple[str, int]]) -> None:
+        if not broken:
+            return
+        if not skip:
+            shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
+            raise UserError(
+                f"{len(broken)} of {total} images in {root} cannot be decoded: {shown}. "
+                "Replace or delete them, or leave them out with data.skip_broken=true."
+            )
+        for split, some in entries.items():
+            for label in sorted({entry.label for entry in some}):
+                if (split, label) not in kept:
+                    place = f"{root}/{roles[split]}/{classes[label]}"
+                    raise UserError(f"None of the images in {place} can be decoded: replace them.")
+        cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, root)
+
+    return decide
 
 
 def _roles(listed: tree.Tree) -> dict[str, str]:
@@ -123,11 +124,11 @@ def _roles(listed: tree.Tree) -> dict[str, str]:
 
 def _digest(listed: tree.Tree, config: FolderConfig) -> str:
     """Names the pixels of a tree; trees alike give digests alike wherever they lie."""
+    return digest({**pixels(config), "images": listed.splits})
+
+
+def pixels(config: FolderConfig) -> dict[str, Any]:
+    """How the pixels of a cache come from images: a part of what a digest is of."""
     skip = {"skip_broken": True} if config.skip_broken else {}
-    description = {"decoder": DECODER, "resolution": config.cache_resolution, "images": listed.splits, **skip}
-    return digest(description)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    how = {"decoder": DECODER} if config.keep == SQUARE else {"decoder": WHOLE_DECODER, "keep": config.keep}
+    return {**how, "resolution": config.cache_resolution, **skip}

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+EXACT_ROWS = 256
+"""Squares of so many bytes sum to less than 2**24."""
+
 
 def write(path: Path, batches: Iterable[np.ndarray], row: tuple[int, ...], dtype: DTypeLike) -> int:
     """Write batches (B, *row) one after the other as one array (N, *row), C-contiguous, flushed to disk; returns N.
@@ -39,18 +42,21 @@ def write(path: Path, batches: Iterable[np.ndarray], row: tuple[int, ...], dtype
 def sums(images: np.ndarray, elements: int = 1 << 20) -> np.ndarray:
     """Per image and channel, the sum of pixels and of their squares: (N, H, W, C) uint8 -> (N, 2, C) int64.
 
-    From these the mean and deviation of any subset follow exactly, without reading a pixel. Floats add up whole numbers
-    exactly as long as they stay below 2**53, and numpy adds them fastest. `elements` bounds the memory of their copy.
+    From these the mean and deviation of any subset follow exactly, without reading a pixel. Single precision adds up
+    whole numbers exactly as long as they stay below 2**24: down 256 rows at most. `elements` bounds the memory of the
+    copy.
     """
     count, height, width, channels = images.shape
-    found = np.empty((count, 2, channels), np.int64)
+    found = np.zeros((count, 2, channels), np.int64)
     step = max(1, elements // (height * width))
     for start in range(0, count, step):
-        pixels = images[start : start + step].reshape(-1, height * width, channels)
-        for channel in range(channels):
-            values = pixels[..., channel].astype(np.float64)
-            found[start : start + step, 0, channel] = values.sum(1)
-            found[start : start + step, 1, channel] = np.einsum("np,np->n", values, values)
+        for top in range(0, height, EXACT_ROWS):
+            part = images[start : start + step, top : top + EXACT_ROWS]
+            pixels = part.reshape(*part.shape[:2], width * channels).astype(np.float32)
+            down = np.ones(pixels.shape[1], np.float32)
+            for k, values in enumerate((pixels, pixels * pixels)):
+                columns = (down @ values).reshape(-1, width, channels)
+                found[start : start + step, k] += columns.astype(np.float64).sum(1).astype(np.int64)
     return found
 
 

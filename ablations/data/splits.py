@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ablations.data import select
+from ablations.data import select, whole
+from ablations.data.whole import Whole
 from ablations.describe import DataSpec
 from ablations.errors import UserError
 
@@ -16,7 +17,7 @@ from ablations.errors import UserError
 class Splits:
     """Images are uint8 NHWC, labels int64; all of them are mapped read-only, none is read before it is used."""
 
-    train_images: np.ndarray  # (N, H, W, C) the whole training split
+    train_images: np.ndarray | Whole  # (N, H, W, C) the whole training split; of unlike sizes where kept whole
     train_labels: np.ndarray  # (N,)
     train_index: np.ndarray  # (n,) int64, sorted: rows of train_images to train on
     eval_images: np.ndarray  # (M, H, W, C) the split that holds the evaluated images; may be train_images itself
@@ -36,17 +37,17 @@ def load(folder: Path, spec: DataSpec) -> Splits:
         UserError: the folder holds other data than the description, or images and labels that do not belong together.
     """
     meta = _meta(folder, spec)
-    train_images, train_labels = _pair(folder, "train", spec)
+    train_images, train_labels, sums, pixels = _train(folder, meta, spec)
     own_val = "val" in meta["counts"]
     nothing = np.empty(0, np.int64)
     held = nothing if own_val else select.stratified(train_labels, spec.val_images)
     train_index = select.balanced(train_labels, spec.train_images, without=held)
     if spec.evaluate == "val" and not own_val:
-        eval_images, eval_labels, eval_index = train_images, train_labels, held
+        eval_images, eval_labels, eval_index = _held(train_images, train_labels, held, spec.cache_resolution)
     else:
         eval_images, eval_labels = _pair(folder, spec.evaluate, spec)
         eval_index = select.stratified(eval_labels, spec.val_images if spec.evaluate == "val" else spec.test_images)
-    mean, std = _moments(np.load(folder / "train_sums.npy", mmap_mode="r")[train_index], spec.cache_resolution**2)
+    mean, std = _moments(sums[train_index], int(pixels[train_index].sum()))
     return Splits(
         train_images=train_images,
         train_labels=train_labels,
@@ -71,6 +72,29 @@ def _meta(folder: Path, spec: DataSpec) -> dict[str, Any]:
     return meta
 
 
+def _train(
+    folder: Path, meta: dict[str, Any], spec: DataSpec
+) -> tuple[np.ndarray | Whole, np.ndarray, np.ndarray, np.ndarray]:
+    """The training split: images, labels (N,), sums of pixels (N, 2, C) and numbers of pixels (N,)."""
+    if "train" in meta.get("shards", {}):
+        images, labels, sums = whole.load(folder, "train", meta["shards"]["train"])
+        if len(images) != meta["counts"]["train"] or labels.max() >= spec.classes:
+            raise UserError(f"The shards in {folder} are not those that it was built of; delete it and run again.")
+        return images, labels, sums, images.sizes.prod(1)
+    squares, labels = _pair(folder, "train", spec)
+    sums = np.load(folder / "train_sums.npy", mmap_mode="r")
+    return squares, labels, sums, np.full(len(labels), spec.cache_resolution**2)
+
+
+def _held(
+    images: np.ndarray | Whole, labels: np.ndarray, held: np.ndarray, side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training images that are held out, as they are evaluated: images, labels and rows of them."""
+    if isinstance(images, Whole):
+        return images.centres(held, side), labels[held], np.arange(len(held))
+    return images, labels, held
+
+
 def _pair(folder: Path, split: str, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
     """A split's images (N, H, W, C) and labels (N,), checked against each other and the description."""
     images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
@@ -84,9 +108,8 @@ def _pair(folder: Path, split: str, spec: DataSpec) -> tuple[np.ndarray, np.ndar
     return images, labels
 
 
-def _moments(sums: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation per channel from per-image sums (n, 2, C); integers until the last step, so exact."""
-    count = len(sums) * pixels
+def _moments(sums: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation per channel from per-image sums (n, 2, C) of `count` pixels; integers to the end, so exact."""
     total = sums.sum(0)
     mean = total[0] / count
     variance = np.maximum(total[1] / count - mean**2, 0)

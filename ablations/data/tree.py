@@ -80,14 +80,14 @@ def _images(split: Path, classes: list[str]) -> list[tuple[str, int, int]]:
     """All images of a split; folders inside a class folder belong to the class."""
     found: list[tuple[str, int, int]] = []
     for number, name in enumerate(classes):
-        images = [(path, number, size) for path, size in _walk(str(split / name), name)]
+        images = [(path, number, size) for path, size in walk(str(split / name), name)]
         if not images:
             raise UserError(f"The class folder {split / name} holds no images; fill it or remove it from every split.")
         found += images
     return sorted(found)
 
 
-def _walk(folder: str, below: str) -> Iterator[tuple[str, int]]:
+def walk(folder: str, below: str) -> Iterator[tuple[str, int]]:
     """Images under a folder: path (starting with `below`) and bytes. scandir, for ImageNet has 1.3 million of them."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -95,7 +95,7 @@ def _walk(folder: str, below: str) -> Iterator[tuple[str, int]]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, name)
+                yield from walk(entry.path, name)
             elif entry.name.lower().endswith(SUFFIXES):
                 try:
                     yield name, entry.stat().st_size
