@@ -89,8 +89,9 @@ class Captured:
                 "launched operation by operation, which is slower and gives the same.",
                 stacklevel=2,
             )
-            for parameter in self.work.net.parameters():
-                parameter.grad = None
+            for parameters, _ in self.work.optimiser.groups:
+                for parameter in parameters:
+                    parameter.grad = None
             self.eager = Eager(self.work, self.batch)
             assert self.epoch is not None
             self.eager.begin(*self.epoch)

@@ -177,9 +177,7 @@ def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None
         began, trained, feed = time.perf_counter(), lane.trained, group.feed
         tick = partial(lane.keeper.leave_if_asked, lane.meter)
         resolution = lane.run.protocol.resolution
-        found = evaluate(
-            trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels
-        )
+        found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels)
         trained.last = found
         trained.seconds["evaluate"] += time.perf_counter() - began
         rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}

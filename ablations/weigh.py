@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ablations.describe import Run, from_json
-from ablations.evaluate import logits
 from ablations.trainer import build_model
 from model import complexity
+from model.compute import logits
 
 
 def weigh(run: Run) -> dict[str, int]:

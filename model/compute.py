@@ -35,7 +35,7 @@ def native(net: nn.Module, kernels: str = "auto", precision: str = "float32") ->
 def training_scorer(
     net: nn.Module, images: int, size: int, kernels: str = "auto", precision: str = "float32"
 ) -> Scorer:
-    """What scores batches of exactly so many images of `size` x `size` in training, differentiable; in training mode from now on."""
+    """What scores batches of exactly so many images of `size` x `size`, differentiable; the network trains from now."""
     net.train()
     if not native(net, kernels, precision):
         return lambda x: logits(net, x)

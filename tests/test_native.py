@@ -1,4 +1,4 @@
-"""The compiled CPU kernels: the same training as PyTorch's, for every cell, whatever the batch, the image and the stem."""
+"""The compiled CPU kernels: the same training as PyTorch's, for every cell, whatever the batch, image and stem."""
 
 import copy
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from ablations.trainer import train
 from model import build
-from model.compute import describe, logits, native, evaluation_scorer, training_scorer
+from model.compute import describe, evaluation_scorer, logits, native, training_scorer
 from model.fold import fold
 from model.native import build as compiler
 from model.native import library
@@ -109,7 +109,10 @@ def test_single_precision_is_no_worse_than_pytorch():
     plain, mine = (copy.deepcopy(exact).float() for _ in range(2))
     x = torch.randn(32, 3, 16, 16, dtype=torch.float64)
     truth = logits(exact, x)
-    far = [(scores.double() - truth).norm() for scores in (logits(plain, x.float()), training_scorer(mine, 32, 16)(x.float()))]
+    far = [
+        (scores.double() - truth).norm()
+        for scores in (logits(plain, x.float()), training_scorer(mine, 32, 16)(x.float()))
+    ]
     assert far[1] < 3 * far[0]
 
 

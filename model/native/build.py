@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from itertools import repeat
 
 from model.native.library import HERE, KINDS, machine, path
 
@@ -42,10 +42,12 @@ def main() -> int:
     kinds, cxx = KINDS.get(machine(), {}), compiler()
     if not kinds or not cxx:
         what = f"there are none for {machine()}" if not kinds else "there is no C++ compiler (g++, clang++ or $CXX)"
-        print(f"CPU kernels are not built: {what}. Training runs on PyTorch alone, 2 to 5 times slower.", file=sys.stderr)
+        print(
+            f"CPU kernels are not built: {what}. Training runs on PyTorch alone, 2 to 5 times slower.", file=sys.stderr
+        )
         return 1
     with ThreadPoolExecutor() as pool:
-        failures = [text for text in pool.map(lambda item: build(*item, cxx), kinds.items()) if text]
+        failures = [text for text in pool.map(build, kinds, kinds.values(), repeat(cxx)) if text]
     print("\n".join(failures), file=sys.stderr, end="\n" if failures else "")
     return 0 if len(failures) < len(kinds) else 1
 

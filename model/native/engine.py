@@ -23,7 +23,7 @@ PASSES = (
 
 
 def fits(net: nn.Module) -> bool:
-    """Whether the kernels know this network: ShuffleNetV1 on the CPU, its stem without a max pool, all weights trained."""
+    """Whether the kernels know this network: ShuffleNetV1 on the CPU, no max pool in its stem, all weights trained."""
     if not isinstance(net, ShuffleNetV1) or len(net.stem) != 3:
         return False
     one = {(p.device.type, p.dtype, p.requires_grad) for p in net.parameters()}
@@ -50,7 +50,8 @@ class Engine:
         conv, norm = net.stem[0], net.stem[1]
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
         units: list[Any] = [unit for stage in (net.stage2, net.stage3, net.stage4) for unit in stage]
-        self.parameters, self.norms = [conv.weight, norm.weight, norm.bias], [norm]
+        self.parameters: list[Tensor] = [conv.weight, norm.weight, norm.bias]
+        self.norms = [norm]
         shape = [images, conv.in_channels, size, size, conv.out_channels, conv.stride[0], len(units)]
         for unit in units:
             for layer, bn in ((unit.conv1, unit.bn1), (unit.conv2, unit.bn2), (unit.conv3, unit.bn3)):
@@ -88,20 +89,20 @@ class Engine:
             raise ValueError(f"This engine was made for batches of {self.images} images, not of {count}.")
         self._image[..., :count].copy_(x.permute(2, 3, 1, 0))
         features = torch.empty(self.features, self.lanes, dtype=self.dtype)
-        held = [p.detach().contiguous() for p in self.parameters]
+        held = self._weights()
         self._call["forward"](
             self._handle, _pointers(held), self._statistics(), features.data_ptr(), self.eps, self.momentum
         )
         if self.train:
             self.turn += 1
-            torch._foreach_add_([norm.num_batches_tracked for norm in self.norms], 1)
+            torch._foreach_add_([n.num_batches_tracked for n in self.norms if n.num_batches_tracked is not None], 1)
         return features[:, :count].t()
 
     def backward(self, gradient: Tensor) -> list[Tensor]:
         """(N, features) gradient -> gradients of `parameters`, for the batch of the last `forward`."""
         padded = torch.zeros(self.features, self.lanes, dtype=self.dtype)
         padded[:, : self.images] = gradient.t()
-        held = [p.detach().contiguous() for p in self.parameters]
+        held = self._weights()
         gradients = [torch.empty(p.shape, dtype=self.dtype) for p in self.parameters]
         self._call["backward"](
             self._handle, _pointers(held), _pointers(gradients), self._statistics(), padded.data_ptr()
@@ -112,6 +113,9 @@ class Engine:
         """Time spent so far, by pass."""
         spent = self._call["seconds"](self._handle)
         return {name: spent[k] for k, name in enumerate(PASSES)}
+
+    def _weights(self) -> list[Tensor]:
+        return [p.detach().contiguous() for p in self.parameters]
 
     def _statistics(self) -> Any:
         return _pointers([t for norm in self.norms for t in (norm.running_mean, norm.running_var)])
