@@ -1,7 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
-#            ARGS="any Hydra override"
+#            LAUNCHER=workers|slurm  ARGS="any Hydra override"
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
@@ -16,6 +16,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(SEEDS),'seed=range($(SEEDS))') \
 	$(if $(DATA_DIR),'data.dir="$(DATA_DIR)"') \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
+	$(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) \
 	$(ARGS)
 
 .PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean

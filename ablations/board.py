@@ -14,6 +14,14 @@ from ablations.execute import Job
 LOOK_SECONDS = 2.0
 """How often to look after runs that another sweep trains."""
 
+Over = Callable[[Job, int], str | None]
+"""How a job has ended by others' hands, or None; given how often it was tried here."""
+
+
+def is_done(job: Job, tries: int) -> str | None:
+    """`done` where a run has a result."""
+    return "done" if store.result(job.results, job.run.run_id) else None
+
 
 class Board:
     """The state of every job: `waiting`, `running`, `done`, `failed`, `diverged`, `killed` or `stopped`.
@@ -23,8 +31,8 @@ class Board:
         obstacle: why nothing more can be trained at all; empty while it can.
     """
 
-    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None]) -> None:
-        self.jobs, self.retries, self.say = jobs, retries, say
+    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None], over: Over | None = None) -> None:
+        self.jobs, self.retries, self.say, self.over = jobs, retries, say, over or is_done
         self.states = ["waiting"] * len(jobs)
         self.reasons = [""] * len(jobs)
         self.obstacle = ""
@@ -44,8 +52,9 @@ class Board:
         while self.queue:
             number = self.queue.popleft()
             job = self.jobs[number]
-            if store.result(job.results, job.run.run_id):  # another sweep trained it since it was planned
-                self.states[number] = "done"
+            ended = self.over(job, self.tries[number])
+            if ended:  # another sweep trained it since it was planned
+                self.states[number] = ended
                 continue
             them = lease.holder(job.results, job.run.run_id)
             if them:

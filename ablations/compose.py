@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.config import Config
+from ablations.elsewhere import Settle
 from ablations.errors import UserError, sentence
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
@@ -27,9 +28,9 @@ from ablations.resolve import to_config, to_run, typed
 class Composer:
     """Composes the jobs of one command."""
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        """`master` is the configuration of the sweep itself, before any grid value."""
-        self.loader, self.master = loader, master
+    def __init__(self, loader: ConfigLoader, master: DictConfig, settle: Settle = lambda config: config) -> None:
+        """`master` is the configuration of the sweep itself, before any grid value; `settle`: see `elsewhere`."""
+        self.loader, self.master, self.settle = loader, master, settle
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
         self.bases: dict[tuple[str, ...], DictConfig] = {}
@@ -68,7 +69,7 @@ class Composer:
         values = [override for override in parsed if self._is_plain_value(override)]
         groups = tuple(text for text, o in zip(overrides, parsed, strict=True) if o not in values)
         try:
-            config = self._with_values(groups, values)
+            config = self.settle(self._with_values(groups, values))
             return Planned(to_run(config), config, tuple(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None

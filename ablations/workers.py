@@ -71,7 +71,7 @@ def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
 def work(job: Job, pipe: Connection) -> tuple[str, str]:
     """Train one job; SIGTERM, which ends an idle worker, makes a busy one save the run and report."""
     told = time.monotonic()
-    with deferred() as request:
+    with deferred(patient=True) as request:
 
         def stop() -> bool:
             nonlocal told
@@ -99,9 +99,14 @@ def _send_alive(pipe: Connection) -> None:
 
 def set_up(threads: int, gpu: str | None) -> None:
     """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for name in (
+        "SIGINT",
+        "SIGHUP",
+        "SIGUSR1",
+        "SIGUSR2",
+    ):  # Ctrl-C and Slurm reach the whole group: the parent decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     # Workspace of fixed size: without it cuBLAS results differ from run to run.
