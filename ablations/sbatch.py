@@ -17,8 +17,9 @@ TIMEOUTS = 1000
 
 TEARDOWN = [
     "code=$?",  # of srun: 128 and the signal that ended the task; 255 is submitit's, which has put it into the queue
+    "me=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
     'if [ $code -gt 128 -a $code -ne 255 ] && [ $SECONDS -gt 600 -o "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then',
-    '    [ "$(squeue -h -j $SLURM_JOB_ID -o %T)" = RUNNING ] && scontrol requeue $SLURM_JOB_ID',
+    '    [ "$(squeue -h -j $me -o %T)" = RUNNING ] && scontrol requeue $me',
     "fi",
     "exit $code",
 ]

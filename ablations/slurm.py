@@ -61,8 +61,10 @@ class SlurmLauncher(Launcher):
         check_values(self.settings)
         check_programs()
         try:
-            text = executor(self.settings, Path("results"))._executor._make_submission_file_text("true", "check")
-            ask(["sbatch", "--test-only"], text)
+            kinds = [self.settings] + [preparing(self.settings)] * (self.settings.prepare == "job")
+            for settings in kinds:
+                text = executor(settings, Path("results"))._executor._make_submission_file_text("true", "check")
+                ask(["sbatch", "--test-only"], text)
         except UserError as error:
             raise UserError(f"Slurm does not take these settings ({error}){hint()}") from None
 

@@ -149,7 +149,9 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
     trained: list[int] = []
 
     def ended(outcome: Outcome) -> None:
-        if outcome.state not in ("held", "stopped"):
+        if outcome.state == "stopped":
+            _say(f"{name(jobs[outcome.number].run)}  stopped")
+        elif outcome.state != "held":
             report.show_run(jobs[outcome.number], outcome.state)
         if outcome.state == "done":
             trained.append(outcome.number)
@@ -158,8 +160,7 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
         work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS)
         for outcome in crew.stop(STOP_SECONDS):
             board.end(outcome)
-            if outcome.state == "stopped":
-                _say(f"{name(jobs[outcome.number].run)}  saved")
+            ended(outcome)
     if board.obstacle:
         raise UserError(board.obstacle)
     _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {board.states.count('done')} are done.")
@@ -211,7 +212,9 @@ class Prepare:
 
 def again(signum: int) -> None:
     """Put this Slurm task into the queue again, unless it is RUNNING no more: cancelled, or put there by Slurm."""
-    state = state_of(os.environ["SLURM_JOB_ID"])
+    number, share = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    # An array's own number, which one of its tasks has as well, stands for all of them.
+    state = state_of(f"{number}_{share}" if number else os.environ["SLURM_JOB_ID"])
     if state == "RUNNING":
         signal.raise_signal(signal.SIGUSR2)
     _say(f"ended by {signal.Signals(signum).name}; the task is {state.lower() or 'unknown to Slurm'}.")

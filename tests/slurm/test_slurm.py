@@ -1,0 +1,171 @@
+"""A study on a real Slurm whose tasks are killed, preempted, requeued and lose a node; it ends like a local one.
+
+`make test-slurm`; not part of `make test`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ablations import files
+from tests import sweeps
+from tests.slurm.cluster import Cluster, obstacle, running, until
+from tests.sweeps import ROOT, environment, finished
+from tests.test_faults import outcome
+
+pytestmark = pytest.mark.slurm
+
+LAUNCHER = (
+    *("hydra/launcher=slurm", "hydra.launcher.gpus_per_node=0", "hydra.launcher.mem_gb=null"),
+    *("hydra.launcher.cpus_per_task=1", "hydra.launcher.prepare_cpus=1", "hydra.launcher.array_parallelism=3"),
+    *("hydra.launcher.timeout_min=10", "hydra.launcher.prepare_timeout_min=10", "hydra.launcher.poll_seconds=0.5"),
+)
+STUDY = ("-m", "model.groups=1,2,3,4", "seed=0,1,2", "recipe.epochs=6", "data.train_images=192")
+LONG = ("-m", "model.groups=8", "seed=9", "recipe.epochs=20000", "data.train_images=192")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    found = obstacle()
+    if found:
+        pytest.skip(found)
+    with running(tmp_path_factory.mktemp("slurm")) as up:
+        yield up
+
+
+def submit(cluster: Cluster, results: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start the command on the login node; its training steps (and its tasks') take longer, see tests/slow."""
+    paths = os.pathsep.join([str(ROOT / "tests" / "slow"), str(ROOT)])
+    return subprocess.Popen(
+        sweeps.command(results, *LAUNCHER, *arguments),
+        cwd=results.parent,
+        env={**environment(), **cluster.environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def submitted(cluster: Cluster, results: Path, *arguments: str) -> str:
+    """Start the command, to leave as soon as all is queued; what it said."""
+    process = submit(cluster, results, *arguments, "hydra.launcher.wait=false")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return said
+
+
+def training(results: Path, since: float = 0.0) -> list[dict]:
+    """What runs under way have said of themselves since then, after some steps."""
+    found = [files.read_json(path) for path in results.glob("runs/*/progress.json")]
+    under_way = [now for now in found if now and now.get("state") == "running" and now.get("step", 0) > 3]
+    return [now for now in under_way if now["updated"] > since]
+
+
+def head(number: str) -> int | None:
+    """The process of a task that submitit has started, by Slurm's number for the task."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                mine = f"SLURM_JOB_ID={number}".encode() in (entry / "environ").read_bytes().split(b"\0")
+                python = "python" in (entry / "exe").readlink().name
+                if mine and python and b"submitit.core._submit" in (entry / "cmdline").read_bytes():
+                    return int(entry.name)
+    return None
+
+
+def restarts(cluster: Cluster, task: str) -> int:
+    """How often a task was started again."""
+    shown = cluster.say("scontrol", "show", "job", "-o", task)
+    return int(re.search(r"Restarts=(\d+)", shown)[1])  # type: ignore[index]
+
+
+def log(results: Path, task: str) -> str:
+    """What a task has printed."""
+    return "".join(path.read_text() for path in results.glob(f"tasks/*/{task}_0_log.out"))
+
+
+def test_wrong_settings_are_refused_before_anything(cluster: Cluster, tmp_path: Path) -> None:
+    process = submit(cluster, tmp_path / "results", *STUDY, "hydra.launcher.partition=fast")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "invalid partition specified: fast" in said and "partitions here: main" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Path) -> None:
+    results, local = tmp_path / "shared" / "results", tmp_path / "local" / "results"
+    endless = tmp_path / "long" / "results"
+    for folder in (results, local, endless):
+        folder.parent.mkdir()
+    # A run without end, in an array of its own: Slurm itself signals it before its time limit of a minute.
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10")
+    assert "Submitted 1 runs" in submitted(cluster, endless, *LONG, *limit)
+    until(lambda: training(endless), what="the long run trains")
+    long = cluster.jobs("RUNNING")[0][0]
+
+    command = submit(cluster, results, *STUDY)
+    until(lambda: len(training(results)) >= 2, what="the study trains")
+    tasks = [job for job in cluster.jobs() if not job[0].startswith(long)]
+    assert len(tasks) == 3
+
+    # The login node: the queue is known, nothing is submitted twice, and the view needs no Slurm.
+    assert "12 runs are in Slurm's queue already" in submitted(cluster, results, *STUDY)
+    assert [job[0] for job in cluster.jobs() if not job[0].startswith(long)] == [job[0] for job in tasks]
+    view = [sys.executable, "-m", "ablations.status", "--results", str(results)]
+    seen = subprocess.run(view, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True).stdout
+    assert "of 12 runs done" in seen and "running" in seen
+    # Ctrl-C ends the command only.
+    command.send_signal(signal.SIGINT)
+    said, _ = command.communicate(timeout=30)
+    assert command.returncode == 130 and "Slurm goes on without this command" in said, said
+    assert len([job for job in cluster.jobs() if not job[0].startswith(long)]) == 3
+    command = submit(cluster, results, *STUDY)
+
+    first, second, third = (job[0] for job in tasks)
+    # Killed: the batch script has it start again.
+    os.kill(until(lambda: head(dict((job[0], job[1]) for job in cluster.jobs())[first])), signal.SIGKILL)
+    # The signal before a time limit: saved and requeued by the task itself.
+    cluster.say("scancel", "--signal=USR2", second)
+    # Requeued by hand, as on preemption: SIGTERM.
+    cluster.say("scontrol", "requeue", third)
+    for task in (first, second, third):
+        until(lambda task=task: restarts(cluster, task) == 1, what=f"{task} is started again")
+    assert " stopped\n" in log(results, second) and " stopped\n" in log(results, third)
+    assert "ended by SIGTERM; the task is completing" in log(results, third)
+
+    # A node goes down with what runs on it.
+    then = time.time()
+    until(lambda: len(training(results, then)) >= 2, what="the study trains again")
+    busy = [job for job in cluster.jobs("RUNNING") if not job[0].startswith(long)]
+    node, task = busy[0][3], busy[0][0]
+    before = restarts(cluster, task)
+    cluster.say("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    until(lambda: restarts(cluster, task) > before, what=f"{task} is started on another node")
+    cluster.say("scontrol", "update", f"nodename={node}", "state=resume")
+
+    # Slurm's own signal has come to the long run; cancelled, it does not come back.
+    until(lambda: restarts(cluster, long) >= 1, what="the long run is started again")
+    assert " stopped\n" in log(endless, long)
+    until(lambda: (long, "RUNNING") in [job[:3:2] for job in cluster.jobs()], what="the long run trains again")
+    cluster.say("scancel", long)
+
+    undisturbed = sweeps.ablations(local, *STUDY, "runtime.workers=1")
+    assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
+    said, _ = command.communicate(timeout=90)
+    assert command.returncode == 0, said
+    assert "12 of 12 runs done" in said
+    assert outcome(results) == outcome(local) and len(finished(results)) == 12
+    ends = [path.read_text().count(" done: error ") for path in results.glob("runs/*/log.txt")]
+    assert ends == [1] * 12
+    assert list((results / "leases").iterdir()) == []
+    until(lambda: not cluster.jobs(), what="the queue is empty")
+    assert "CANCELLED" in cluster.say("scontrol", "show", "job", "-o", long)
