@@ -106,9 +106,10 @@ class Board:
         if not self.elsewhere or time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        for number in [k for k in self.elsewhere if self.states[k] == "waiting" and k not in self.queue]:
+        for number in list(self.elsewhere):
             job = self.jobs[number]
             if lease.holder(job.results, job.run.run_id) is None:
+                del self.elsewhere[number]
                 self.queue.append(number)
 
     def _record(self, job: Job, reason: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -86,17 +87,17 @@ class Run:
     protocol: Protocol
     seed: int
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """16 hex digits that name the run on disk."""
         return digest({"numerics": NUMERICS, **asdict(self)})
 
-    @property
+    @cached_property
     def cell_id(self) -> str:
         """What all seeds of one table entry share."""
         return digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
 
-    @property
+    @cached_property
     def protocol_id(self) -> str:
         """What all cells of one table share."""
         return digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
