@@ -1,7 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
-#            LAUNCHER=workers|slurm  ARGS="any Hydra override"
+#            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) \
 	$(ARGS)
 
-.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints clean
+.PHONY: help setup ablation-groups ablation-shuffle ablations tables report explain notebooks status smoke test lint bench bench-verdicts bench-scale bench-torture bench-checkpoints bench-leases merge test-slurm clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -62,11 +62,18 @@ notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
 	@$(PY) -m ablations.status --results $(RESULTS) $(if $(WATCH),--watch $(WATCH))
 
+merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (ARGS=--dry-run: only say so)
+	@test -n "$(FROM)" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
+	@$(PY) -m ablations.merge "$(FROM)" --results $(RESULTS) $(ARGS)
+
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
 
 test: $(READY) ## run all tests, with coverage
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
+	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -87,6 +94,9 @@ bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, a
 
 bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
 	@$(PY) -m benchmarks.checkpoints $(ARGS)
+
+bench-leases: $(READY) ## 200 processes take 10,000 planned runs from one folder: rate, duplicates, starved processes
+	@$(PY) -m benchmarks.leases $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

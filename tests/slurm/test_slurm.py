@@ -132,7 +132,7 @@ def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Pat
 
     first, second, third = (job[0] for job in tasks)
     # Killed: the batch script has it start again.
-    os.kill(until(lambda: head(dict((job[0], job[1]) for job in cluster.jobs())[first])), signal.SIGKILL)
+    os.kill(until(lambda: head({job[0]: job[1] for job in cluster.jobs()}[first])), signal.SIGKILL)
     # The signal before a time limit: saved and requeued by the task itself.
     cluster.say("scancel", "--signal=USR2", second)
     # Requeued by hand, as on preemption: SIGTERM.
