@@ -113,7 +113,7 @@ def executor(settings: SlurmLauncherConf, folder: Path, name: str = "ablations",
 
 def check_programs() -> None:
     """Raise UserError where Slurm's commands or submitit are not there."""
-    absent = [name for name in ("sbatch", "squeue", "scontrol") if shutil.which(name) is None]
+    absent = [name for name in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(name) is None]
     if absent:
         raise UserError(
             f"LAUNCHER=slurm (hydra/launcher=slurm) needs Slurm's {', '.join(absent)}, which is not on this machine's "

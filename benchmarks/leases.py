@@ -143,7 +143,7 @@ def measure(runs: int, workers: int, folder: Path) -> dict[str, Any]:
         "median": statistics.median(shares),
         "most": max(shares),
         "lost_races": sum(one["lost"] for one in told),
-        "leases_left": len(list((folder / "results" / "leases").iterdir())),
+        "leases_left": sum(path.is_file() for path in (folder / "results" / "leases").rglob("*")),
         "list_written_seconds": round(wrote, 2),
         "list_read_seconds": round(read, 2),
     }
