@@ -46,7 +46,10 @@ KillWait=5
 InactiveLimit=0
 MinJobAge=300
 NodeName=n[1-2] NodeAddr=127.0.0.1 Port={ports[1]},{ports[2]} CPUs=2 State=UNKNOWN
-PartitionName=main Nodes=n[1-2] Default=YES MaxTime=60 State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=60 PriorityTier=1
+PartitionName=urgent Nodes=n[1-2] MaxTime=60 PriorityTier=9 PreemptMode=OFF
 """
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ablations import files
 from tests import sweeps
-from tests.slurm.cluster import Cluster, obstacle, running, until
+from tests.slurm.cluster import NODES, Cluster, obstacle, running, until
 from tests.sweeps import ROOT, environment, finished
 from tests.test_faults import outcome
 
@@ -88,6 +88,12 @@ def restarts(cluster: Cluster, task: str) -> int:
     return int(re.search(r"Restarts=(\d+)", shown)[1])  # type: ignore[index]
 
 
+def on_each_node(cluster: Cluster, but: str) -> dict[str, str] | None:
+    """For each node one task that runs on it, of other jobs than one; None where a node has none."""
+    found = {job[3]: job[0] for job in cluster.jobs("RUNNING") if not job[0].startswith(but)}
+    return found if set(found) == set(NODES) else None
+
+
 def log(results: Path, task: str) -> str:
     """What a task has printed."""
     return "".join(path.read_text() for path in results.glob(f"tasks/*/{task}_0_log.out"))
@@ -97,7 +103,7 @@ def test_wrong_settings_are_refused_before_anything(cluster: Cluster, tmp_path: 
     process = submit(cluster, tmp_path / "results", *STUDY, "hydra.launcher.partition=fast")
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "invalid partition specified: fast" in said and "partitions here: main" in said
+    assert "invalid partition specified: fast" in said and "partitions here: main, urgent" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,22 +141,24 @@ def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Pat
     os.kill(until(lambda: head({job[0]: job[1] for job in cluster.jobs()}[first])), signal.SIGKILL)
     # The signal before a time limit: saved and requeued by the task itself.
     cluster.say("scancel", "--signal=USR2", second)
-    # Requeued by hand, as on preemption: SIGTERM.
+    # Requeued by hand: SIGTERM.
     cluster.say("scontrol", "requeue", third)
     for task in (first, second, third):
         until(lambda task=task: restarts(cluster, task) == 1, what=f"{task} is started again")
     assert " stopped\n" in log(results, second) and " stopped\n" in log(results, third)
     assert "ended by SIGTERM; the task is completing" in log(results, third)
 
-    # A node goes down with what runs on it.
+    # One node goes down with what runs on it; on the other a job of a higher partition preempts.
     then = time.time()
     until(lambda: len(training(results, then)) >= 2, what="the study trains again")
-    busy = [job for job in cluster.jobs("RUNNING") if not job[0].startswith(long)]
-    node, task = busy[0][3], busy[0][0]
-    before = restarts(cluster, task)
-    cluster.say("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    until(lambda: restarts(cluster, task) > before, what=f"{task} is started on another node")
-    cluster.say("scontrol", "update", f"nodename={node}", "state=resume")
+    busy = until(lambda: on_each_node(cluster, long), what="both nodes work on the study")
+    before = {node: restarts(cluster, task) for node, task in busy.items()}
+    cluster.say("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+    urgent = ("--partition=urgent", "--nodelist=n2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    cluster.say("sbatch", *urgent)
+    for node, task in busy.items():
+        until(lambda n=node, t=task: restarts(cluster, t) > before[n], what=f"{task} is started again after {node}")
+    cluster.say("scontrol", "update", "nodename=n1", "state=resume")
 
     # Slurm's own signal has come to the long run; cancelled, it does not come back.
     until(lambda: restarts(cluster, long) >= 1, what="the long run is started again")
