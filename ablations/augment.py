@@ -103,7 +103,9 @@ def _jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
         (1 + strength * (2 * unit[:, k] - 1)).clamp(min=0)[:, None, None, None] for k in (5, 6, 7)
     )
     images = (images * brightness).clamp(0, 255)
-    weights = images.new_tensor([0.299, 0.587, 0.114]) if images.shape[3] == 3 else images.new_tensor([1.0])
+    # Filled in on the device: a list would be copied to it, which a CUDA graph cannot hold.
+    parts = (0.299, 0.587, 0.114) if images.shape[3] == 3 else (1.0,)
+    weights = torch.stack([images.new_full((), part) for part in parts])
     grey = (images * weights).sum(3, keepdim=True)
     mean = grey.mean((1, 2), keepdim=True)
     images = (mean + (images - mean) * contrast).clamp(0, 255)

@@ -10,6 +10,7 @@ from ablations.crew import Outcome
 from ablations.describe import name
 from ablations.errors import UserError
 from ablations.execute import Job
+from ablations.fusing import fuse
 
 LOOK_SECONDS = 2.0
 """How often to look after runs that another sweep trains."""
@@ -51,19 +52,27 @@ class Board:
         self._look_after_others()
         while self.queue:
             number = self.queue.popleft()
-            job = self.jobs[number]
-            ended = self.over(job, self.tries[number])
-            if ended:  # another sweep trained it since it was planned
-                self.states[number] = ended
-                continue
-            them = lease.holder(job.results, job.run.run_id)
-            if them:
-                self._leave_to(number, them)
-                continue
-            self.states[number] = "running"
-            self.tries[number] += 1
-            return number
+            if self._start(number):
+                return number
         return None
+
+    def next_group(self, most: int) -> list[int]:
+        """The numbers of the jobs to start next, `most` that train as one network; empty where there is none now.
+
+        What has failed before is tried again alone: it may have been too much at once, or one may end the others.
+        """
+        first = self.next()
+        if first is None:
+            return []
+        if most == 1:
+            return [first]
+        group = [first]
+        for number in [k for k in self.queue if self.tries[first] == 1 and self.tries[k] == 0]:
+            if len(group) < most and fuse(self.jobs[first], self.jobs[number]):
+                self.queue.remove(number)
+                if self._start(number):
+                    group.append(number)
+        return group
 
     def end(self, outcome: Outcome) -> None:
         """Note how a job ended, and try it again where that may help."""
@@ -93,6 +102,21 @@ class Board:
         self.say(f"{name(job.run)}  {state}, tried again ({self.tries[number]} of {self.retries}): {why}")
         self.states[number] = "waiting"
         self.queue.append(number)
+
+    def _start(self, number: int) -> bool:
+        """Count a job as running, unless another sweep trained it since it was planned, or trains it now."""
+        job = self.jobs[number]
+        ended = self.over(job, self.tries[number])
+        if ended:
+            self.states[number] = ended
+            return False
+        them = lease.holder(job.results, job.run.run_id)
+        if them:
+            self._leave_to(number, them)
+            return False
+        self.states[number] = "running"
+        self.tries[number] += 1
+        return True
 
     def _leave_to(self, number: int, them: str) -> None:
         """Leave a run to another sweep, and say so once."""

@@ -21,14 +21,14 @@ def save(path: Path, state: dict[str, Any]) -> None:
         OSError: it cannot be written; the checkpoint there was is still there.
     """
     buffer = io.BytesIO()
-    torch.save({**state, "sha256": state_digest(state)}, buffer)
+    torch.save({**_apart(state), "sha256": state_digest(state)}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
 def save_weights(path: Path, run_id: str, model: nn.Module) -> None:
     """Write a run's final weights: {"run_id", "model"}. The last checkpoint stays beside it until the run is stored."""
     buffer = io.BytesIO()
-    torch.save({"run_id": run_id, "model": model.state_dict()}, buffer)
+    torch.save({"run_id": run_id, "model": _apart(model.state_dict())}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
@@ -58,6 +58,15 @@ def weights_digest(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _apart(value: Any) -> Any:
+    """A state without windows on larger tensors, which would bring those along (fused networks have them)."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+    if isinstance(value, dict):
+        return {key: _apart(item) for key, item in value.items()}
+    return [_apart(item) for item in value] if isinstance(value, list) else value
 
 
 def _feed(digest: Any, value: Any) -> None:

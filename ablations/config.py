@@ -86,6 +86,9 @@ class RuntimeConfig:
     device: str = "auto"
     workers: int | None = None
     threads: int = 1
+    fuse: str = "auto"
+    kernels: str = "auto"
+    runs_per_gpu: int = 1
     results_dir: str = "results"
     deterministic: bool = False
     evaluate_every: int = 0

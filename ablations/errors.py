@@ -1,4 +1,4 @@
-"""The error whose message is meant for the user: what is wrong, where, and what to do about it."""
+"""Errors that are no defects: the user's, whose message says what is wrong, where, and what to do; and divergence."""
 
 
 class UserError(Exception):
@@ -10,3 +10,7 @@ def sentence(error: Exception) -> str:
     causes = [error, error.__cause__] if error.__cause__ else [error]
     lines = [str(cause).strip().splitlines() for cause in causes]
     return ": ".join(text[0].rstrip(". ") for text in lines if text)
+
+
+class Diverged(Exception):
+    """A run's loss is no longer finite."""

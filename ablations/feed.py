@@ -2,14 +2,17 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ablations.augment import Draws, augment
-from ablations.data import Splits
 from ablations.describe import Protocol
+
+if TYPE_CHECKING:  # the data sets need OmegaConf; where arrays are at hand, training does not
+    from ablations.data import Splits
 
 ON_DEVICE_BYTES = 8 << 30
 """Sets up to this size are copied to an accelerator once; larger ones travel batch by batch."""
@@ -26,6 +29,11 @@ class Feed:
     eval_labels: Tensor
     stats: tuple[Tensor, Tensor]
 
+    @property
+    def resident(self) -> bool:
+        """Whether a batch is made on the device from data that lie there."""
+        return self.train_images.device == self.stats[0].device
+
     def batch(self, draws: Draws, rows: slice, protocol: Protocol) -> tuple[Tensor, Tensor]:
         """One augmented batch: (B, R, R, C) in 0..255 and its labels (B,), both on the device."""
         device = self.stats[0].device
@@ -35,7 +43,7 @@ class Feed:
         return augment(pixels, draws.unit[rows].to(device), protocol.recipe, protocol.resolution), labels
 
 
-def to_feed(splits: Splits, device: torch.device) -> Feed:
+def to_feed(splits: "Splits", device: torch.device) -> Feed:
     """Lay the arrays of a data set out for a device; on the CPU nothing is copied but the evaluated rows."""
     images, labels = _tensor(splits.train_images), _tensor(splits.train_labels)
     index = _tensor(splits.train_index)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -67,21 +67,30 @@ class Keeper:
         if meter:
             meter.began += took
 
-    def after_step(self, meter: Meter) -> None:
-        """Save when it is time, or save and leave when asked to.
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint inside an epoch."""
+        return time.monotonic() - self.saved >= self.every
+
+    def after_step(self, meter: Meter, stop: bool, due: bool) -> None:
+        """Save when it is `due`, or save and leave when asked to `stop`: runs that train together do both together.
 
         Raises:
-            Stopped: `stop` said so.
+            Stopped: it shall stop.
         """
-        self.leave_if_asked(meter)
-        if time.monotonic() - self.saved >= self.every:
+        if stop:
+            self.leave(meter)
+        if due:
             self.save(meter)
 
     def leave_if_asked(self, meter: Meter) -> None:
         """Save and raise Stopped if `stop` says so."""
         if self.stop():
-            self.save(meter)
-            raise Stopped(f"Stopped after step {meter.done + meter.count}; the next start goes on from there.")
+            self.leave(meter)
+
+    def leave(self, meter: Meter) -> NoReturn:
+        """Save and raise Stopped."""
+        self.save(meter)
+        raise Stopped(f"Stopped after step {meter.done + meter.count}; the next start goes on from there.")
 
     def _state(self, meter: Meter | None) -> dict[str, Any]:
         """All that the next step depends on. Data order, crops and learning rate follow from the seed and the step's

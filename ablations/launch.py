@@ -1,4 +1,5 @@
-"""The default launcher: persistent workers, one run each at a time; a worker that dies costs its one run only."""
+"""The default launcher: persistent workers, one run each at a time (on a GPU those of a cell); a worker that dies costs
+those only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ablations.compose import Composer
 from ablations.crew import Crew
 from ablations.device import resolve_device
 from ablations.execute import Job
+from ablations.fusing import most_fused
 from ablations.live import Live
 from ablations.plan import Planned
 from ablations.report import show_data
@@ -72,6 +74,7 @@ def to_job(planned: Planned, folder: Path) -> Job:
         deterministic=config.runtime.deterministic,
         evaluate_every=config.runtime.evaluate_every,
         checkpoint_every=config.runtime.checkpoint_every,
+        kernels=config.runtime.kernels,
         provenance=origin,
         logger=config.logger,
     )
@@ -96,14 +99,15 @@ def run_all(planned: Sequence[Planned]) -> list[str]:
     """
     runtime = planned[0].config.runtime
     workers = min(worker_count(runtime), len(planned))
+    most = most_fused(runtime)
     first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
     with deferred() as stop, Live(jobs, runtime.progress) as live, Crew(workers, runtime) as crew:
         board = Board(jobs, runtime.retries, live.say)
         while board.left and not (stop.requested() or board.obstacle):
-            while crew.free() and (number := board.next()) is not None:
-                crew.give(number, jobs[number])
+            while crew.free() and (numbers := board.next_group(most)):
+                crew.give(numbers, [jobs[number] for number in numbers])
             for outcome in crew.poll(POLL_SECONDS):
                 board.end(outcome)
             live.update(board.states, board.reasons)

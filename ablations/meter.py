@@ -15,23 +15,37 @@ CHECK_STEPS = 50
 """On an accelerator, reading the loss waits for the device: done only every so many steps."""
 
 
-class Meter:
-    """Sums an epoch's loss and hits on the device, and tells `observe` of them now and then."""
+class Sums:
+    """What an epoch adds up on the device, for each of the networks that train together: (networks,) each."""
 
-    def __init__(self, steps: int, done: int, batch: int, device: torch.device, observe: Observer) -> None:
-        """`steps` in this epoch, `done` before it, `batch` images each."""
+    def __init__(self, networks: int, device: torch.device) -> None:
+        self.loss = torch.zeros(networks, device=device)
+        self.hits = torch.zeros(networks, device=device, dtype=torch.int64)
+
+    def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
+        """Add one step: mean losses () or (networks,), scores (..., B, classes), labels (..., B)."""
+        self.loss += loss
+        self.hits += (scores.argmax(-1) == labels).sum(-1)
+
+
+class Meter:
+    """Reads one network's sums now and then, and tells `observe` of them."""
+
+    def __init__(self, steps: int, done: int, batch: int, sums: Sums, number: int, observe: Observer) -> None:
+        """`steps` in this epoch, `done` before it, `batch` images each; `number`: of the network, in `sums`."""
         self.steps, self.done, self.batch, self.observe = steps, done, batch, observe
-        self.every = 1 if device.type == "cpu" else CHECK_STEPS
-        self.loss = torch.zeros((), device=device)
-        self.hits = torch.zeros((), device=device, dtype=torch.int64)
+        self.every = 1 if sums.loss.device.type == "cpu" else CHECK_STEPS
+        self.follow(sums, number)
         self.count = 0
         self.began = self.told = time.perf_counter()
         self.before = 0.0
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> bool:
-        """Add one step. False once the loss is known not to be finite."""
-        self.loss += loss
-        self.hits += (logits.argmax(1) == labels).sum()
+    def follow(self, sums: Sums, number: int) -> None:
+        """Read these sums from now on, the `number`th."""
+        self.loss, self.hits = sums.loss[number], sums.hits[number]
+
+    def update(self) -> bool:
+        """Note that a step was added. False once the loss is known not to be finite."""
         self.count += 1
         if self.count % self.every and self.count < self.steps:
             return True
@@ -50,7 +64,7 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """What is needed to go on inside an epoch: sums to the bit, steps done, time spent."""
-        return {"loss": self.loss, "hits": self.hits, "count": self.count, "seconds": self.seconds()}
+        return {"loss": self.loss.clone(), "hits": self.hits.clone(), "count": self.count, "seconds": self.seconds()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""

@@ -1,5 +1,7 @@
 """SGD as the recipe says: which weights decay, and the learning rate of each step."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +19,28 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     return peak * (steps - step) / (steps - warmup)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a recipe's epochs divide into steps. The last, smaller batch is left out: BatchNorm needs a full one."""
+
+    batch: int
+    per_epoch: int
+    steps: int
+    warmup: int
+    peak: float
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step of the run, 0 .. steps - 1."""
+        return learning_rate(step, self.steps, self.warmup, self.peak)
+
+
+def course(recipe: Recipe, images: int) -> Course:
+    """The steps of a recipe on so many training images."""
+    batch = min(recipe.batch_size, images)
+    per_epoch = images // batch
+    return Course(batch, per_epoch, recipe.epochs * per_epoch, round(recipe.warmup_epochs * per_epoch), recipe.lr)
 
 
 def decays(parameter: Tensor, policy: str) -> bool:
@@ -41,8 +65,8 @@ class Sgd:
         self.fused = parameters[0].device.type in ("cpu", "cuda")
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move all weights by their gradients, then forget the gradients."""
+    def step(self, rate: float | Tensor) -> None:
+        """Move all weights by their gradients, then forget the gradients. `rate`: also as one number on the device."""
         for (group, decay), momenta in zip(self.groups, self.momenta, strict=True):
             sgd(
                 list[Tensor](group),
@@ -60,6 +84,14 @@ class Sgd:
             )
             for p in group:
                 p.grad = None
+
+    def share(self, parts: Sequence["Sgd"]) -> None:
+        """Take over the momenta of the networks that `model.fused` made one; theirs become windows on these."""
+        for group, momenta in enumerate(self.momenta):
+            for k, momentum in enumerate(momenta):
+                momentum.copy_(torch.cat([part.momenta[group][k] for part in parts]))
+                for part, window in zip(parts, momentum.chunk(len(parts)), strict=True):
+                    part.momenta[group][k] = window
 
     def state_dict(self) -> dict[str, Any]:
         """The momenta, in the order of the groups."""

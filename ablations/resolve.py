@@ -20,6 +20,9 @@ from model.widths import resolve_stem
 PROGRESS = ("auto", "rich", "plain")
 """Ways to show runs as they train."""
 
+KERNELS = ("auto", "reference")
+"""Code that computes the network: the fastest there is for the device, or plain PyTorch."""
+
 
 def typed(composed: DictConfig) -> DictConfig:
     """A composed configuration without Hydra's own subtree, with every value checked against its type.
@@ -107,8 +110,11 @@ def _check_runtime(runtime: RuntimeConfig) -> None:
         value = getattr(runtime, key)
         if not 0 <= value < math.inf:
             raise UserError(f"runtime.{key}={value} must be a number from 0.")
-    if runtime.progress not in PROGRESS:
-        raise UserError(f"runtime.progress={runtime.progress} is not one of {', '.join(PROGRESS)}.")
+    for key, choices in {"progress": PROGRESS, "kernels": KERNELS}.items():
+        if getattr(runtime, key) not in choices:
+            raise UserError(f"runtime.{key}={getattr(runtime, key)} is not one of {', '.join(choices)}.")
+    if runtime.fuse != "auto" and not (runtime.fuse.isascii() and runtime.fuse.isdigit() and int(runtime.fuse) >= 1):
+        raise UserError(f"runtime.fuse={runtime.fuse} must be auto, or a number of networks from 1.")
 
 
 def _recipe(config: Config, spec: DataSpec) -> Recipe:

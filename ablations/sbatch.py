@@ -41,7 +41,6 @@ class SlurmLauncherConf:
     constraint: str | None = None
     array_parallelism: int = 8
     gpus_per_node: int = 1
-    runs_per_gpu: int = 1
     cpus_per_task: int = 8
     mem_gb: float | None = None
     timeout_min: int = 240
@@ -62,11 +61,11 @@ def device_of(settings: SlurmLauncherConf) -> str:
 
 
 def runs_per_task(settings: SlurmLauncherConf, runtime: RuntimeConfig) -> int:
-    """Worker processes of a task: as the user says, or so many on each GPU, or one for `runtime.threads` cores."""
+    """Worker processes of a task: as the user says, or `runtime.runs_per_gpu`, or one for `runtime.threads` cores."""
     if runtime.workers:
         return runtime.workers
     if settings.gpus_per_node:
-        return settings.gpus_per_node * settings.runs_per_gpu
+        return settings.gpus_per_node * runtime.runs_per_gpu
     return max(1, settings.cpus_per_task // runtime.threads)
 
 
@@ -125,7 +124,7 @@ def check_programs() -> None:
 
 def check_values(settings: SlurmLauncherConf) -> None:
     """Raise UserError for settings that make no sense, whatever the cluster."""
-    least = {"array_parallelism": 1, "gpus_per_node": 0, "runs_per_gpu": 1, "cpus_per_task": 1, "timeout_min": 1}
+    least = {"array_parallelism": 1, "gpus_per_node": 0, "cpus_per_task": 1, "timeout_min": 1}
     least |= {"signal_delay_s": 1, "prepare_cpus": 1, "prepare_timeout_min": 1, "poll_seconds": 0}
     for key, bound in least.items():
         if not bound <= getattr(settings, key) < math.inf:

@@ -24,6 +24,7 @@ from ablations.crew import Crew, Outcome
 from ablations.describe import DataSpec, name
 from ablations.errors import UserError
 from ablations.execute import Job
+from ablations.fusing import most_fused
 from ablations.joblist import JobList
 from ablations.launch import POLL_SECONDS
 from ablations.plan import turn
@@ -49,15 +50,20 @@ class Hands(Protocol):
     def free(self) -> bool:
         """Whether another job could be given."""
 
-    def give(self, number: int, job: Job) -> None:
-        """Start a job."""
+    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
+        """Start jobs that train together."""
 
     def poll(self, seconds: float) -> Iterable[Outcome]:
         """Outcomes as they come, waiting at most so long for the first."""
 
 
 def work_off(
-    board: Board, hands: Hands, stop: Callable[[], bool], ended: Callable[[Outcome], None], patience: float
+    board: Board,
+    hands: Hands,
+    stop: Callable[[], bool],
+    ended: Callable[[Outcome], None],
+    patience: float,
+    most: int = 1,
 ) -> None:
     """Have the jobs of a board done until none is left that could be taken, or asked to stop.
 
@@ -66,11 +72,12 @@ def work_off(
 
     Args:
         ended: told of every outcome.
+        most: how many jobs may train as one network.
     """
     idle_since = None
     while not (stop() or board.obstacle):
-        while hands.free() and (number := board.next()) is not None:
-            hands.give(number, board.jobs[number])
+        while hands.free() and (numbers := board.next_group(most)):
+            hands.give(numbers, [board.jobs[number] for number in numbers])
         if hands.busy:
             idle_since = None
         else:
@@ -157,7 +164,7 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
             trained.append(outcome.number)
 
     with Crew(worker_count(runtime), runtime) as crew:
-        work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS)
+        work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS, most_fused(runtime))
         for outcome in crew.stop(STOP_SECONDS):
             board.end(outcome)
             ended(outcome)

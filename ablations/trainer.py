@@ -1,28 +1,40 @@
-"""The trainer: one function from a run's description and its data to a trained network, on whatever device there is."""
+"""The trainer: from runs' descriptions and their data to trained networks, on whatever device there is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 import model as networks
-from ablations.augment import draw_epoch, generator
-from ablations.data import Splits
+from ablations.augment import generator
 from ablations.describe import Run
-from ablations.evaluate import evaluate, logits, normalise
+from ablations.errors import Diverged
+from ablations.evaluate import evaluate
 from ablations.feed import to_feed
+from ablations.group import Group, Lane, by_progress, fusable
 from ablations.keeper import Keeper, Trained
-from ablations.meter import Meter, Observer
-from ablations.optimiser import Sgd, learning_rate
+from ablations.meter import Observer
+from ablations.optimiser import Course, Sgd, course
 
-__all__ = ["Diverged", "Trained", "build_model", "train"]
+if TYPE_CHECKING:
+    from ablations.data import Splits
+
+__all__ = ["Diverged", "Entry", "Trained", "build_model", "train", "train_together"]
 
 
-class Diverged(Exception):
-    """The loss is no longer finite."""
+@dataclass(frozen=True)
+class Entry:
+    """A run to train and what is its own; see `train`."""
+
+    run: Run
+    checkpoint_path: Path | None = None
+    observe: Observer = lambda event: None
+    stop: Callable[[], bool] = lambda: False
 
 
 def build_model(run: Run) -> nn.Module:
@@ -43,13 +55,14 @@ def build_model(run: Run) -> nn.Module:
 
 def train(
     run: Run,
-    splits: Splits,
+    splits: "Splits",
     device: str = "cpu",
     checkpoint_path: Path | None = None,
     evaluate_every: int = 0,
     observe: Observer = lambda event: None,
     checkpoint_every: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
+    kernels: str = "auto",
 ) -> Trained:
     """Train one run to its end.
 
@@ -61,62 +74,125 @@ def train(
         checkpoint_path: where to keep the state, and to go on from when it is there.
         evaluate_every: evaluate every so many epochs besides the last (0: the last only). Results do not depend on it.
         observe: called with plain events: {"step", "loss", "images_per_second"} as steps pass, {"history"} after each
-            epoch.
+            epoch, {"fused_with"} (run_ids) when it begins to train fused with others.
         checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
         stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
+        kernels: `auto`, the fastest there are for the device, or `reference`, plain PyTorch.
 
     Raises:
         Diverged: the loss is not finite.
         Stopped: `stop` said so.
         OSError: a checkpoint cannot be written.
     """
-    protocol, recipe = run.protocol, run.protocol.recipe
-    place = torch.device(device)
-    net = build_model(run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = Sgd(net, recipe)
-    loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    feed = to_feed(splits, place)
-    images = len(feed.train_index)
-    batch = min(recipe.batch_size, images)
-    per_epoch = images // batch  # the last, smaller batch is left out: BatchNorm's statistics need a full one
-    steps, warmup = recipe.epochs * per_epoch, round(recipe.warmup_epochs * per_epoch)
-    mixed = protocol.precision != "float32"
+    entry = Entry(run, checkpoint_path, observe, stop)
+    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
-    trained = Trained(net)
-    torch.manual_seed(generator(run.seed, "global").initial_seed())
-    keeper = Keeper(checkpoint_path, run.run_id, trained, optimiser, checkpoint_every, stop)
-    inside = keeper.restore()
-    for epoch in range(len(trained.history), recipe.epochs):
-        meter = Meter(per_epoch, epoch * per_epoch, batch, place, observe)
-        if inside:
-            meter.load_state_dict(inside)
-            inside = None
-        draws = draw_epoch(run.seed, epoch, images)
-        net.train()
-        for k in range(meter.count, per_epoch):
-            step = epoch * per_epoch + k
-            x, y = feed.batch(draws, slice(k * batch, (k + 1) * batch), protocol)
-            with torch.autocast(place.type, dtype=getattr(torch, protocol.precision), enabled=mixed):
-                scores = logits(net, normalise(x, feed.stats))
-            loss = loss_of(scores.float(), y)
-            loss.backward()
-            optimiser.step(learning_rate(step, steps, warmup, recipe.lr))
-            if not meter.update(loss.detach(), scores.detach(), y):
-                raise Diverged(f"The loss was not finite at step {step + 1} of {steps} (epoch {epoch + 1}).")
-            keeper.after_step(meter)
-        step = (epoch + 1) * per_epoch
-        rate = learning_rate(step - 1, steps, warmup, recipe.lr)
-        row = {"epoch": epoch + 1, "step": step, "lr": rate, **meter.summary()}
-        spent = meter.seconds()
-        if epoch + 1 == recipe.epochs or (evaluate_every and (epoch + 1) % evaluate_every == 0):
-            began = time.perf_counter()
-            tick = partial(keeper.leave_if_asked, meter)
-            trained.last = evaluate(net, feed.eval_images, feed.eval_labels, feed.stats, protocol.resolution, tick)
-            trained.seconds["evaluate"] += time.perf_counter() - began
-            row |= {f"test_{key}": getattr(trained.last, key) for key in ("loss", "error", "top5_error")}
-        trained.seconds["train"] += spent
-        trained.history.append(row)
-        if epoch + 1 < recipe.epochs:
-            keeper.save()
-        observe({"history": trained.history})
-    return trained
+
+def train_together(
+    entries: Sequence[Entry],
+    splits: "Splits",
+    device: str = "cpu",
+    evaluate_every: int = 0,
+    checkpoint_every: float = 60.0,
+    kernels: str = "auto",
+) -> Iterator[tuple[int, Trained | Exception]]:
+    """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
+
+    Each run keeps the weights, data order and crops of its seed, and its own files; to rounding it is the run that it
+    would be alone. Runs that resume from different steps train one group after the other.
+
+    Yields:
+        (number in `entries`, what came of it) as each ends. What is one run's own fault is an exception given here,
+        while the others go on; what concerns all (no memory left, say) is raised.
+    """
+    place = torch.device(device)
+    feed = to_feed(splits, place)
+    steps = course(entries[0].run.protocol.recipe, len(feed.train_index))
+    torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
+    lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
+    alone = [[lane] for lane in lanes if not fusable(lane.run)]
+    for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
+        yield from _train(Group(together, feed, steps, kernels), evaluate_every)
+
+
+def _lane(number: int, entry: Entry, place: torch.device, checkpoint_every: float) -> Lane:
+    """A run's network and momenta, as new or as its checkpoint has them."""
+    net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = Sgd(net, entry.run.protocol.recipe)
+    keeper = Keeper(entry.checkpoint_path, entry.run.run_id, Trained(net), optimiser, checkpoint_every, entry.stop)
+    return Lane(number, entry.run, keeper, entry.observe, keeper.restore())
+
+
+def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | Exception]]:
+    """Train a group to its end; yields its runs as they end."""
+    epochs = group.lanes[0].run.protocol.recipe.epochs
+    first, done = group.lanes[0].progress
+    yield from group.departures()
+    for epoch in range(first, epochs):
+        if not group.lanes:
+            return
+        group.begin(epoch, done)
+        for k in range(done, group.course.per_epoch):
+            group.step(k)
+            _after_step(group)
+            yield from group.departures()
+            if not group.lanes:
+                return
+        done = 0
+        last = epoch + 1 == epochs
+        _after_epoch(group, epoch, last, last or bool(evaluate_every and (epoch + 1) % evaluate_every == 0))
+        yield from group.departures()
+    yield from ((lane.number, lane.trained) for lane in group.lanes)
+
+
+def _after_step(group: Group) -> None:
+    """Read the losses now and then, write checkpoints, stop: all lanes at the same step, or they could not go on so."""
+    asked, due = [], []
+
+    def ask(lane: Lane) -> None:
+        meter = lane.meter
+        if not meter.update():
+            step, steps = meter.done + meter.count, group.course.steps
+            raise Diverged(
+                f"The loss was not finite at step {step} of {steps} (epoch {meter.done // meter.steps + 1})."
+            )
+        asked.append(lane.keeper.stop())
+        due.append(lane.keeper.due())
+
+    group.attend(ask)
+    group.attend(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
+
+
+def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None:
+    """Evaluate each lane, then note its row, keep its state and tell of it."""
+    rows = {lane.number: _row(lane, epoch, group.course) for lane in group.lanes}
+    spent = {lane.number: lane.meter.seconds() for lane in group.lanes}
+
+    def judge(lane: Lane) -> None:
+        began, trained, feed = time.perf_counter(), lane.trained, group.feed
+        tick = partial(lane.keeper.leave_if_asked, lane.meter)
+        resolution = lane.run.protocol.resolution
+        found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick)
+        trained.last = found
+        trained.seconds["evaluate"] += time.perf_counter() - began
+        rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
+
+    def close(lane: Lane) -> None:
+        lane.trained.seconds["train"] += spent[lane.number]
+        lane.trained.history.append(rows[lane.number])
+        if not last:
+            lane.keeper.save()
+        lane.observe({"history": lane.trained.history})
+
+    if evaluating:
+        group.attend(judge)  # all, before any is written down: stopped in between, all are where they were
+    group.attend(close)
+
+
+def _row(lane: Lane, epoch: int, steps: Course) -> dict[str, Any]:
+    """The training side of an epoch's row in metrics.csv."""
+    step = (epoch + 1) * steps.per_epoch
+    return {"epoch": epoch + 1, "step": step, "lr": steps.rate(step - 1), **lane.meter.summary()}

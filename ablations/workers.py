@@ -7,6 +7,7 @@ import platform
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ablations.config import RuntimeConfig
 from ablations.device import count, resolve_device
 from ablations.errors import UserError
-from ablations.execute import Job, execute
+from ablations.execute import Job, execute_together
 from ablations.stopping import deferred
 from ablations.writable import Unwritable
 
@@ -28,20 +29,21 @@ ALIVE_SECONDS = 0.5
 
 
 def worker_count(runtime: RuntimeConfig) -> int:
-    """Processes that train at once: what the user said, or one per core on the CPU, one per GPU.
+    """Processes that train at once: what the user said, or one per core on the CPU, `runs_per_gpu` per GPU.
 
     Raises:
         UserError: the number makes no sense.
     """
-    if runtime.threads < 1:
-        raise UserError(f"runtime.threads={runtime.threads} must be at least 1.")
+    for key in ("threads", "runs_per_gpu"):
+        if getattr(runtime, key) < 1:
+            raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
     if runtime.workers is not None:
         if runtime.workers < 1:
             raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
         return runtime.workers
     device = resolve_device(runtime.device)
     if device != "cpu":
-        return count(device)
+        return count(device) * runtime.runs_per_gpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // runtime.threads)
 
@@ -56,9 +58,9 @@ def gpu_names(runtime: RuntimeConfig) -> list[str]:
 
 
 def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
-    """What a worker process does: set itself up, then train one job after the other until the pipe is closed.
+    """What a worker process does: set itself up, then train until the pipe is closed.
 
-    Sends ALIVE now and then, and for each job its outcome (state, reason).
+    Receives jobs that train together. Sends ALIVE now and then, and of each of those its outcome (state, reason).
     """
     die_with_parent(parent)
     set_up(threads, gpu)
@@ -68,8 +70,8 @@ def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
             pipe.send(work(pipe.recv(), pipe))
 
 
-def work(job: Job, pipe: Connection) -> tuple[str, str]:
-    """Train one job; SIGTERM, which ends an idle worker, makes a busy one save the run and report."""
+def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
+    """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
     told = time.monotonic()
     with deferred(patient=True) as request:
 
@@ -81,13 +83,14 @@ def work(job: Job, pipe: Connection) -> tuple[str, str]:
             return request.requested()
 
         try:
-            return execute(job, stop), ""
+            outcomes = execute_together(jobs, stop)
+            return [("wrong", str(error)) if error else (state, "") for state, error in outcomes]
         except Unwritable as error:
-            return "unwritable", str(error)
+            return [("unwritable", str(error))] * len(jobs)
         except UserError as error:
-            return "wrong", str(error)
-        except Exception as error:  # of this run alone, and the sweep goes on
-            return "failed", f"{type(error).__name__}: {error}"
+            return [("wrong", str(error))] * len(jobs)
+        except Exception as error:  # of these runs alone, and the sweep goes on
+            return [("failed", f"{type(error).__name__}: {error}")] * len(jobs)
 
 
 def _send_alive(pipe: Connection) -> None:
@@ -99,12 +102,8 @@ def _send_alive(pipe: Connection) -> None:
 
 def set_up(threads: int, gpu: str | None) -> None:
     """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
-    for name in (
-        "SIGINT",
-        "SIGHUP",
-        "SIGUSR1",
-        "SIGUSR2",
-    ):  # Ctrl-C and Slurm reach the whole group: the parent decides
+    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if gpu is not None:

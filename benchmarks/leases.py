@@ -19,11 +19,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations import execute, joblist, lease, store, tasks
+from ablations import execute, joblist, tasks
 from ablations.board import Board
 from ablations.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.crew import Outcome
@@ -31,6 +31,7 @@ from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execute import Job
 from ablations.files import write_json
 from ablations.plan import Planned
+from ablations.record import Record
 
 GROUPS, WIDTHS = (1, 2, 3, 4, 8), (0.25, 0.5, 1.0, 1.5, 2.0)
 
@@ -50,8 +51,9 @@ class NoTime:
         """One at a time."""
         return not self.ended
 
-    def give(self, number: int, job: Job) -> None:
+    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
         """Execute a job."""
+        [number], [job] = numbers, jobs
         self.ended.append(Outcome(number, execute.execute(job), ""))
 
     def poll(self, seconds: float) -> Iterable[Outcome]:
@@ -77,17 +79,16 @@ def plan(runs: int, results: Path) -> list[Planned]:
     return [Planned(run, config, ()) for run, _ in zip(grid, range(runs), strict=False)]
 
 
-def no_training(job: Job, stop: Callable[[], bool], mine: lease.Lease) -> str:
-    """In the place of `execute._execute`: a result without a training, and a note of who wrote it."""
-    folder = store.run_folder(job.results, job.run.run_id)
-    if (folder / "result.json").exists():
-        return "done"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "by.txt").open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    mine.check()
-    write_json(folder / "result.json", {"run_id": job.run.run_id, "status": "done"}, flush=False)
-    return "done"
+def no_training(records: dict[int, Record], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+    """In the place of `execute._execute`: results without a training, and a note of who wrote them."""
+    for number, record in records.items():
+        record.folder.mkdir(parents=True, exist_ok=True)
+        with (record.folder / "by.txt").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        record.lease.check()
+        result = {"schema": 1, "run_id": record.run_id, "status": "done", "error": 0.0, "seconds": {"total": 0.0}}
+        write_json(record.folder / "result.json", result, flush=False)
+        outcomes[number] = ("done", None)
 
 
 def work(listed: joblist.JobList, first: int, barrier: Any, report: Path) -> None:

@@ -30,18 +30,18 @@ def outcomes(it: Crew, number: int = 1) -> list[Outcome]:
 def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with Crew(1, RuntimeConfig(device="cpu")) as it:
-        it.give(7, job)
+        it.give([7], [job])
         assert it.busy == [7] and not it.free()
         dead = it.workers[0].process
         os.kill(dead.pid, signal.SIGKILL)
         ((number, state, reason),) = outcomes(it)
         assert (number, state) == (7, "killed") and "exit code -9" in reason and it.free()
-        it.give(8, job)
+        it.give([8], [job])
         ((number, state, reason),) = outcomes(it)
         assert (number, state) == (8, "wrong") and "holds no prepared data set" in reason
         worker = it.workers[0].process
         assert worker.pid != dead.pid and worker.is_alive()
-        it.give(9, job)
+        it.give([9], [job])
         assert outcomes(it)[0].number == 9 and it.workers[0].process is worker, "a living one is kept"
     assert not worker.is_alive()
 
@@ -49,7 +49,7 @@ def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
 def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):
     monkeypatch.setattr(crew, "START_SECONDS", 0.5)
     with Crew(1, RuntimeConfig(device="cpu", run_timeout=0.1)) as it:
-        it.give(3, job)
+        it.give([3], [job])
         hung = it.workers[0].process
         os.kill(hung.pid, signal.SIGSTOP)
         ((number, state, reason),) = outcomes(it)
@@ -59,23 +59,36 @@ def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):
 
 def test_without_a_limit_nothing_is_ended(job):
     with Crew(1, RuntimeConfig(device="cpu", run_timeout=0)) as it:
-        it.give(3, job)
+        it.give([3], [job])
         it.workers[0].seen -= 1e6
-        assert it._end_hung(0) is None
+        assert it._end_hung(0) == []
 
 
 def test_a_worker_that_is_still_starting_stops_without_a_failure(job):
     with Crew(1, RuntimeConfig(device="cpu")) as it:
-        it.give(3, job)
+        it.give([3], [job])
         assert list(it.stop(30)) == [Outcome(3, "stopped", "")]
 
 
 def test_one_that_does_not_stop_in_time_is_ended(job):
     with Crew(1, RuntimeConfig(device="cpu")) as it:
-        it.give(3, job)
+        it.give([3], [job])
         stubborn = it.workers[0].process
         os.kill(stubborn.pid, signal.SIGSTOP)
         assert list(it.stop(0.3)) == [Outcome(3, "stopped", "")] and not stubborn.is_alive()
+
+
+def test_jobs_that_train_together_end_one_by_one_and_die_together(job):
+    jobs = [job, Job(run(seed=1), *[getattr(job, field) for field in list(job.__dataclass_fields__)[1:]])]
+    with Crew(2, RuntimeConfig(device="cpu")) as it:
+        it.give([4, 2], jobs)
+        assert it.busy == [4, 2] and it.free(), "they have one worker"
+        found = outcomes(it, 2)
+        assert [(each.number, each.state) for each in found] == [(4, "wrong"), (2, "wrong")]
+        it.give([4, 2], jobs)
+        os.kill(it.workers[0].process.pid, signal.SIGSTOP)
+        os.kill(it.workers[0].process.pid, signal.SIGKILL)
+        assert sorted((each.number, each.state) for each in outcomes(it, 2)) == [(2, "killed"), (4, "killed")]
 
 
 def test_a_worker_without_its_parent_leaves(monkeypatch):

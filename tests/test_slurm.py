@@ -68,7 +68,6 @@ def test_a_setting_that_is_not_one_is_refused(tmp_path):
     [
         {"array_parallelism": 0},
         {"gpus_per_node": -1},
-        {"runs_per_gpu": 0},
         {"cpus_per_task": 0},
         {"timeout_min": 0},
         {"timeout_min": 2, "signal_delay_s": 120},
@@ -106,12 +105,13 @@ def test_nothing_is_left_for_the_login_node_to_find_out():
 
 
 def test_runs_are_packed_as_asked():
-    settings = SlurmLauncherConf(gpus_per_node=2, runs_per_gpu=3, cpus_per_task=9, array_parallelism=4)
-    assert runs_per_task(settings, RuntimeConfig()) == 6
+    settings = SlurmLauncherConf(gpus_per_node=2, cpus_per_task=9, array_parallelism=4)
+    packed = RuntimeConfig(runs_per_gpu=3)
+    assert runs_per_task(settings, packed) == 6
     assert runs_per_task(settings, RuntimeConfig(workers=5)) == 5
     assert runs_per_task(replace(settings, gpus_per_node=0), RuntimeConfig(threads=2)) == 4
     assert runs_per_task(replace(settings, gpus_per_node=0), RuntimeConfig(threads=20)) == 1
-    assert SlurmLauncher(**vars(settings)).at_once(RuntimeConfig()) == 24
+    assert SlurmLauncher(**vars(settings)).at_once(packed) == 24
 
 
 def test_slurm_is_asked_for_what_the_settings_say(commands, tmp_path):

@@ -128,7 +128,8 @@ class Hands:
     def free(self) -> bool:
         return not self.ended
 
-    def give(self, number: int, job: Job) -> None:
+    def give(self, numbers: list[int], jobs: list[Job]) -> None:
+        [number], [job] = numbers, jobs
         state = self.states.pop(0) if self.states else "done"
         self.given.append(number)
         if state == "done":

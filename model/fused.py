@@ -1,0 +1,133 @@
+"""Several ShuffleNets of one shape as one: each layer is grouped or per channel, so S networks are S x g groups.
+
+Channels of network s lie together: s * C to (s + 1) * C of each layer. Nothing passes from one network to another, so
+each computes what it would alone; the GPU launches a kernel where it would launch S, each on S times the work.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from model.ops import REFERENCE, Ops, Order
+from model.shufflenet import ShuffleNetV1, Unit
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def shuffled(channels: int, groups: int) -> Tensor:
+    """What `channel_shuffle` makes of the channels 0 .. channels - 1."""
+    return torch.arange(channels).view(groups, channels // groups).t().flatten()
+
+
+def beside(x: Tensor, y: Tensor, copies: int) -> Tensor:
+    """Concatenate network by network: (N, S * a, H, W), (N, S * b, H, W) -> (N, S * (a + b), H, W), channels_last."""
+    n, _, h, w = x.shape
+    parts = [part.permute(0, 2, 3, 1).reshape(n, h, w, copies, -1) for part in (x, y)]
+    return torch.cat(parts, 4).flatten(3).permute(0, 3, 1, 2)
+
+
+class FusedUnit(nn.Module):
+    """A unit of each network: Figure 2b or 2c, S times side by side; whether it shuffles may differ by network."""
+
+    source: Tensor
+    target: Tensor
+
+    def __init__(self, units: Sequence[Unit], ops: Ops) -> None:
+        super().__init__()
+        first = units[0]
+        self.copies, self.stride, self.ops = len(units), first.stride, ops
+        self.conv1, self.bn1 = widened([unit.conv1 for unit in units]), widened([unit.bn1 for unit in units])
+        self.conv2, self.bn2 = widened([unit.conv2 for unit in units]), widened([unit.bn2 for unit in units])
+        self.conv3, self.bn3 = widened([unit.conv3 for unit in units]), widened([unit.bn3 for unit in units])
+        self.pool = first.pool
+        channels = first.conv1.out_channels
+        rows = [shuffled(channels, unit.groups if unit.shuffle else 1) + k * channels for k, unit in enumerate(units)]
+        self.shuffle = any(unit.shuffle for unit in units)
+        # Not persistent: the names in state_dict stay those of an unfused network.
+        self.register_buffer("source", torch.cat(rows).int(), persistent=False)
+        self.register_buffer("target", torch.cat(rows).argsort().int(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, S * in_channels, H, W) -> (N, S * out_channels, H, W), or half of H and W, rounded up, at stride 2."""
+        ops = self.ops
+        order = Order(self.source, self.target) if self.shuffle else None
+        y = ops.norm(ops.pointwise(x, self.conv1), self.bn1, True, order, None)
+        y = ops.norm(ops.depthwise(y, self.conv2), self.bn2, False, None, None)
+        y = ops.pointwise(y, self.conv3)
+        if self.stride == 1:
+            return ops.norm(y, self.bn3, True, None, x)
+        # The shortcut needs no ReLU: x comes from one, so its averages are not negative.
+        return beside(self.pool(x), ops.norm(y, self.bn3, True, None, None), self.copies)
+
+
+class FusedShuffleNet(nn.Module):
+    """S ShuffleNets of the same shapes as one network; they may differ in weights and in whether they shuffle.
+
+    The networks given become windows on the fused one's parameters and statistics: what trains here, trains them, and
+    each can be evaluated and saved as ever. Names in `state_dict` are those of one network, each tensor S of them along
+    its first dimension.
+    """
+
+    def __init__(self, networks: Sequence[ShuffleNetV1], ops: Ops = REFERENCE) -> None:
+        """ValueError if the networks are not of one shape."""
+        super().__init__()
+        shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks]
+        if any(each != shapes[0] for each in shapes):
+            raise ValueError("Only networks whose weights have the same names and shapes can be fused.")
+        self.copies = len(networks)
+        self.stem = nn.Sequential(*(widened(layers) for layers in zip(*(net.stem for net in networks), strict=True)))
+        self.stage2, self.stage3, self.stage4 = (
+            nn.Sequential(*(FusedUnit(units, ops) for units in zip(*stages, strict=True)))
+            for stages in zip(*((net.stage2, net.stage3, net.stage4) for net in networks), strict=True)
+        )
+        self.classifier = widened([net.classifier for net in networks])
+        self.train(networks[0].training)
+        self._share(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, S * in_channels, H, W), a batch for each network -> (S, N, num_classes) logits."""
+        x = self.stage4(self.stage3(self.stage2(self.stem(x))))
+        x = x.mean((2, 3)).view(len(x), self.copies, -1).transpose(0, 1)  # (S, N, channels)
+        weight, bias = (each.view(self.copies, -1, *each.shape[1:]) for each in self.classifier.parameters())
+        return torch.baddbmm(bias[:, None], x, weight.mT)
+
+    @torch.no_grad()
+    def _share(self, networks: Sequence[ShuffleNetV1]) -> None:
+        """Make each network a window on its part of every tensor; what has no parts (a counter) is one for all."""
+        for path, module in self.named_modules():
+            theirs = [net.get_submodule(path) for net in networks]
+            for name, parameter in module.named_parameters(recurse=False):
+                for each, part in zip(theirs, parameter.data.chunk(self.copies), strict=True):
+                    getattr(each, name).data = part
+            for name, buffer in module.named_buffers(recurse=False):
+                if name in ("source", "target"):
+                    continue
+                parts = buffer.chunk(self.copies) if buffer.dim() else [buffer] * self.copies
+                for each, part in zip(theirs, parts, strict=True):
+                    setattr(each, name, part)
+
+
+def widened(layers: Sequence[Layer]) -> Layer:
+    """One layer that does to S times the channels what each of the layers does to its own.
+
+    A fully connected layer keeps its kind and has all weights; FusedShuffleNet.forward multiplies each by its own.
+    """
+    copies = len(layers)
+    one = copy.deepcopy(layers[0])
+    for name, parameter in list(one.named_parameters(recurse=False)):
+        together = torch.cat([getattr(layer, name).detach() for layer in layers])
+        setattr(one, name, nn.Parameter(together))
+        assert together.shape[0] == copies * parameter.shape[0]
+    for name, buffer in list(one.named_buffers(recurse=False)):
+        if buffer.dim():  # running statistics; a counter is equal in all
+            setattr(one, name, torch.cat([getattr(layer, name) for layer in layers]))
+    if isinstance(one, nn.Conv2d):
+        one.in_channels, one.out_channels, one.groups = (
+            copies * size for size in (one.in_channels, one.out_channels, one.groups)
+        )
+    elif isinstance(one, nn.BatchNorm2d):
+        one.num_features *= copies
+    return one
