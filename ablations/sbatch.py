@@ -141,7 +141,7 @@ def check_values(settings: SlurmLauncherConf) -> None:
 
 def hint() -> str:
     """Where settings are, and which partitions there are."""
-    text = ". Partition, account, GPUs, memory and time are set in conf/hydra/launcher/slurm.yaml"
+    text = ". Partition, account, GPUs, cores, memory and time are set in conf/hydra/launcher/slurm.yaml"
     try:
         partitions = ask(["sinfo", "-h", "-o", "%R"]).split()
     except UserError:

@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from ablations import joblist, report, tasks
+from ablations import joblist, report, slurm_task
 from ablations.compose import Composer
 from ablations.config import Config, RuntimeConfig
 from ablations.errors import UserError
@@ -60,13 +60,15 @@ class SlurmLauncher(Launcher):
         """
         check_values(self.settings)
         check_programs()
-        try:
-            kinds = [self.settings] + [preparing(self.settings)] * (self.settings.prepare == "job")
-            for settings in kinds:
+        kinds = {"": self.settings}
+        if self.settings.prepare == "job":
+            kinds[" for the job that prepares the data"] = preparing(self.settings)
+        for what, settings in kinds.items():
+            try:
                 text = executor(settings, Path("results"))._executor._make_submission_file_text("true", "check")
                 ask(["sbatch", "--test-only"], text)
-        except UserError as error:
-            raise UserError(f"Slurm does not take these settings ({error}){hint()}") from None
+            except UserError as error:
+                raise UserError(f"Slurm does not take these settings{what} ({error}){hint()}") from None
 
     def settle(self, config: Config) -> Config:
         """A configuration for which nothing need be found out on this machine: precision and device are the tasks'.
@@ -144,10 +146,10 @@ class SlurmLauncher(Launcher):
         try:
             if not joblist.prepared(planned):
                 builder = executor(preparing(settings), path.parent, data_name(path.parent))
-                after = builder.submit(tasks.Prepare(path)).job_id
+                after = builder.submit(slurm_task.Prepare(path)).job_id
             submitter = executor(settings, path.parent, name_of(path.parent), after)
             count = min(settings.array_parallelism, math.ceil(len(planned) / each))
-            first, *_ = submitter.map_array(tasks.Task(path), [k * each for k in range(count)])
+            first, *_ = submitter.map_array(slurm_task.Task(path), [k * each for k in range(count)])
         except Exception as error:  # submitit has errors of its own, and hands on those of Slurm
             raise UserError(f"Slurm did not take the job: {error}{hint()}") from None
         return path.parent, str(first.job_id).partition("_")[0]
@@ -172,9 +174,16 @@ class SlurmLauncher(Launcher):
             found = watch(jobs, planned[0].config.runtime.progress, news, self.settings.poll_seconds, stop)
         if stop.signum is not None:
             raise Detached(f"Slurm goes on without this command. {how}.", 128 + stop.signum)
+        said = (
+            [line for folder in names.values() for line in slurm_task.complaints(folder)] if "waiting" in found else []
+        )
         if "done" not in found and not joblist.prepared(planned):
-            logs = ", ".join(f"{folder}/*.out" for folder in names.values())
-            raise UserError(f"The data could not be prepared; the reason is in the output of the job: {logs}")
+            logs = ", ".join(str(folder) for folder in names.values())
+            raise UserError(
+                f"The data could not be prepared. {said[-1] if said else ''} The job's output is in {logs}."
+            )
+        for line in said:
+            report.console().print(f"a task ended: {line}", markup=False)
         return found
 
 

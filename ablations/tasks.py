@@ -1,7 +1,7 @@
 """A task: takes runs from a list by lease, on its own workers, until none is left to take or it is asked to stop.
 
 Any number of tasks, on any hosts that share the results folder, work off one list; none needs the command that wrote
-it. `python -m ablations.tasks LIST` is one; Slurm's are started by `ablations.slurm`.
+it. `python -m ablations.tasks LIST` is one; Slurm's are in `slurm_task`.
 
 Exit code 0: all runs of the list are done; 1: some are not; 2: nothing can be trained here; 128 + N: ended by signal N.
 """
@@ -9,13 +9,11 @@ Exit code 0: all runs of the list are done; 1: some are not; 2: nothing can be t
 import argparse
 import itertools
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ablations import data, joblist, lease, report, store, writable
 from ablations.board import Board
@@ -29,7 +27,6 @@ from ablations.joblist import JobList
 from ablations.launch import POLL_SECONDS
 from ablations.plan import turn
 from ablations.publishing import publish
-from ablations.squeue import state_of
 from ablations.stopping import Stop, deferred
 from ablations.workers import worker_count
 
@@ -174,57 +171,6 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
     if trained and board.states.count("done") == len(jobs) and runtime.publish:
         _publish(jobs[0].results)
     return board
-
-
-@dataclass(frozen=True)
-class Task:
-    """What each task of a Slurm array does, called by submitit with the number of the run that it begins with.
-
-    It ends early on the signal before its time limit (SIGUSR2) and when it is preempted (SIGTERM). Then, once runs are
-    saved, submitit's own handler of SIGUSR2 puts the task into the queue again, to be called anew.
-    """
-
-    path: Path
-
-    def __call__(self, first: int) -> None:
-        """Work the list off."""
-        with deferred(patient=True, also=(signal.SIGUSR1, signal.SIGUSR2)) as stop:
-            run(joblist.read(self.path), first, stop)
-        if stop.signum is not None:
-            again(stop.signum)
-
-    def checkpoint(self, first: int) -> Any:
-        """What submitit shall call when the task starts again: the same, since all state is in the results folder."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, first)
-
-
-@dataclass(frozen=True)
-class Prepare:
-    """The job before the array: builds the data's caches; on SIGUSR2, submitit has it start again."""
-
-    path: Path
-
-    def __call__(self) -> None:
-        """Build them."""
-        prepare(joblist.read(self.path).data, lambda: False)
-
-    def checkpoint(self) -> Any:
-        """The same again."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
-
-def again(signum: int) -> None:
-    """Put this Slurm task into the queue again, unless it is RUNNING no more: cancelled, or put there by Slurm."""
-    number, share = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    # An array's own number, which one of its tasks has as well, stands for all of them.
-    state = state_of(f"{number}_{share}" if number else os.environ["SLURM_JOB_ID"])
-    if state == "RUNNING":
-        signal.raise_signal(signal.SIGUSR2)
-    _say(f"ended by {signal.Signals(signum).name}; the task is {state.lower() or 'unknown to Slurm'}.")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations import joblist, sbatch, slurm, squeue, tasks
+from ablations import joblist, sbatch, slurm, slurm_task, squeue
 from ablations.config import Config, RuntimeConfig
 from ablations.errors import UserError
 from ablations.sbatch import SlurmLauncherConf, check_values, executor, preparing, runs_per_task
@@ -161,14 +161,14 @@ def test_a_task_that_was_killed_starts_again_within_reason(commands, code, state
 )
 def test_a_stopped_task_is_requeued_unless_it_was_cancelled(monkeypatch, state, handed_on):
     asked, raised = [], []
-    monkeypatch.setattr(tasks, "state_of", lambda number: asked.append(number) or state)
+    monkeypatch.setattr(slurm_task, "state_of", lambda number: asked.append(number) or state)
     monkeypatch.setattr(signal, "raise_signal", raised.append)
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
-    tasks.again(signal.SIGTERM)
+    slurm_task.again(signal.SIGTERM)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
-    tasks.again(signal.SIGTERM)
+    slurm_task.again(signal.SIGTERM)
     assert asked == ["9", "7_2"], "an array's own number would stand for all its tasks"
     assert raised == ([signal.SIGUSR2] * 2 if handed_on else [])
 
@@ -209,6 +209,16 @@ def test_sbatch_that_refuses_is_a_sentence_with_the_partitions(commands, monkeyp
     (commands / "scontrol").unlink()
     with pytest.raises(UserError, match="Slurm's scontrol"):
         SlurmLauncher().check()
+
+
+def test_what_tasks_complained_of_is_found_in_their_output(tmp_path, capfd):
+    with pytest.raises(SystemExit) as ended, slurm_task.in_a_sentence():
+        raise UserError("3.jpg cannot be decoded.")
+    assert ended.value.code == 2 and capfd.readouterr().err == "error: 3.jpg cannot be decoded.\n"
+    (tmp_path / "5_0_log.out").write_text("caching\nerror: older\nsrun: error: n1: task 0: Exited with exit code 2\n")
+    os.utime(tmp_path / "5_0_log.out", (1, 1))
+    (tmp_path / "6_0_log.out").write_text("error: older\nerror: 3.jpg cannot be decoded.\n")
+    assert slurm_task.complaints(tmp_path) == ["older", "3.jpg cannot be decoded."]
 
 
 def test_planning_with_the_launcher_registered_needs_no_submitit():

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ablations import files
 from tests import sweeps
@@ -88,6 +89,16 @@ def restarts(cluster: Cluster, task: str) -> int:
     return int(re.search(r"Restarts=(\d+)", shown)[1])  # type: ignore[index]
 
 
+def broken_images(folder: Path) -> tuple[str, ...]:
+    """Overrides for a folder of images, one of which is none."""
+    for name in (f"{split}/{kind}/{k}.png" for split in ("train", "val") for kind in "ab" for k in range(5)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16)).save(folder / name)
+    (folder / "train" / "a" / "0.png").write_bytes(b"none")
+    counts = ("data.train_images=null", "data.test_images=null", "recipe.batch_size=4")
+    return ("data=imagefolder", f"data.dir={folder}", "data.resolution=16", "data.cache_resolution=16", *counts)
+
+
 def on_each_node(cluster: Cluster, but: str) -> dict[str, str] | None:
     """For each node one task that runs on it, of other jobs than one; None where a node has none."""
     found = {job[3]: job[0] for job in cluster.jobs("RUNNING") if not job[0].startswith(but)}
@@ -110,8 +121,11 @@ def test_wrong_settings_are_refused_before_anything(cluster: Cluster, tmp_path: 
 def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Path) -> None:
     results, local = tmp_path / "shared" / "results", tmp_path / "local" / "results"
     endless = tmp_path / "long" / "results"
-    for folder in (results, local, endless):
+    broken = tmp_path / "broken" / "results"
+    for folder in (results, local, endless, broken):
         folder.parent.mkdir()
+    # Data that cannot be prepared: the array never starts, and the command says why.
+    hopeless = submit(cluster, broken, "-m", *broken_images(tmp_path / "photos"))
     # A run without end, in an array of its own: Slurm itself signals it before its time limit of a minute.
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10")
     assert "Submitted 1 runs" in submitted(cluster, endless, *LONG, *limit)
@@ -166,6 +180,9 @@ def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Pat
     until(lambda: (long, "RUNNING") in [job[:3:2] for job in cluster.jobs()], what="the long run trains again")
     cluster.say("scancel", long)
 
+    said, _ = hopeless.communicate(timeout=60)
+    assert hopeless.returncode == 2, said
+    assert "The data could not be prepared. 1 of 20 images" in said and "train/a/0.png" in said
     undisturbed = sweeps.ablations(local, *STUDY, "runtime.workers=1")
     assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
     said, _ = command.communicate(timeout=90)
