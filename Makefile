@@ -1,7 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
-#            ARGS="any Hydra override"
+#            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
@@ -16,6 +16,7 @@ RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
 	$(if $(SEEDS),'seed=range($(SEEDS))') \
 	$(if $(DATA_DIR),'data.dir="$(DATA_DIR)"') \
 	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
+	$(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) \
 	$(ARGS)
 
 # Every documented target is a command, not a file.
@@ -66,11 +67,18 @@ notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
 	@$(PY) -m ablations.status --results $(RESULTS) $(if $(WATCH),--watch $(WATCH))
 
+merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (ARGS=--dry-run: only say so)
+	@test -n "$(FROM)" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
+	@$(PY) -m ablations.merge "$(FROM)" --results $(RESULTS) $(ARGS)
+
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
 
 test: $(READY) ## run all tests, with coverage
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
+	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -105,6 +113,9 @@ bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share
 
 bench-inputs: $(READY) ## images/s of the cache's build and of training input, against torchvision
 	@$(PY) -m benchmarks.inputs $(ARGS)
+
+bench-leases: $(READY) ## 200 processes take 10,000 planned runs from one folder: rate, duplicates, starved processes
+	@$(PY) -m benchmarks.leases $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info

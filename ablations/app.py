@@ -10,6 +10,8 @@ from hydra.plugins.plugin import Plugin
 
 from ablations import config
 from ablations.launch import WorkersLauncher, WorkersLauncherConf
+from ablations.sbatch import SlurmLauncherConf
+from ablations.slurm import SlurmLauncher
 from ablations.sweep import AblationSweeper, AblationSweeperConf
 
 NAMESPACE = "hydra_plugins.ablations"
@@ -27,7 +29,8 @@ def register() -> None:
     store.store(group="data", name="folder_schema", node=config.FolderConfig)
     store.store(group="hydra/sweeper", name="ablations", node=AblationSweeperConf)
     store.store(group="hydra/launcher", name="workers", node=WorkersLauncherConf)
-    _register_plugins(AblationSweeper, WorkersLauncher)
+    store.store(group="hydra/launcher", name="slurm_schema", node=SlurmLauncherConf)
+    _register_plugins(AblationSweeper, WorkersLauncher, SlurmLauncher)
 
 
 def _register_plugins(*plugins: type[Plugin]) -> None:

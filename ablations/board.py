@@ -15,6 +15,14 @@ from ablations.fusing import fuse
 LOOK_SECONDS = 2.0
 """How often to look after runs that another sweep trains."""
 
+Over = Callable[[Job, int], str | None]
+"""How a job has ended by others' hands, or None; given how often it was tried here."""
+
+
+def is_done(job: Job, tries: int) -> str | None:
+    """`done` where a run has a result."""
+    return "done" if store.result(job.results, job.run.run_id) else None
+
 
 class Board:
     """The state of every job: `waiting`, `running`, `done`, `failed`, `diverged`, `killed` or `stopped`.
@@ -24,8 +32,8 @@ class Board:
         obstacle: why nothing more can be trained at all; empty while it can.
     """
 
-    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None]) -> None:
-        self.jobs, self.retries, self.say = jobs, retries, say
+    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None], over: Over | None = None) -> None:
+        self.jobs, self.retries, self.say, self.over = jobs, retries, say, over or is_done
         self.states = ["waiting"] * len(jobs)
         self.reasons = [""] * len(jobs)
         self.obstacle = ""
@@ -56,6 +64,8 @@ class Board:
         first = self.next()
         if first is None:
             return []
+        if most == 1:
+            return [first]
         group = [first]
         for number in [k for k in self.queue if self.tries[first] == 1 and self.tries[k] == 0]:
             if len(group) < most and fuse(self.jobs[first], self.jobs[number]):
@@ -96,8 +106,9 @@ class Board:
     def _start(self, number: int) -> bool:
         """Count a job as running, unless another sweep trained it since it was planned, or trains it now."""
         job = self.jobs[number]
-        if store.result(job.results, job.run.run_id):
-            self.states[number] = "done"
+        ended = self.over(job, self.tries[number])
+        if ended:
+            self.states[number] = ended
             return False
         them = lease.holder(job.results, job.run.run_id)
         if them:
@@ -119,9 +130,10 @@ class Board:
         if not self.elsewhere or time.monotonic() - self.looked < LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        for number in [k for k in self.elsewhere if self.states[k] == "waiting" and k not in self.queue]:
+        for number in list(self.elsewhere):
             job = self.jobs[number]
             if lease.holder(job.results, job.run.run_id) is None:
+                del self.elsewhere[number]
                 self.queue.append(number)
 
     def _record(self, job: Job, reason: str) -> None:

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.config import Config
+from ablations.elsewhere import Settle
 from ablations.errors import UserError, sentence
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
@@ -29,9 +30,9 @@ from ablations.resolve import to_config, to_run, typed
 class Composer:
     """Composes the jobs of one command."""
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        """`master` is the configuration of the sweep itself, before any grid value."""
-        self.loader, self.master = loader, master
+    def __init__(self, loader: ConfigLoader, master: DictConfig, settle: Settle = lambda config: config) -> None:
+        """`master` is the configuration of the sweep itself, before any grid value; `settle`: see `elsewhere`."""
+        self.loader, self.master, self.settle = loader, master, settle
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
         self.parsed: dict[str, Override] = {}
@@ -69,7 +70,7 @@ class Composer:
             UserError: the configuration is wrong; nothing has been trained.
         """
         try:
-            config = self._config(overrides)
+            config = self.settle(self._config(overrides))
             return Planned(to_run(config), config, tuple(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None

@@ -83,17 +83,17 @@ def take(results: Path, run_id: str) -> Lease | None:
     """Take a run's lease if it is free; whoever has it now releases it."""
     folder = results / "leases" / run_id
     for _ in range(100):
-        folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{uuid.uuid4().hex}.part"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps(_me()))
             number, free = _newest(folder, part.stat().st_mtime)
             if not free:
                 return None
             path = folder / str(number + 1)
             return Lease(path) if _link(part, path) else None
-        except FileNotFoundError:  # the last holder has just finished and removed the folder
-            continue
+        except (FileNotFoundError, FileExistsError):
+            continue  # the last holder has just finished and removed the folder, perhaps while mkdir looked at it
         finally:
             with suppress(OSError):
                 part.unlink()

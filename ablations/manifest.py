@@ -44,6 +44,8 @@ def is_sealed(content: dict[str, Any]) -> bool:
 def damage(folder: Path, result: dict[str, Any], thorough: bool = False) -> str | None:
     """What is wrong with the files of a run, or None. Reads only those whose size or time is not known, or all.
 
+    What was found right is noted beside the result, unless all were to be read: that may be another machine's folder.
+
     Args:
         result: the content of result.json, whose seal was found whole.
     """
@@ -67,7 +69,7 @@ def damage(folder: Path, result: dict[str, Any], thorough: bool = False) -> str 
             return f"{name} is missing"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
-    if known is not None and known != times:
+    if known is not None and known != times and not thorough:
         with suppress(OSError):  # a folder that cannot be written is read again the next time
             write_json(folder / VERIFIED, {SEAL: result[SEAL], "times": times}, flush=False)
     return None

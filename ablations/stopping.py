@@ -29,6 +29,19 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
+class Detached(Interrupted):
+    """The command leaves, what it started goes on elsewhere: `note` says how to see and to end it."""
+
+    def __init__(self, note: str, code: int) -> None:
+        super().__init__(0, at_once=True)
+        self.note, self.code = note, code
+
+    @property
+    def exit_code(self) -> int:
+        """What the command leaves with."""
+        return self.code
+
+
 class Stop:
     """Whether a stop was requested, by which signal and when."""
 
@@ -63,26 +76,32 @@ def immediate() -> Iterator[None]:
 
 
 @contextmanager
-def deferred() -> Iterator[Stop]:
-    """The first request to stop is noted in the Stop given, the second raises Interrupted."""
+def deferred(patient: bool = False, also: tuple[int, ...] = ()) -> Iterator[Stop]:
+    """The first request to stop is noted in the Stop given, the second raises Interrupted.
+
+    Args:
+        patient: further requests are the same request: Slurm signals every process of a task, and so does its head.
+        also: other signals that ask to stop.
+    """
     stop = Stop()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if stop.signum is not None:
+        if stop.signum is None:
+            stop.signum, stop.when = signum, time.monotonic()
+        elif not patient:
             raise Interrupted(signum, at_once=True)
-        stop.signum, stop.when = signum, time.monotonic()
 
-    with _handling(handle):
+    with _handling(handle, also):
         yield stop
 
 
 @contextmanager
-def _handling(handle: object) -> Iterator[None]:
+def _handling(handle: object, also: tuple[int, ...] = ()) -> Iterator[None]:
     """Handle the signals so, all but those that this process ignores (nohup, a worker); only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.getsignal(each) for each in SIGNALS}
+    before = {each: signal.getsignal(each) for each in (*SIGNALS, *also)}
     mine = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
     for each in mine:
         signal.signal(each, handle)  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ def check(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, 
     Results of older schemas are read as they are: schema 1 has no checksums.
 
     Args:
-        thorough: read all files, also those whose size and time of writing are the recorded ones.
+        thorough: read all files, also those whose size and time of writing are the recorded ones; nothing is written.
     """
     path = f"runs/{run_id}/"
     found = read_json(f"{folder}/result.json")
@@ -162,12 +162,14 @@ def set_aside(results: Path, run_id: str) -> Path | None:
     """Give the folder of a run whose result is not believed a name that says so, with the reason in damage.json.
 
     Whoever calls this holds the run's lease. Returns the new folder, or None where there is nothing to set aside.
-
     """
     folder = run_folder(results, run_id)
     found, why = check(folder, run_id)
-    if found or not why or NEWER in why:
-        return None
+    return None if found or not why or NEWER in why else move_aside(folder, run_id, why)
+
+
+def move_aside(folder: Path, run_id: str, why: str) -> Path:
+    """Give the folder of a run another name, and say why in it; by the holder of the run's lease."""
     number = 1
     while (aside := folder.with_name(f"{run_id}{ASIDE}{number}")).exists():
         number += 1
@@ -214,10 +216,10 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
 def plans(results: Path) -> list[dict[str, Any]]:
     """The latest plan of each study under each protocol, by name of file; those that make no sense are left out."""
     found = (read_json(path) for path in sorted((results / "plans").glob("*.json")))
-    return [plan for plan in found if plan and _is_plan(plan)]
+    return [plan for plan in found if plan and is_plan(plan)]
 
 
-def _is_plan(plan: dict[str, Any]) -> bool:
+def is_plan(plan: dict[str, Any]) -> bool:
     """Whether a plan says of each of its runs what it is."""
     try:
         for entry in plan["runs"]:

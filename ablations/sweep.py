@@ -15,10 +15,10 @@ from hydra.core.plugins import Plugins
 
 from ablations import fingerprint, provenance, publishing, report, writable
 from ablations.compose import Composer
+from ablations.elsewhere import at_once, check, settle
 from ablations.errors import UserError
 from ablations.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
-from ablations.stopping import Interrupted
-from ablations.workers import worker_count
+from ablations.stopping import Detached, Interrupted
 
 LEAVE_SECONDS = 9.0
 """Once asked to stop, tables are written for so long; after ten the program has left."""
@@ -49,6 +49,9 @@ class AblationSweeper(BasicSweeper):
         except UserError as error:
             report.show_error(error)
             raise SystemExit(2) from None
+        except Detached as left:
+            report.console().print(left.note, markup=False)
+            raise SystemExit(left.exit_code) from None
         except Interrupted as request:
             report.show_stopped()
             raise SystemExit(request.exit_code) from None
@@ -57,11 +60,12 @@ class AblationSweeper(BasicSweeper):
     def _sweep(self, arguments: list[str]) -> Sequence[Planned]:
         """The runs that are still not done at the end."""
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        composer = Composer(self.hydra_context.config_loader, self.config)
+        check(self.launcher)
+        composer = Composer(self.hydra_context.config_loader, self.config, settle(self.launcher))
         jobs = [composer.compose(overrides) for overrides in composer.expand(arguments, self.split_arguments)]
         runtime = jobs[0].config.runtime
         results = writable.open_results(Path(runtime.results_dir))
-        workers = worker_count(runtime)
+        workers = at_once(self.launcher, runtime)
         plan = make_plan(jobs, results)
         if plan.todo and runtime.publish:
             publishing.check()

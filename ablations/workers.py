@@ -73,7 +73,7 @@ def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
 def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
     """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
     told = time.monotonic()
-    with deferred() as request:
+    with deferred(patient=True) as request:
 
         def stop() -> bool:
             nonlocal told
@@ -102,9 +102,10 @@ def _send_alive(pipe: Connection) -> None:
 
 def set_up(threads: int, gpu: str | None) -> None:
     """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     # Workspace of fixed size: without it cuBLAS results differ from run to run.

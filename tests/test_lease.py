@@ -144,6 +144,22 @@ def test_without_hard_links_too(tmp_path, monkeypatch):
     assert lease.take(tmp_path, RUN)
 
 
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    """`mkdir(exist_ok=True)` itself fails where what existed has gone when it looks: the last holder has finished."""
+    make, times = Path.mkdir, []
+
+    def removed_meanwhile(path, *arguments, **options):
+        if path.name == RUN and len(times) < 3:
+            times.append(path)
+            raise FileExistsError(17, "File exists", str(path))
+        make(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", removed_meanwhile)
+    mine = lease.take(tmp_path, RUN)
+    assert mine and len(times) == 3
+    mine.release(done=False)
+
+
 def compete(results: str, times: int, start: float) -> list[tuple[int, float, float]]:
     """Take and release the same lease until it was held so many times; (number, from, until) of each."""
     time.sleep(max(0.0, start - time.time()))

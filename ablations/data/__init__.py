@@ -13,7 +13,7 @@ from ablations.data.splits import Splits, load
 from ablations.describe import DataSpec
 from ablations.errors import UserError
 
-__all__ = ["Splits", "load", "prepare", "resolve"]
+__all__ = ["Splits", "is_ready", "load", "prepare", "resolve"]
 
 _SETS: dict[str, ModuleType] = {
     "glyphs": glyphs,
@@ -35,6 +35,11 @@ def resolve(config: DataConfig) -> DataSpec:
     select.check(config)
     spec: DataSpec = _SETS[config.name].resolve(config)
     return spec
+
+
+def is_ready(config: DataConfig, spec: DataSpec) -> bool:
+    """Whether the cache of a data set is there and whole, so that `prepare` has nothing to build."""
+    return cache.damage(cache.folder(config, spec)) is None
 
 
 def prepare(config: DataConfig, spec: DataSpec, report: cache.Report | None = None) -> Path:
