@@ -26,7 +26,7 @@ ON_DEVICE_BYTES = 8 << 30
 class Feed:
     """Images (N, H, W, C) uint8, labels (N,) int64; `stats`: mean and deviation per channel (C,), units of 0..255."""
 
-    train_images: Tensor | Whole
+    train_images: "Tensor | Whole"
     train_labels: Tensor
     train_index: Tensor  # (n,) rows of train_images that this protocol trains on
     eval_images: Tensor
@@ -78,7 +78,7 @@ def to_feed(splits: "Splits", device: torch.device) -> Feed:
     )
 
 
-def _crops(images: Whole, index: np.ndarray) -> Fill:
+def _crops(images: "Whole", index: np.ndarray) -> Fill:
     """Random crops of whole images."""
 
     def fill(order: np.ndarray, unit: Tensor, protocol: Protocol, into: Tensor) -> None:
