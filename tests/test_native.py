@@ -41,8 +41,8 @@ def network(groups=3, width=0.25, shuffle=True, stem="stride2", in_channels=3, d
     return net
 
 
-def trajectory(cell, kernels, dtype, rate, steps=50, batch=12, size=16):
-    """Losses of a training of 50 steps on other images each."""
+def trajectory(cell, kernels, dtype, rate, steps=50, batch=8, size=16):
+    """Losses of a training, each step on other images."""
     torch.manual_seed(1)
     groups, width, shuffle = cell
     net = ShuffleNetV1(groups, width, shuffle, 10, 3, "stride2").to(dtype)
@@ -69,7 +69,8 @@ def test_the_same_losses_over_fifty_steps(cell):
     """
     one, other = (trajectory(cell, kernels, torch.float64, 1e-7) for kernels in ("reference", "auto"))
     assert other == pytest.approx(one, rel=1e-9)
-    one, other = (trajectory(cell, kernels, torch.float32, 1e-9) for kernels in ("reference", "auto"))
+    steps = 50 if cell[1] == 0.25 else 10  # PyTorch's grouped convolutions take most of this test's time
+    one, other = (trajectory(cell, kernels, torch.float32, 1e-9, steps) for kernels in ("reference", "auto"))
     assert other == pytest.approx(one, rel=1e-4)
 
 
