@@ -1,6 +1,7 @@
 """Which device and precision `auto` stands for, found without importing torch where there is no accelerator."""
 
 import ctypes
+import os
 import platform
 from typing import Any
 
@@ -54,6 +55,16 @@ def count(device: str) -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def fix_numerics(deterministic: bool) -> None:
+    """Have torch compute what a run's description says, in this process from now on."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def _may_have_accelerator() -> bool:
