@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from ablations.errors import UserError
@@ -65,6 +66,14 @@ def fix_numerics(deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+
+
+def use_gpu(gpus: Sequence[int]) -> None:
+    """Have `cuda` mean the first of these GPUs, in this process from now on; if there are none, it means what it did."""
+    if gpus:
+        import torch
+
+        torch.cuda.set_device(gpus[0])
 
 
 def _may_have_accelerator() -> bool:

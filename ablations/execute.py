@@ -10,7 +10,7 @@ from typing import Any
 from ablations import data, writable
 from ablations.config import LoggerConfig
 from ablations.describe import DataSpec, Run
-from ablations.device import fix_numerics
+from ablations.device import fix_numerics, use_gpu
 from ablations.memory import reset_peak_memory
 from ablations.record import Record
 
@@ -108,6 +108,7 @@ def _train(records: Sequence[Record]) -> Any:
 
     job = records[0].job
     fix_numerics(job.deterministic)
+    use_gpu(job.gpus)
     reset_peak_memory(job.device)
     splits = _splits(job.data_folder, job.run.protocol.data)
     for record in records:

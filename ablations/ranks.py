@@ -5,6 +5,7 @@ weights at all times. Only running statistics differ between two calls of `avera
 through torch.distributed.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,7 +48,7 @@ class Ranks:
         """Errors of what all do together are RankLost, with the reason, where another process has ended.
 
         Raises:
-            RankLost: one has.
+            RankLost: one has, or does not answer.
         """
         try:
             yield
@@ -56,6 +57,8 @@ class Ranks:
                 reason = other.lost()
                 if reason:
                     raise RankLost(reason) from error
+            if "timed out" in str(error).lower():
+                raise RankLost("The processes of this run did not answer one another (runtime.run_timeout).") from error
             raise
 
     def parallel(self, net: nn.Module, score: Scorer) -> Scorer:
@@ -63,10 +66,10 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         gpu = next(net.parameters()).device.index
-        # Each has BatchNorm's statistics of its own: nothing is sent with a forward pass.
-        return DistributedDataParallel(
-            _Scoring(net, score), device_ids=None if gpu is None else [gpu], broadcast_buffers=False
-        )
+        # Each has BatchNorm's statistics of its own: nothing is sent with a forward pass. (Newer torch's name, or the old.)
+        known = inspect.signature(DistributedDataParallel).parameters
+        silent: dict[str, Any] = {next(k for k in ("forward_sync_buffers", "broadcast_buffers") if k in known): False}
+        return DistributedDataParallel(_Scoring(net, score), device_ids=None if gpu is None else [gpu], **silent)
 
     def waiting(self, score: Scorer) -> AbstractContextManager[None]:
         """While this lasts, gradients of what `parallel` gave only add up here; they are averaged with the next."""
