@@ -69,7 +69,7 @@ def fix_numerics(deterministic: bool) -> None:
 
 
 def use_gpu(gpus: Sequence[int]) -> None:
-    """Have `cuda` mean the first of these GPUs, in this process from now on; if there are none, it means what it did."""
+    """Have `cuda` mean the first of these GPUs, in this process from now on; nothing if there are none."""
     if gpus:
         import torch
 

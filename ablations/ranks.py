@@ -66,10 +66,11 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         gpu = next(net.parameters()).device.index
-        # Each has BatchNorm's statistics of its own: nothing is sent with a forward pass. (Newer torch's name, or the old.)
+        # Each has BatchNorm's statistics of its own: nothing is sent with a forward pass (torch renamed the switch).
         known = inspect.signature(DistributedDataParallel).parameters
         silent: dict[str, Any] = {next(k for k in ("forward_sync_buffers", "broadcast_buffers") if k in known): False}
-        return DistributedDataParallel(_Scoring(net, score), device_ids=None if gpu is None else [gpu], **silent)
+        with self.guarded():
+            return DistributedDataParallel(_Scoring(net, score), device_ids=None if gpu is None else [gpu], **silent)
 
     def waiting(self, score: Scorer) -> AbstractContextManager[None]:
         """While this lasts, gradients of what `parallel` gave only add up here; they are averaged with the next."""

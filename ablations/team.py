@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -100,9 +101,7 @@ def team(task: Task) -> Iterator[Ranks | None]:
     if task.size == 1:
         yield None
         return
-    store = TCPStore(
-        "127.0.0.1", 0, task.size, True, timedelta(seconds=START_SECONDS), wait_for_workers=False
-    )
+    store = TCPStore("127.0.0.1", 0, task.size, True, timedelta(seconds=START_SECONDS), wait_for_workers=False)
     others: list[Follower] = []
     well = False
     try:
@@ -156,6 +155,8 @@ def _follow(pipe: Connection, task: Task, rank: int, port: int) -> None:
 
 def _join(task: Task, rank: int, store: Any) -> None:
     """Become this rank of the run's process group; returns when all have."""
+    # Of depthwise weights, whose one input channel has no place in memory that could differ.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     if task.device == "cuda":
         torch.cuda.set_device(task.gpus[rank] if task.gpus else rank)
     distributed.init_process_group(

@@ -8,27 +8,29 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-from ablations import store
+from ablations import store, trainer
+from ablations import team as processes
 from ablations.augment import draw_epoch
+from ablations.data import load
+from ablations.describe import from_json
 from ablations.errors import RankLost
 from ablations.ranks import Ranks, part
 from ablations.stopping import Stopped
 from ablations.team import Task, team
-from ablations.trainer import train
+from ablations.trainer import build_model
 from tests.golden.numerics import _double
 from tests.make import run
 from tests.sweeps import ablations, finished
 from tests.test_resume import after
 from tests.test_trainer import splits
 
-RUN = run(
-    groups=3,
-    recipe={"epochs": 5, "ghost_batches": 4, "lr": 0.02, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1},
-)
+RECIPE = {"epochs": 5, "lr": 0.02, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}
+RUN = run(groups=3, recipe={**RECIPE, "ghost_batches": 2})
 STEPS = 20
 HELD = ExitStack()
 
@@ -39,8 +41,15 @@ def in_double(spec):
     return splits(spec)
 
 
-def by_two(load=in_double, **what):
-    return team(Task(RUN, partial(load, RUN.protocol.data), "cpu", 2, **what))
+def by_two(load=in_double, run=RUN, **what):
+    what = {"kernels": "reference", **what}
+    return team(Task(run, partial(load, run.protocol.data), "cpu", 2, **what))
+
+
+def train(*arguments, **what):
+    """By PyTorch's operators: last bits of the compiled ones depend on running statistics, which are each process's
+    own, and runs this small are chaotic."""
+    return trainer.train(*arguments, **{"kernels": "reference", **what})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,10 +84,28 @@ def test_two_processes_train_what_one_does(data, alone):
     with _double(), by_two() as ranks:
         two = train(RUN, data, evaluate_every=1, ranks=ranks)
     assert_same(two, alone)
-    plain = replace(RUN, protocol=replace(RUN.protocol, recipe=replace(RUN.protocol.recipe, ghost_batches=1)))
+    whole = run(groups=3, recipe=RECIPE)
     with _double():
-        other = train(plain, data).history[0]["train_loss"]
+        other = train(whole, data).history[0]["train_loss"]
     assert abs(other - alone.history[0]["train_loss"]) > 1e-4, "the number of ghost batches is part of the result"
+
+
+@pytest.mark.parametrize("kernels", ["reference", "auto"])
+def test_processes_that_have_several_ghost_batches_each(data, kernels):
+    """Gradients then are added in another order, and so small a batch soon makes much of a last bit: rates are
+    tiny, and what is compared is how far the weights have come."""
+    four = run(groups=3, recipe={**RECIPE, "ghost_batches": 4, "lr": 1e-10})
+    with _double():
+        before, one = build_model(four).state_dict(), train(four, data, kernels=kernels)
+        with by_two(run=four, kernels=kernels) as ranks:
+            two = train(four, data, kernels=kernels, ranks=ranks)
+    assert [row["train_loss"] for row in two.history] == pytest.approx(
+        [row["train_loss"] for row in one.history], 1e-12
+    )
+    others = one.model.state_dict()
+    for name, value in two.model.state_dict().items():
+        off, moved = (value - others[name]).double().norm(), (others[name] - before[name]).double().norm()
+        assert off <= 1e-8 * moved, name
 
 
 def test_a_run_goes_on_when_the_number_of_processes_changes(tmp_path, data, alone):
@@ -91,13 +118,16 @@ def test_a_run_goes_on_when_the_number_of_processes_changes(tmp_path, data, alon
             train(RUN, data, "cpu", path, 1, stop=after(10), ranks=ranks)
         last = train(RUN, data, "cpu", path, 1)
     assert_same(last, alone)
-    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"] or len(list(tmp_path.iterdir())) == 2
+    assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "checkpoint.pt.previous"}
 
 
 def test_a_rank_that_is_killed_fails_the_run_and_the_next_start_goes_on(tmp_path, data, alone):
     path, asked = tmp_path / "checkpoint.pt", after(3)
     with _double():
-        with pytest.raises(RankLost, match=r"Rank 1 of this run \(process \d+\) ended with exit code -9"), by_two() as ranks:
+        with (
+            pytest.raises(RankLost, match=r"Rank 1 of this run \(process \d+\) ended with exit code -9"),
+            by_two() as ranks,
+        ):
             other = ranks.others[0].process
 
             def kill():
@@ -110,13 +140,13 @@ def test_a_rank_that_is_killed_fails_the_run_and_the_next_start_goes_on(tmp_path
         assert_same(train(RUN, data, "cpu", path, 1), alone)
 
 
-def test_a_rank_that_hangs_ends_the_run(data):
+def test_a_rank_that_hangs_ends_the_run(data, monkeypatch):
+    monkeypatch.setattr(processes, "END_SECONDS", 0.2)
     asked = after(2)
-    with pytest.raises(RankLost, match="did not answer"), by_two(splits, patience=1.0) as ranks:
+    with pytest.raises(RankLost, match="did not answer"), by_two(splits, patience=4.0) as ranks:
         other = ranks.others[0].process
         train(RUN, data, stop=lambda: bool(asked() and os.kill(other.pid, signal.SIGSTOP)), ranks=ranks)
-    with pytest.raises(ValueError, match="closed"):
-        other.is_alive()
+    assert not other.is_alive()
 
 
 def no_data(spec):
@@ -158,8 +188,7 @@ def test_no_rank_outlives_rank_0():
 
 def _state(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
 
@@ -174,14 +203,20 @@ def test_each_rank_has_its_rows_of_each_batch_in_order():
 
 
 def test_a_sweep_of_runs_by_two_processes(tmp_path):
-    ghosts = "recipe.ghost_batches=2"
-    done = ablations(tmp_path / "two", "-m", "model.groups=3", ghosts, "runtime.processes_per_run=2", "runtime.workers=1")
+    done = ablations(
+        tmp_path / "results",
+        *("-m", "model.groups=3", "recipe.ghost_batches=2"),
+        *("runtime.processes_per_run=2", "runtime.kernels=reference"),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ablations(tmp_path / "one", "model.groups=3", ghosts).returncode == 0
-    found = [finished(tmp_path / name) for name in ("two", "one")]
-    assert list(found[0]) == list(found[1])
-    ((run_id, two),), ((_, one),) = (each.items() for each in found)
-    assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
-    folder = store.run_folder(tmp_path / "two", run_id)
+    ((run_id, two),) = finished(tmp_path / "results").items()
+    folder = store.run_folder(tmp_path / "results", run_id)
+    one = from_json(json.loads((folder / "run.json").read_text()))
+    (cached,) = (tmp_path / "cache").glob("glyphs-*")
+    assert two["train_loss"] == pytest.approx(
+        train(one, load(cached, one.protocol.data)).history[0]["train_loss"], 1e-5
+    )
     assert json.loads((folder / "provenance.json").read_text())["processes"] == 2
     assert "by 2 processes" in (folder / "log.txt").read_text()
+    names = {"run.json", "provenance.json", "metrics.csv", "correct.npy", "checkpoint.pt", "log.txt", "result.json"}
+    assert {path.name for path in folder.iterdir()} == names
