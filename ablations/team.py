@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ START_SECONDS = 300.0
 """A process may take so long to import torch (from a network disk, say)."""
 
 END_SECONDS = 5.0
+
+REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Signals that ask to stop, which go to rank 0 alone."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,9 @@ def team(task: Task) -> Iterator[Ranks | None]:
 def follow(pipe: Connection, parent: int, task: Task, rank: int, port: int) -> None:
     """What the process of another rank does: as rank 0 says, until it says so or ends."""
     die_with_parent(parent)
+    for name in REQUESTS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     set_up(task.threads, None)
     try:
         _follow(pipe, task, rank, port)
@@ -174,8 +181,8 @@ def _no_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in names})
+    resource_tracker.ensure_running()  # type: ignore[attr-defined]  # when it starts, it unblocks some of them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in REQUESTS})
     try:
         yield
     finally:

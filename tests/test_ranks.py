@@ -115,6 +115,7 @@ def test_a_run_goes_on_when_the_number_of_processes_changes(tmp_path, data, alon
         with pytest.raises(Stopped, match="after step 6"):
             train(RUN, data, "cpu", path, 1, stop=after(7))
         with by_two() as ranks, pytest.raises(Stopped, match="after step 14"):
+            os.kill(ranks.others[0].process.pid, signal.SIGTERM)  # it asks all of a group of processes: rank 0 decides
             train(RUN, data, "cpu", path, 1, stop=after(10), ranks=ranks)
         last = train(RUN, data, "cpu", path, 1)
     assert_same(last, alone)
