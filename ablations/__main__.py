@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -18,6 +19,7 @@ from ablations.execute import execute
 from ablations.launch import prepare, to_job
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
+from ablations.workers import chosen_gpus
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Set to 1 by users who want to see tracebacks."""
@@ -32,7 +34,8 @@ def run_one(composed: DictConfig) -> str:
     try:
         config = to_config(typed(composed))
         planned = Planned(to_run(config), config, ())
-        job = to_job(planned, prepare(planned))
+        gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
+        job = replace(to_job(planned, prepare(planned)), gpus=gpus)
         writable.open_results(job.results)
         if single and store.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
             fingerprint.verify([job.run], job.results)

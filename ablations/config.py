@@ -1,6 +1,7 @@
 """The schema of conf/: every key that a user may set, with its type; unknown keys and wrong types are errors."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -78,6 +79,7 @@ class RecipeConfig:
     area: list[float] = field(default_factory=lambda: [1.0, 1.0])
     flip: bool = False
     jitter: float = 0.0
+    ghost_batches: int = 1
 
 
 @dataclass
@@ -89,7 +91,9 @@ class RuntimeConfig:
     threads: int = 1
     fuse: str = "auto"
     kernels: str = "auto"
+    gpus: Any = None
     runs_per_gpu: int = 1
+    processes_per_run: int = 1
     results_dir: str = "results"
     deterministic: bool = False
     evaluate_every: int = 0

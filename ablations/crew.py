@@ -37,8 +37,9 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(
-            target=serve, args=(theirs, os.getpid(), runtime.threads, gpu), name="ablations-worker", daemon=True
+            target=serve, args=(theirs, os.getpid(), runtime.threads, gpu), name="ablations-worker"
         )
+        self.process.daemon = runtime.processes_per_run == 1  # daemons may not start processes
         self.process.start()
         theirs.close()
         self.numbers: list[int] = []

@@ -22,6 +22,11 @@ DECAYS = ("all", "matrices", "pointwise")
 those but the depthwise 3x3 kernels too."""
 
 
+LATER = {"ghost_batches": 1}
+"""Keys that came when runs were stored already, with the value that those have: so valued, a description leaves them
+out, and identities stay."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """One network: what the two studies vary. `stem_channels` is resolved, never None."""
@@ -66,6 +71,7 @@ class Recipe:
     area: tuple[float, float]
     flip: bool
     jitter: float
+    ghost_batches: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,22 +96,32 @@ class Run:
     @cached_property
     def run_id(self) -> str:
         """16 hex digits that name the run on disk."""
-        return digest({"numerics": NUMERICS, **asdict(self)})
+        return digest({"numerics": NUMERICS, **plain(self)})
 
     @cached_property
     def cell_id(self) -> str:
         """What all seeds of one table entry share."""
-        return digest({"numerics": NUMERICS, "variant": asdict(self.variant), "protocol": asdict(self.protocol)})
+        return digest({"numerics": NUMERICS, "variant": plain(self.variant), "protocol": plain(self.protocol)})
 
     @cached_property
     def protocol_id(self) -> str:
         """What all cells of one table share."""
-        return digest({"numerics": NUMERICS, "protocol": asdict(self.protocol)})
+        return digest({"numerics": NUMERICS, "protocol": plain(self.protocol)})
 
 
 def digest(description: dict[str, Any]) -> str:
     """16 hex digits of sha256 over the canonical JSON of a description: names runs, cells, protocols and data sets."""
     return hashlib.sha256(json.dumps(description, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
+    """A description as nested plain values, as it is stored and hashed."""
+
+    def without(content: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in content.items() if key not in LATER or value != LATER[key]}
+        return {key: without(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+    return without(asdict(part))
 
 
 def canonical(variant: Variant) -> Variant:
@@ -132,7 +148,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "run_id": run.run_id,
         "cell_id": run.cell_id,
         "protocol_id": run.protocol_id,
-        **asdict(run),
+        **plain(run),
     }
 
 

@@ -1,7 +1,9 @@
 """Which device and precision `auto` stands for, found without importing torch where there is no accelerator."""
 
 import ctypes
+import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from ablations.errors import UserError
@@ -54,6 +56,24 @@ def count(device: str) -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def fix_numerics(deterministic: bool) -> None:
+    """Have torch compute what a run's description says, in this process from now on."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def use_gpu(gpus: Sequence[int]) -> None:
+    """Have `cuda` mean the first of these GPUs, in this process from now on; nothing if there are none."""
+    if gpus:
+        import torch
+
+        torch.cuda.set_device(gpus[0])
 
 
 def _may_have_accelerator() -> bool:

@@ -14,3 +14,7 @@ def sentence(error: Exception) -> str:
 
 class Diverged(Exception):
     """A run's loss is no longer finite."""
+
+
+class RankLost(Exception):
+    """One of the processes that train a run together has ended; the run can go on from its checkpoint."""

@@ -1,16 +1,16 @@
 """Runs from start to `result.json`, in whichever process it is asked for; failures are recorded, not raised."""
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ablations import data, writable
 from ablations.config import LoggerConfig
 from ablations.describe import DataSpec, Run
+from ablations.device import fix_numerics, use_gpu
 from ablations.memory import reset_peak_memory
 from ablations.record import Record
 
@@ -30,6 +30,9 @@ class Job:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     checkpoint_every: float = 60.0
     kernels: str = "auto"
+    processes: int = 1
+    gpus: tuple[int, ...] = ()  # numbers of those to use, of the GPUs that this process sees; none: the first
+    patience: float = 600.0  # seconds that processes of a run wait for one another
 
 
 def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
@@ -100,15 +103,12 @@ def _execute(records: dict[int, Record], outcomes: dict[int, tuple[str, Exceptio
 
 def _train(records: Sequence[Record]) -> Any:
     """What came of each run, by place, as it ends."""
-    import torch  # seconds to import, and planning does without
-
-    from ablations import trainer
+    from ablations import trainer  # seconds to import torch, and planning does without
+    from ablations.team import Task, team
 
     job = records[0].job
-    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
-    if job.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+    fix_numerics(job.deterministic)
+    use_gpu(job.gpus)
     reset_peak_memory(job.device)
     splits = _splits(job.data_folder, job.run.protocol.data)
     for record in records:
@@ -117,9 +117,12 @@ def _train(records: Sequence[Record]) -> Any:
         trainer.Entry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
         for record in records
     ]
-    yield from trainer.train_together(
-        entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels
-    )
+    load = partial(data.load, job.data_folder, job.run.protocol.data)
+    how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
+    with team(Task(job.run, load, *how)) as ranks:
+        yield from trainer.train_together(
+            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ranks
+        )
 
 
 @lru_cache(maxsize=2)

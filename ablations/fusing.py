@@ -14,8 +14,10 @@ def most_fused(runtime: RuntimeConfig) -> int:
     """How many runs may train as one.
 
     On a GPU all that can: a kernel on S networks' work costs little more than on one's. On the CPU none: a step of a
-    fused network takes as long as its parts do, and cores are kept busy by workers.
+    fused network takes as long as its parts do, and cores are kept busy by workers. Nor where a run has several GPUs.
     """
+    if runtime.processes_per_run > 1:
+        return 1
     if runtime.fuse != "auto":
         return int(runtime.fuse)
     return 1 if resolve_device(runtime.device) == "cpu" else EVERYTHING

@@ -15,10 +15,12 @@ from ablations.graph import Captured, cuda_graph
 from ablations.keeper import Keeper, Trained
 from ablations.meter import Meter, Observer, Sums
 from ablations.optimiser import Course, Sgd
+from ablations.ranks import Ranks, Shared
 from ablations.step import Eager, Step, Work
 from ablations.stopping import Stopped
 from model.compute import describe, logits, training_scorer
 from model.fused import FusedShuffleNet
+from model.ghost import Ghosts
 from model.ops import REFERENCE, Ops
 
 
@@ -59,8 +61,9 @@ class Group:
     as a smaller group. `left` has those that have left, with the reason.
     """
 
-    def __init__(self, lanes: list[Lane], feed: Feed, course: Course, kernels: str) -> None:
-        self.lanes, self.feed, self.course = lanes, feed, course
+    def __init__(self, lanes: list[Lane], feed: Feed, course: Course, kernels: str, ranks: Ranks | None = None) -> None:
+        """`ranks`: the processes that train the one lane there is, of which this is one; each has such a group."""
+        self.lanes, self.feed, self.course, self.ranks = lanes, feed, course, ranks
         self.device = feed.stats[0].device
         self.kernels = kernels
         self.left: list[tuple[Lane, Exception]] = []
@@ -84,9 +87,17 @@ class Group:
             if lane.inside:
                 lane.meter.load_state_dict(lane.inside)
                 lane.inside = None
+        if self.ranks:
+            self.ranks.tell("begin", epoch, done)
         self.draws = [draw_epoch(lane.run.seed, epoch, images) for lane in self.lanes]
         self.rates = [course.rate(before + k) for k in range(course.per_epoch)]
         self.step.begin(self.draws, self.rates, done)
+
+    def settle(self) -> None:
+        """Make the network whole: of several processes, each has running statistics of its own part of the data."""
+        if self.ranks:
+            self.ranks.tell("settle")
+            self.ranks.average(list(self.lanes[0].trained.model.buffers()))
 
     def attend(self, act: Callable[[Lane], None]) -> None:
         """Do something for each lane; one where it fails leaves. When one stops, all are saved and stop."""
@@ -134,13 +145,22 @@ class Group:
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [lane.trained.model for lane in self.lanes]
         if len(nets) == 1 and (ops is REFERENCE or not fusable(self.lanes[0].run)):
-            score = training_scorer(nets[0], self.course.batch, protocol.resolution, self.kernels, protocol.precision)
-            work = Work(score, None, self.lanes[0].keeper.optimiser, self.feed, protocol, self.sums)
+            net, copies, optimiser = nets[0], None, self.lanes[0].keeper.optimiser
+            images = self.course.batch // protocol.recipe.ghost_batches
+            score = training_scorer(net, images, protocol.resolution, self.kernels, protocol.precision)
         else:
-            fused = FusedShuffleNet(nets, ops)
-            optimiser = Sgd(fused, protocol.recipe)
+            net, copies = FusedShuffleNet(nets, ops), len(nets)
+            score = partial(logits, net)
+            optimiser = Sgd(net, protocol.recipe)
             optimiser.share([lane.keeper.optimiser for lane in self.lanes])
-            work = Work(partial(logits, fused), len(nets), optimiser, self.feed, protocol, self.sums)
+        ghosts = Ghosts(net, protocol.recipe.ghost_batches // (self.ranks.size if self.ranks else 1))
+        if self.ranks:
+            momenta = [momentum for group in optimiser.momenta for momentum in group]
+            self.ranks.share([*net.parameters(), *net.buffers(), *momenta])
+            score = self.ranks.parallel(net, score)
+        work = Work(score, copies, optimiser, self.feed, protocol, self.sums, ghosts, self.ranks)
+        if self.ranks:
+            return Shared(Eager(work, self.course.batch // self.ranks.size), self.course.batch, self.ranks)
         if fast and self.device.type == "cuda" and self.feed.resident:
             return Captured(work, self.course.batch, cuda_graph)
         return Eager(work, self.course.batch)

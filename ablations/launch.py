@@ -75,6 +75,8 @@ def to_job(planned: Planned, folder: Path) -> Job:
         evaluate_every=config.runtime.evaluate_every,
         checkpoint_every=config.runtime.checkpoint_every,
         kernels=config.runtime.kernels,
+        processes=config.runtime.processes_per_run,
+        patience=config.runtime.run_timeout,
         provenance=origin,
         logger=config.logger,
     )

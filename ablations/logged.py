@@ -1,10 +1,9 @@
 """What loggers write of a run: its description, flat, and the numbers of an epoch."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from ablations.describe import Run
+from ablations.describe import Run, plain
 
 Rows = Sequence[dict[str, Any]]
 """All epochs of a run so far, as in metrics.csv."""
@@ -12,7 +11,7 @@ Rows = Sequence[dict[str, Any]]
 
 def parameters(run: Run) -> dict[str, str]:
     """The resolved description of a run, flat: `protocol.recipe.lr` and so on."""
-    return {"run_id": run.run_id, "cell_id": run.cell_id, **_flat("", asdict(run))}
+    return {"run_id": run.run_id, "cell_id": run.cell_id, **_flat("", plain(run))}
 
 
 def metrics(row: dict[str, Any]) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablations import store
 from ablations.config import Config
-from ablations.describe import SCHEMA, Run
+from ablations.describe import SCHEMA, Run, plain
 from ablations.files import read_json, timestamp, write_json
 
 
@@ -103,20 +103,20 @@ def write_plans(jobs: Iterable[Planned], results: Path, command: str) -> None:
             "study": study,
             "preset": runs[0].config.preset,
             "protocol_id": protocol_id,
-            "protocol": asdict(runs[0].run.protocol),
+            "protocol": plain(runs[0].run.protocol),
             "runs": [
                 {
                     "run_id": job.run.run_id,
                     "cell_id": job.run.cell_id,
                     "seed": job.run.seed,
-                    "variant": asdict(job.run.variant),
+                    "variant": plain(job.run.variant),
                 }
                 for job in runs
             ],
         }
         known = read_json(path) or {}
-        plain = json.loads(json.dumps(content))  # as it reads back: tuples are lists
-        if any(known.get(key) != value for key, value in plain.items()):
+        stored = json.loads(json.dumps(content))  # as it reads back: tuples are lists
+        if any(known.get(key) != value for key, value in stored.items()):
             stamp = {"command": command, "written": timestamp()}
             write_json(path, {**content, **stamp})
 

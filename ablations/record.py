@@ -68,10 +68,13 @@ class Record:
         job = self.job
         store.set_aside(job.results, self.run_id)
         self.origin = {**job.provenance, **provenance.describe_host(job.device, job.threads)}
+        if job.processes > 1:
+            self.origin["processes"] = job.processes
         store.begin(job.results, job.run, self.origin)
         self.opened.enter_context(_logging_to(self.folder / "log.txt", self.log, self.run_id))
         self.logger = self.opened.enter_context(to_logger(job.logger, job.run, self.folder, job.provenance))
-        self.log.info("run %s: %s, on %s", self.run_id, name(job.run), job.device)
+        of = f" by {job.processes} processes" if job.processes > 1 else ""
+        self.log.info("run %s: %s, on %s%s", self.run_id, name(job.run), job.device, of)
 
     def expect(self, images: int) -> None:
         """So many images are trained on in an epoch."""

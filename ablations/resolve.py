@@ -83,6 +83,7 @@ def to_run(config: Config) -> Run:
         raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
     _check_names(config)
     _check_runtime(config.runtime)
+    _check_processes(config)
     variant = Variant(
         structure=config.model.structure,
         groups=config.model.groups,
@@ -117,11 +118,36 @@ def _check_runtime(runtime: RuntimeConfig) -> None:
         raise UserError(f"runtime.fuse={runtime.fuse} must be auto, or a number of networks from 1.")
 
 
+def _check_processes(config: Config) -> None:
+    """Refuse numbers of processes for a run that would change what it is."""
+    processes, ghosts = config.runtime.processes_per_run, config.recipe.ghost_batches
+    if processes < 1:
+        raise UserError(f"runtime.processes_per_run={processes} must be at least 1.")
+    if ghosts >= 1 and ghosts % processes:
+        raise UserError(
+            f"runtime.processes_per_run={processes} must divide recipe.ghost_batches={ghosts}: BatchNorm's statistics "
+            "are of each process's own part of the batch. With another number of ghost batches it is another run."
+        )
+    if processes > 1 and config.runtime.fuse not in ("auto", "1"):
+        raise UserError(
+            f"runtime.fuse={config.runtime.fuse} and runtime.processes_per_run={processes} exclude another."
+        )
+
+
 def _recipe(config: Config, spec: DataSpec) -> Recipe:
     """The checked recipe, without its name."""
     values: dict[str, Any] = {f.name: getattr(config.recipe, f.name) for f in fields(Recipe)}
     recipe = Recipe(**{**values, "area": tuple(config.recipe.area)})
-    bounds = {"epochs": 1, "batch_size": 2, "lr": 0, "weight_decay": 0, "warmup_epochs": 0, "pad": 0, "jitter": 0}
+    bounds = {
+        "epochs": 1,
+        "ghost_batches": 1,
+        "batch_size": 2,
+        "lr": 0,
+        "weight_decay": 0,
+        "warmup_epochs": 0,
+        "pad": 0,
+        "jitter": 0,
+    }
     for key, least in bounds.items():
         if not least <= values[key] < math.inf:
             raise UserError(f"recipe.{key}={values[key]} is too small or no number: it must be at least {least}.")
@@ -142,6 +168,10 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
         ),
         f"recipe.crop={recipe.crop} needs images of one size, data.keep=whole goes with recipe.crop=resized or none.": (
             recipe.crop != "pad" or getattr(config.data, "keep", "square") != "whole"
+        ),
+        f"recipe.ghost_batches={recipe.ghost_batches} must divide recipe.batch_size={recipe.batch_size} into parts of "
+        "two images or more.": (
+            recipe.batch_size % recipe.ghost_batches == 0 and recipe.batch_size >= 2 * recipe.ghost_batches
         ),
         f"data.resolution={config.data.resolution} is more than the stored data.cache_resolution="
         f"{spec.cache_resolution}.": 8 <= config.data.resolution <= spec.cache_resolution,

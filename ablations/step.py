@@ -1,6 +1,7 @@
 """One training step, the same code for one network and for several fused: eager here, replayed in graph.py."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Protocol as Interface
 
 import torch
@@ -12,7 +13,9 @@ from ablations.evaluate import normalise
 from ablations.feed import Feed
 from ablations.meter import Sums
 from ablations.optimiser import Sgd
+from ablations.ranks import Ranks
 from model.compute import Scorer
+from model.ghost import Ghosts
 
 
 class Step(Interface):
@@ -26,13 +29,24 @@ class Step(Interface):
 
 
 class Work:
-    """What a step works on: what scores images (`copies` fused networks; None: a plain one), optimiser, data, sums."""
+    """What a step works on: what scores images (`copies` fused networks; None: a plain one), optimiser, data, sums.
+
+    `ghosts`: the parts that each batch is normalised in (None: whole). `ranks`: the processes that share each batch.
+    """
 
     def __init__(
-        self, score: Scorer, copies: int | None, optimiser: Sgd, feed: Feed, protocol: Protocol, sums: Sums
+        self,
+        score: Scorer,
+        copies: int | None,
+        optimiser: Sgd,
+        feed: Feed,
+        protocol: Protocol,
+        sums: Sums,
+        ghosts: Ghosts | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.score, self.copies, self.optimiser, self.feed, self.protocol = score, copies, optimiser, feed, protocol
-        self.sums = sums
+        self.sums, self.ghosts, self.ranks = sums, ghosts, ranks
         mean, std = feed.stats
         self.stats = (mean.repeat(copies or 1), std.repeat(copies or 1))
         self.device = mean.device
@@ -47,12 +61,19 @@ class Work:
         x, y = self.feed.batch(draws, rows, self.protocol)
         if self.copies:
             x, y = side_by_side(x, self.copies), y.view(self.copies, -1)
-        with torch.autocast(self.device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
-            scores = self.score(normalise(x, self.stats))
-        loss = mean_loss(scores.float(), y, recipe.label_smoothing)
-        torch.autograd.backward(loss.sum())
+        parts = self.ghosts.parts if self.ghosts else 1
+        losses, hits = [], []
+        for k, (images, labels) in enumerate(self.ghosts.each(x, y) if self.ghosts else [(x, y)]):
+            with self.ranks.waiting(self.score) if self.ranks and k + 1 < parts else nullcontext():
+                with torch.autocast(self.device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
+                    scores = self.score(normalise(images, self.stats))
+                loss = mean_loss(scores.float(), labels, recipe.label_smoothing)
+                torch.autograd.backward(loss.sum() if parts == 1 else loss.sum() / parts)
+            losses.append(loss.detach())
+            hits.append(correct(scores.detach(), labels))
         self.optimiser.step(rate)
-        self.sums.add(loss.detach(), scores.detach(), y)
+        loss, right = (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).mean(0), torch.stack(hits).sum(0))
+        self.sums.add(*(self.ranks.mean_and_sum(loss, right) if self.ranks else (loss, right)))
 
 
 def mean_loss(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -63,6 +84,11 @@ def mean_loss(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         scores.flatten(0, 1), labels.flatten(), label_smoothing=smoothing, reduction="none"
     )
     return each.view(labels.shape).mean(1)
+
+
+def correct(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many images are rightly told: () or (S,) int64, from scores (..., B, classes) and labels (..., B)."""
+    return (scores.argmax(-1) == labels).sum(-1)
 
 
 def side_by_side(images: Tensor, copies: int) -> Tensor:

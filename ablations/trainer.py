@@ -20,6 +20,7 @@ from ablations.group import Group, Lane, by_progress, fusable
 from ablations.keeper import Keeper, Trained
 from ablations.meter import Observer
 from ablations.optimiser import Course, Sgd, course
+from ablations.ranks import Ranks
 
 if TYPE_CHECKING:
     from ablations.data import Splits
@@ -63,6 +64,7 @@ def train(
     checkpoint_every: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
     kernels: str = "auto",
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train one run to its end.
 
@@ -78,14 +80,16 @@ def train(
         checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
         stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
         kernels: `auto`, the fastest there are for the device, or `reference`, plain PyTorch.
+        ranks: the processes that share the run's batches (ablations.team); None: this one alone.
 
     Raises:
         Diverged: the loss is not finite.
         Stopped: `stop` said so.
         OSError: a checkpoint cannot be written.
+        RankLost: one of several processes has ended, or does not answer.
     """
     entry = Entry(run, checkpoint_path, observe, stop)
-    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels)
+    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ranks)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -98,6 +102,7 @@ def train_together(
     evaluate_every: int = 0,
     checkpoint_every: float = 60.0,
     kernels: str = "auto",
+    ranks: Ranks | None = None,
 ) -> Iterator[tuple[int, Trained | Exception]]:
     """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
 
@@ -115,7 +120,15 @@ def train_together(
     lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
     alone = [[lane] for lane in lanes if not fusable(lane.run)]
     for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
-        yield from _train(Group(together, feed, steps, kernels), evaluate_every)
+        yield from _train(Group(together, feed, steps, kernels, ranks), evaluate_every)
+
+
+def to_part(run: Run, splits: "Splits", device: str, kernels: str, ranks: Ranks) -> Group:
+    """What a rank other than 0 trains: it has the run's state from rank 0, and keeps none."""
+    place = torch.device(device)
+    feed = to_feed(splits, place)
+    steps = course(run.protocol.recipe, len(feed.train_index))
+    return Group([_lane(0, Entry(run), place, 0)], feed, steps, kernels, ranks)
 
 
 def _lane(number: int, entry: Entry, place: torch.device, checkpoint_every: float) -> Lane:
@@ -165,11 +178,14 @@ def _after_step(group: Group) -> None:
         due.append(lane.keeper.due())
 
     group.attend(ask)
+    if any(asked) or any(due):
+        group.settle()
     group.attend(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
 
 
 def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None:
     """Evaluate each lane, then note its row, keep its state and tell of it."""
+    group.settle()
     rows = {lane.number: _row(lane, epoch, group.course) for lane in group.lanes}
     spent = {lane.number: lane.meter.seconds() for lane in group.lanes}
 

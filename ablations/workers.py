@@ -29,32 +29,68 @@ ALIVE_SECONDS = 0.5
 
 
 def worker_count(runtime: RuntimeConfig) -> int:
-    """Processes that train at once: what the user said, or one per core on the CPU, `runs_per_gpu` per GPU.
+    """Runs that train at once: what the user said, or one per core on the CPU, `runs_per_gpu` per GPU.
+
+    A run of several processes takes as many cores or GPUs.
 
     Raises:
-        UserError: the number makes no sense.
+        UserError: a number makes no sense, or there are not so many GPUs.
     """
-    for key in ("threads", "runs_per_gpu"):
+    for key in ("threads", "runs_per_gpu", "processes_per_run"):
         if getattr(runtime, key) < 1:
             raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
+    gpus = gpu_names(runtime)
     if runtime.workers is not None:
         if runtime.workers < 1:
             raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
         return runtime.workers
     device = resolve_device(runtime.device)
     if device != "cpu":
-        return count(device) * runtime.runs_per_gpu
+        return max(1, len(gpus)) * runtime.runs_per_gpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // runtime.threads)
+    return max(1, cores // (runtime.threads * runtime.processes_per_run))
 
 
 def gpu_names(runtime: RuntimeConfig) -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES: those that this process was given, or all by number; none on other devices."""
-    device = resolve_device(runtime.device)
-    if device != "cuda":
+    """For CUDA_VISIBLE_DEVICES of each worker in turn: a GPU, or those of one run; none on other devices.
+
+    Raises:
+        UserError: see `chosen_gpus`; or there are fewer than a run takes.
+    """
+    chosen, each = chosen_gpus(runtime), runtime.processes_per_run
+    if not chosen:
         return []
     given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [name.strip() for name in given.split(",") if name.strip()] or [str(k) for k in range(count(device))]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    called = [names[k] if names else str(k) for k in chosen]
+    return [",".join(called[k : k + each]) for k in range(0, len(called) - each + 1, each)]
+
+
+def chosen_gpus(runtime: RuntimeConfig) -> list[int]:
+    """Numbers of the visible GPUs that `runtime.gpus` names; none on other devices.
+
+    Raises:
+        UserError: it is neither null, a number from 1 nor a list of numbers; or there are not such GPUs here.
+    """
+    wanted, each = runtime.gpus, runtime.processes_per_run
+    number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
+    listed = isinstance(wanted, list) and wanted and all(type(k) is int and k >= 0 for k in wanted)
+    if wanted is not None and not number and not (listed and len(set(wanted)) == len(wanted)):
+        raise UserError(f"runtime.gpus={wanted} must be null (all), a number from 1, or a list of numbers as [0,2].")
+    device = resolve_device(runtime.device)
+    if device == "mps" and each > 1:
+        raise UserError(f"runtime.processes_per_run={each} needs CUDA GPUs, or runtime.device=cpu.")
+    if device != "cuda":
+        if wanted is not None:
+            raise UserError(f"runtime.gpus={wanted}, but runs train on the device {device} here; leave it null.")
+        return []
+    found = count(device)
+    chosen = list(range(found)) if wanted is None else list(range(wanted)) if number else list(wanted)
+    if max(chosen) >= found:
+        raise UserError(f"runtime.gpus={wanted}, but {found} of them are visible here, numbered from 0.")
+    if len(chosen) < each:
+        raise UserError(f"runtime.processes_per_run={each} needs as many GPUs; {len(chosen)} can be used here.")
+    return chosen
 
 
 def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:

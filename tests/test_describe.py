@@ -73,6 +73,13 @@ def test_identity_of_a_stored_run_never_drifts():
     assert RUN.run_id == "4a456625bd77a9df"
 
 
+def test_a_key_that_came_later_is_told_only_where_it_says_something():
+    assert "ghost_batches" not in to_json(RUN)["protocol"]["recipe"]
+    four = run(groups=3, seed=1, recipe={"ghost_batches": 4})
+    assert to_json(four)["protocol"]["recipe"]["ghost_batches"] == 4 and from_json(to_json(four)) == four
+    assert len({one.run_id for one in (RUN, four)}) == len({one.protocol_id for one in (RUN, four)}) == 2
+
+
 def test_labels():
     assert label(Variant("shufflenet", 3, 0.5, True, 12)) == "g3 0.5x"
     assert label(Variant("shufflenet", 8, 1.0, False, 24)) == "g8 1x no shuffle"

@@ -87,6 +87,35 @@ def test_gpu_names_follow_what_this_process_was_given(monkeypatch):
     assert gpu_names(RuntimeConfig(device="cpu")) == []
 
 
+def test_gpus_of_runs(monkeypatch):
+    """With torch saying that there are five."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def names(**what):
+        return gpu_names(RuntimeConfig(device="cuda", **what))
+
+    assert names(gpus=2) == ["0", "1"] and names(gpus=[4, 2]) == ["4", "2"]
+    assert names(processes_per_run=2) == ["0,1", "2,3"] and names(processes_per_run=5) == ["0,1,2,3,4"]
+    assert worker_count(RuntimeConfig(device="cuda", processes_per_run=2, runs_per_gpu=3)) == 6
+    assert worker_count(RuntimeConfig(device="cuda", gpus=[1])) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9,8,7,6,GPU-5")
+    assert names(gpus=[0, 4], processes_per_run=2) == ["9,GPU-5"]
+    for wrong, said in [
+        ({"gpus": 6}, "5 of them are visible"),
+        ({"gpus": [5]}, "5 of them are visible"),
+        ({"processes_per_run": 6}, "needs as many GPUs; 5"),
+        ({"gpus": True}, "must be null"),
+        ({"gpus": [1], "processes_per_run": 2}, "needs as many GPUs; 1"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            worker_count(RuntimeConfig(device="cuda", **wrong))
+
+
 def test_worker_count():
+    assert worker_count(RuntimeConfig(device="cpu", threads=2, processes_per_run=5_000)) == 1
     assert worker_count(RuntimeConfig(device="cpu", workers=5)) == 5
     assert worker_count(RuntimeConfig(device="cpu", threads=10_000)) == 1

@@ -61,7 +61,7 @@ class Engine:
             after = unit.conv3.out_channels + (before if unit.stride == 2 else 0)
             shape += [before, after, unit.stride, unit.conv1.out_channels, unit.conv1.groups, unit.groups, unit.shuffle]
         self.images, self.train, self.dtype, self.features = images, train, conv.weight.dtype, after
-        self.eps, self.momentum = norm.eps, norm.momentum
+        self.eps = norm.eps
         name = NAMES[self.dtype]
         self._call = {key: getattr(library, f"{key}_{name}") for key in ("forward", "backward", "seconds")}
         self._handle = getattr(library, f"create_{name}")((ctypes.c_int * len(shape))(*shape), train)
@@ -91,7 +91,7 @@ class Engine:
         features = torch.empty(self.features, self.lanes, dtype=self.dtype)
         held = self._weights()
         self._call["forward"](
-            self._handle, _pointers(held), self._statistics(), features.data_ptr(), self.eps, self.momentum
+            self._handle, _pointers(held), self._statistics(), features.data_ptr(), self.eps, self.norms[0].momentum
         )
         if self.train:
             self.turn += 1
