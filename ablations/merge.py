@@ -14,12 +14,11 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ablations import lease, store, writable
-from ablations.describe import SCHEMA, digest, from_json, name
+from ablations.describe import SCHEMA, digest, from_json, name, plain
 from ablations.errors import UserError
 from ablations.files import PART, flush_folder, read_json, write_json
 from ablations.report import console, show_error
@@ -105,7 +104,7 @@ def look(folder: Path, run_id: str) -> tuple[dict[str, Any] | None, str | None]:
     described = read_json(folder / "run.json") or {}
     try:
         run = from_json(described)
-        identity = digest({"numerics": described["numerics"], **asdict(run)})
+        identity = digest({"numerics": described["numerics"], **plain(run)})
     except (KeyError, TypeError, ValueError):
         identity = ""
     return (found, None) if identity == run_id else (None, f"runs/{run_id}/run.json does not describe this run")
