@@ -74,8 +74,11 @@ merge: $(READY) ## bring finished runs of another machine in: make merge FROM=fo
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
 
-test: $(READY) ## run all tests, with coverage
-	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+test: $(READY) ## run all tests, on all cores
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+coverage: $(READY) ## the same with the share of lines that tests reach
+	@$(PY) -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
 	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
