@@ -1,5 +1,6 @@
 """The trainer: from runs' descriptions and their data to trained networks, on whatever device there is."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -194,6 +195,8 @@ def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None
         tick = partial(lane.keeper.leave_if_asked, lane.meter)
         resolution = lane.run.protocol.resolution
         found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels)
+        if not math.isfinite(found.loss):
+            raise Diverged(f"The loss on the evaluated images was not finite after epoch {epoch + 1}.")
         trained.last = found
         trained.seconds["evaluate"] += time.perf_counter() - began
         rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
