@@ -1,4 +1,4 @@
-"""A network whose loss on the evaluated images is not finite has diverged: it is no result, and no failure to write one."""
+"""A network whose loss on the evaluated images is not finite has diverged: that is no result."""
 
 import pytest
 import torch
