@@ -71,8 +71,7 @@ class Group:
         self.rates: list[float] = []
         self.sums = Sums(len(lanes), self.device)
         self.step = self._form()
-        how = describe(lanes[0].trained.model, kernels, lanes[0].run.protocol.precision)
-        self.attend(lambda lane: lane.observe({"kernels": how}))
+        self.attend(lambda lane: lane.observe({"kernels": self.computed_by}))
         if len(lanes) > 1:
             self.attend(lambda lane: lane.observe({"fused_with": [each.run.run_id for each in lanes]}))
 
@@ -148,9 +147,11 @@ class Group:
             net, copies, optimiser = nets[0], None, self.lanes[0].keeper.optimiser
             images = self.course.batch // protocol.recipe.ghost_batches
             score = training_scorer(net, images, protocol.resolution, self.kernels, protocol.precision)
+            self.computed_by = describe(net, self.kernels, protocol.precision)
         else:
             net, copies = FusedShuffleNet(nets, ops), len(nets)
             score = partial(logits, net)
+            self.computed_by = "pytorch" if ops is REFERENCE else "triton"
             optimiser = Sgd(net, protocol.recipe)
             optimiser.share([lane.keeper.optimiser for lane in self.lanes])
         ghosts = Ghosts(net, protocol.recipe.ghost_batches // (self.ranks.size if self.ranks else 1))

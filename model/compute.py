@@ -39,10 +39,7 @@ def training_scorer(
     net.train()
     if not native(net, kernels, precision):
         return lambda x: logits(net, x)
-    from model.native.engine import Engine
-
-    engine = Engine(net, images, size, train=True)  # type: ignore[arg-type]
-    return lambda x: net.classifier(engine(x))  # type: ignore[operator]
+    return _native_scorer(net, images, size, train=True)
 
 
 def evaluation_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
@@ -50,9 +47,13 @@ def evaluation_scorer(net: nn.Module, images: int, size: int, kernels: str = "au
     if not native(net, kernels):
         folded = fold(net)
         return lambda x: logits(folded, x)
+    return _native_scorer(net, images, size, train=False)
+
+
+def _native_scorer(net: nn.Module, images: int, size: int, train: bool) -> Scorer:
     from model.native.engine import Engine
 
-    engine = Engine(net, images, size, train=False)  # type: ignore[arg-type]
+    engine = Engine(net, images, size, train)  # type: ignore[arg-type]
     return lambda x: net.classifier(engine(x))  # type: ignore[operator]
 
 

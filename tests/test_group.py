@@ -154,6 +154,7 @@ def test_one_that_diverges_leaves_and_the_others_go_on(poisoned, data):
         assert next(iter(outcomes)) == 1, "known as soon as it has happened"
         for number in (0, 2):
             assert close(outcomes[number], train(RUNS[number], data), 1e-10)
+    assert told[0][0] == {"kernels": "pytorch"}, "no compiled kernels for fused networks on the CPU"
     assert told[0][1] == {"fused_with": [one.run_id for one in RUNS]}
 
 

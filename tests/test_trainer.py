@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ablations import checkpoint
+from ablations import checkpoint, trainer
+from ablations import evaluate as evaluation
 from ablations.data import Splits
 from ablations.trainer import Diverged, Trained, build_model, train
 from tests.make import pixels, run
@@ -137,6 +138,20 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name():
     one = run(recipe={"lr": 1e20, "warmup_epochs": 0.0})
     with pytest.raises(Diverged, match=r"step \d+ of 8"):
         train(one, splits(one.protocol.data))
+
+
+def test_a_loss_that_is_not_finite_in_evaluation_is_named(monkeypatch):
+    one = run(groups=2, recipe={"epochs": 1})
+    real = evaluation.evaluate
+
+    def broken(model, *rest):
+        with torch.no_grad():
+            model.stage3[1].bn1.running_var.fill_(float("nan"))
+        return real(model, *rest)
+
+    monkeypatch.setattr(trainer, "evaluate", broken)
+    with pytest.raises(Diverged, match="evaluated images was not finite after epoch 1"):
+        trainer.train(one, splits(one.protocol.data))
 
 
 def test_the_blog_variant_trains_on_logits():

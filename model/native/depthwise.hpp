@@ -28,10 +28,9 @@ struct Rows {
     }
 };
 
-// z = conv(relu(scale * y + shift)) + start, one output row, one channel, vectors v0..v1. Steps: from column to column.
+// z = conv(relu(scale * y + shift)) + start, one output row, one channel, vectors v0..v1. `step`: from column to column.
 template <class T>
-void depthwise_row(const Rows<T>& rows, const Tap<T>& tap, int stride, int width, int out_width, long step, long out_step, T* z, T start, int v0,
-                   int v1) {
+void depthwise_row(const Rows<T>& rows, const Tap<T>& tap, int stride, int width, int out_width, long step, T* z, T start, int v0, int v1) {
     const auto active = [&](int e, int column, int v) {
         return relu<T>(tap.scale * at(rows.row[e] + column * step, v) + tap.shift);
     };
@@ -46,10 +45,10 @@ void depthwise_row(const Rows<T>& rows, const Tap<T>& tap, int stride, int width
                     const Vec<T> x = active(e, c, v);
                     left += w[e][2] * x, middle += w[e][1] * x, right += w[e][0] * x;
                 }
-                if (c) at(z + (c - 1) * out_step, v) = left;
+                if (c) at(z + (c - 1) * step, v) = left;
                 left = middle, middle = right;
             }
-            at(z + (width - 1) * out_step, v) = left;
+            at(z + (width - 1) * step, v) = left;
         } else {
             Vec<T> next = Vec<T>{} + start;
             for (int o = 0; o < out_width; o++) {
@@ -63,7 +62,7 @@ void depthwise_row(const Rows<T>& rows, const Tap<T>& tap, int stride, int width
                         const Vec<T> x = active(e, 2 * o + 1, v);
                         sum += w[e][2] * x, next += w[e][0] * x;
                     }
-                at(z + o * out_step, v) = sum;
+                at(z + o * step, v) = sum;
             }
         }
     }
@@ -117,7 +116,7 @@ void depthwise_row_backward1(const T* const dz[3], const T* y, const Tap<T>& tap
 // The same at stride 2: an even row was reached from one row of the output, an odd one from two (NR).
 template <class T, int NR>
 void depthwise_row_backward2(const T* const dz[NR], const int kernel_row[NR], const T* y, const Tap<T>& tap, T mean, int width, int out_width,
-                             long step, long out_step, T* da, int nv, TapSums<T>& total) {
+                             long step, T* da, int nv, TapSums<T>& total) {
     Vec<T> dw[NR][3], shift = {}, scale = {};
     T w[NR][3];
 #pragma GCC unroll 2
@@ -138,7 +137,7 @@ void depthwise_row_backward2(const T* const dz[NR], const int kernel_row[NR], co
             Vec<T> in = at(y + 2 * o * step, v), a = relu<T>(tap.scale * in + tap.shift), d = {};
 #pragma GCC unroll 2
             for (int e = 0; e < NR; e++) {
-                after[e] = o + 1 < out_width ? at(dz[e] + (o + 1) * out_step, v) : Vec<T>{};
+                after[e] = o + 1 < out_width ? at(dz[e] + (o + 1) * step, v) : Vec<T>{};
                 d += w[e][1] * here[e], dw[e][1] += a * here[e];
             }
             keep(2 * o, in, a, d);

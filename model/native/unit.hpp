@@ -141,7 +141,7 @@ struct Unit {
                     for (int j = g * tail.depth; j < (g + 1) * tail.depth; j++) {
                         const Rows<T> rows(y.data + taps[j].from * b.lanes, y.width * step, y.height, stride * row - 1, taps[j].weight);
                         T* channel = to + j * b.lanes;
-                        depthwise_row(rows, taps[j], stride, y.width, z.width, step, step, channel, T(-tail.shift[j]), v0, v1);
+                        depthwise_row(rows, taps[j], stride, y.width, z.width, step, channel, T(-tail.shift[j]), v0, v1);
                         if (!train) continue;
                         Vec<T> total = {};
                         for (int c = 0; c < z.width; c++) {
@@ -230,11 +230,11 @@ struct Unit {
                 } else if (row % 2 == 0 || !of((row + 1) / 2)) {
                     const T* rows[1] = {of(row / 2)};
                     const int kernel[1] = {row % 2 + 1};
-                    depthwise_row_backward2<T, 1>(rows, kernel, y.data + start, tap, mean, y.width, z.width, step, step, da.data + start, b.nv, total[j]);
+                    depthwise_row_backward2<T, 1>(rows, kernel, y.data + start, tap, mean, y.width, z.width, step, da.data + start, b.nv, total[j]);
                 } else {
                     const T* rows[2] = {of(row / 2), of((row + 1) / 2)};
                     const int kernel[2] = {2, 0};
-                    depthwise_row_backward2<T, 2>(rows, kernel, y.data + start, tap, mean, y.width, z.width, step, step, da.data + start, b.nv, total[j]);
+                    depthwise_row_backward2<T, 2>(rows, kernel, y.data + start, tap, mean, y.width, z.width, step, da.data + start, b.nv, total[j]);
                 }
             }
         for (int j = 0; j < bottleneck; j++) {
