@@ -50,6 +50,9 @@ ablations: $(READY) ## both studies in one sweep
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
 	@$(PY) -m ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
 
+latency: $(READY) ## inference time of every variant on one core, for the report (some minutes; best on an idle machine)
+	@$(PY) -m ablations.latency --results $(RESULTS) $(ARGS)
+
 tables: $(READY) ## write tables, figures and report anew from the results there are
 	@$(PY) -m analysis --results $(RESULTS) --force
 

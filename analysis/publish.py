@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
 
+TIMES = "latency.csv"
+"""Inference times, where `make latency` has measured them."""
+
 
 def publish(results: Path, force: bool = False) -> list[Path]:
     """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
@@ -65,13 +68,13 @@ def tables_first(results: Path) -> list[Path]:
 
 
 def input_digest(results: Path) -> str:
-    """sha256 over the code and over name, size and time of writing of every run's and plan's files.
+    """sha256 over the code and over name, size and time of writing of every run's and plan's files and of latency.csv.
 
     Contents are not read: ten thousand runs take a second or so, and whatever writes these files renames a new one.
     """
     digest = hashlib.sha256(source_digest(ROOT / "analysis", ROOT / "model").encode())
-    for path in _entries(results):
-        names = [path] if path.endswith(".json") else [f"{path}/{name}" for name in INPUTS]
+    for path in [*_entries(results), str(results / TIMES)]:
+        names = [path] if path.endswith((".json", ".csv")) else [f"{path}/{name}" for name in INPUTS]
         for name in names:
             try:
                 found = Path(name).stat()
@@ -99,6 +102,8 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     written = _write_tables(results, groups, shuffle)
     figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
     written += figures
+    figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))
+    written += figures
     written.append(report.write(results, runs, groups, shuffle))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
@@ -120,8 +125,8 @@ def _sections(results: Path) -> tuple["pd.DataFrame", list["Section"], list["Sec
 
 
 def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:
-    """Tables 1, 2 and 3 and the claims as CSV, Markdown, LaTeX and HTML, shuffle's gains as CSV, and claims.json."""
-    from analysis import claims_grid, layout, render, tables
+    """Tables 1, 2 and 3, claims and inference times as CSV, Markdown, LaTeX and HTML, gains as CSV, and claims.json."""
+    from analysis import claims_grid, latency, latency_grid, layout, render, tables
 
     complexity = tables.table1(results)
     verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
@@ -144,7 +149,11 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
         "table2": "Number of groups",
         "table3": "Channel shuffle",
         "claims": "The paper's claims",
+        "latency": "Inference time",
     }
+    times = latency.read(results)
+    if times is not None and not times.problem:
+        csv["latency"], pages["latency"] = times.rows, latency_grid.alone(times)
     folder = results / "tables"
     written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
     for name, grids in pages.items():
@@ -180,6 +189,27 @@ def _write_figures(
         written += paths
         digests[str(folder)] = digest
     return written, digests
+
+
+def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], str]:
+    """The figure of inference times, where there are any, and a digest of what it shows; `kept` is the last one."""
+    from analysis import latency, latency_plot, style
+
+    times = latency.read(results)
+    if times is None or not times.rows["ratio"].notna().any():
+        return [], ""
+    code = source_digest(ROOT / "analysis")
+    digest = hashlib.sha256(f"{code}\n{times.rows.to_csv()}".encode()).hexdigest()
+    paths = {suffix: results / "figures" / f"latency{suffix}" for suffix in (".svg", ".png", "-column.svg")}
+    if kept != digest or not all(path.is_file() for path in paths.values()):
+        wide, column = (latency_plot.latency(times.rows, width) for width in (style.WIDE, style.COLUMN))
+        for suffix, content in (
+            (".svg", style.svg(wide)),
+            (".png", style.png(wide)),
+            ("-column.svg", style.svg(column)),
+        ):
+            write(paths[suffix], content)
+    return list(paths.values()), digest
 
 
 def _figure_names(sections: list["Section"]) -> list[str]:

@@ -2,6 +2,9 @@
 
 import pandas as pd
 
+from analysis.latency import ways
+from analysis.latency_words import engine as latency_engine
+from analysis.latency_words import images
 from analysis.layout import decimal, gain_text, millions, row_name
 from analysis.plots import front
 from analysis.tables import Section
@@ -52,6 +55,17 @@ def curves(runs: pd.DataFrame) -> str:
     )
 
 
+def latency(rows: pd.DataFrame) -> str:
+    """Times relative to one group by way and width, after the same ratios of multiply-adds."""
+    words = []
+    for name, engine, batch, part in ways(rows[rows["shuffle"] & (rows["groups"] > 1) & rows["ratio"].notna()]):
+        widths = [f"{width:g}x: {_relative(same, 'ratio')}" for width, same in part.groupby("width", sort=False)]
+        promised = [f"{width:g}x: {_relative(same, 'macs_ratio')}" for width, same in part.groupby("width", sort=False)]
+        text = f"{name}, {images(batch)}, {latency_engine(engine)}: {'; '.join(widths)}"
+        words.append(f"{text}; multiply-adds {'; '.join(promised)}.")
+    return f"Line charts of inference time relative to one group, against number of groups. {' '.join(words)}"
+
+
 def _by_width(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     names = cells.apply(_short, axis=1)
     return [(str(name), cells[names == name]) for name in names.drop_duplicates()]
@@ -59,6 +73,11 @@ def _by_width(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _short(row: pd.Series) -> str:
     return row_name(row).removeprefix("ShuffleNet ")
+
+
+def _relative(same: pd.DataFrame, column: str) -> str:
+    shown = same[same[column].notna()]
+    return ", ".join(f"g={row['groups']} {row[column]:.2f}" for _, row in shown.iterrows()) or "not known"
 
 
 def _errors(same: pd.DataFrame, column: str) -> str:

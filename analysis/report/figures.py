@@ -36,18 +36,26 @@ def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[
     """Figures of the protocol of the runs `rows`, in `folder` of the results, in no more than `room` bytes."""
     found = []
     for name, title, text in _shown(rows, sections):
-        path = f"{folder}/{name}"
         prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
-        wide = inline(results / f"{path}.svg", prefix, title, text)
-        narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
-        why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
-        if narrow and len(wide or "") + len(narrow) > room:
-            narrow = None
-        if wide and len(wide) > room:
-            wide, why = None, f"Left out to keep this page small; see {path}.svg."
-        room -= len(wide or "") + len(narrow or "")
-        found.append(Picture(title, CAPTIONS[name], f"{path}.svg", wide, narrow, why))
+        found.append(picture(results, f"{folder}/{name}", prefix, (title, CAPTIONS[name], text), room))
+        room -= len(found[-1].wide or "") + len(found[-1].narrow or "")
     return found
+
+
+def picture(results: Path, path: str, prefix: str, words: tuple[str, str, str], room: int) -> Picture:
+    """The figure drawn as `path`.svg and `path`-column.svg, in no more than `room` bytes.
+
+    prefix: of the ids in it; words: title, caption, and what it shows for who cannot see it.
+    """
+    title, caption, text = words
+    wide = inline(results / f"{path}.svg", prefix, title, text)
+    narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
+    why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
+    if narrow and len(wide or "") + len(narrow) > room:
+        narrow = None
+    if wide and len(wide) > room:
+        wide, why = None, f"Left out to keep this page small; see {path}.svg."
+    return Picture(title, caption, f"{path}.svg", wide, narrow, why)
 
 
 def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str]]:

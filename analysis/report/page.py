@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ablations import store
 from analysis import claims_grid, files, gains, notes, paper, studies, tables
+from analysis.report import latency
 from analysis.report.protocol import View, view
 from analysis.tables import Section
 
@@ -61,7 +62,8 @@ def page(
     views: list[View] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
-    size = 0
+    timing = _timing(results)
+    size = len(timing.encode())
     for place, protocol_id in enumerate(studies.protocols(known)):
         rows = known[known["protocol_id"] == protocol_id]
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
@@ -85,11 +87,18 @@ def page(
             paper=paper.TITLE,
             views=views,
             parts=parts,
+            timing=timing,
             left_out=left_out,
             orphans=notes.orphans(runs),
             how=HOW,
         )
     )
+
+
+def _timing(results: Path) -> Markup:
+    """The section on inference time, nothing where none was measured."""
+    shown = latency.view(results, FIGURES)
+    return Markup(_environment().get_template("latency.html.j2").render(view=shown) if shown else "")
 
 
 def _environment() -> jinja2.Environment:
