@@ -1,7 +1,7 @@
-"""How long inference takes: `python -m ablations.latency --results FOLDER` measures every variant, and writes latency.csv.
+"""How long inference takes: `python -m ablations.latency --results FOLDER` measures every variant.
 
-On one thread of this CPU, by PyTorch and by the compiled kernels where they fit, on the input of the study planned last
-and on the paper's, one image at a time and in batches.
+It writes FOLDER/latency.csv: on one thread of this CPU, by PyTorch and by the compiled kernels where they fit, on the
+input of the study planned last and on the paper's, one image at a time and in batches.
 """
 
 import argparse

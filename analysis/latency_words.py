@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import paper
-from analysis.latency import label, read, ways
+from analysis.latency import label, read
 
 SAME = 0.005
 """Multiply-adds that differ by less than this share count as as many."""
@@ -71,7 +71,7 @@ def shuffle(rows: pd.DataFrame) -> str:
 
 
 def width(rows: pd.DataFrame) -> str:
-    """What half the width saves at three groups, one image at a time, on the paper's input; beside the paper's phone."""
+    """What half the width saves with three groups, one image at a time, on the paper's input; beside its phone."""
     same = rows[rows["shuffle"] & (rows["groups"] == 3) & (rows["batch"] == 1) & is_papers(rows)]
     for name, part in same.groupby("engine", sort=False):
         found = part.drop_duplicates("width").set_index("width")
@@ -79,8 +79,8 @@ def width(rows: pd.DataFrame) -> str:
             time, macs = (found[key][0.5] / found[key][1.0] for key in ("median_ms", "macs"))
             theirs = paper.TABLE_8_MS[0.5] / paper.TABLE_8_MS[1.0]
             return (
-                f"A smaller width: 0.5x takes {time:.2f} of 1x’s time at {macs:.2f} of its multiply-adds (g=3, one image, "
-                f"{label(part.iloc[0])}, {engine(str(name))}); on the paper’s phone {theirs:.2f} (Table 8)."
+                f"A smaller width: 0.5x takes {time:.2f} of 1x’s time at {macs:.2f} of its multiply-adds (g=3, one "
+                f"image, {label(part.iloc[0])}, {engine(str(name))}); on the paper’s phone {theirs:.2f} (Table 8)."
             )
     return ""
 
