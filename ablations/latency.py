@@ -134,11 +134,12 @@ def show(found: "Sequence[Row]") -> None:
         for row in mine:
             network = by_network.setdefault((row["width"], row["groups"], row["shuffle"]), {})
             network[row["engine"], row["batch"]] = row
-        table = Table("network", title=f"{escape(name)}: ms, and times one group's", title_justify="left")
+        table = Table(title=f"{escape(name)}: ms a batch, and times one group's", title_justify="left", pad_edge=False)
+        table.add_column("network", no_wrap=True)
         for engine, batch in ways:
-            table.add_column(f"{escape(engine)}, batch {batch}", justify="right")
+            table.add_column(f"{escape(engine)}\nbatch {batch}", justify="right", no_wrap=True)
         for (width, groups, shuffle), cells in by_network.items():
-            label = f"{width:g}x g={groups}" + ("" if shuffle else ", no shuffle")
+            label = f"{width:g}x g={groups}" + ("" if shuffle else " no shuffle")
             table.add_row(label, *(_cell(cells.get(way)) for way in ways))
         out.print(table)
 
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             variants(chosen.widths, chosen.groups, stem)
         if not (chosen.rounds > 0 and chosen.seconds > 0 and min(chosen.batches) > 0):
             raise UserError("--rounds, --seconds and --batches must be above 0.")
-        chosen.results.mkdir(parents=True, exist_ok=True)
+        _probe(chosen.results)
         given = inputs(chosen.inputs, chosen.results)
         ways = (chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
         found = measure(given, *ways)
@@ -186,6 +187,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=101, help="at most, on each input and batch (101)")
     parser.add_argument("--seconds", type=float, default=50, help="about so long on each input and batch (50)")
     return parser.parse_args(arguments)
+
+
+def _probe(results: Path) -> None:
+    """OSError where results cannot be written: better now than after minutes."""
+    results.mkdir(parents=True, exist_ok=True)
+    probe = results / ".probe"
+    files.write(probe, bytes(4096))
+    probe.unlink(missing_ok=True)
 
 
 def _name(given: "Input") -> str:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.latency import WAY, label
-from analysis.latency_words import engine, images
+from analysis.latency_words import OURS, engine, images
 from analysis.style import GREY, LINES, OTHERS, WIDE, figure, style
 
 MOST = 8
@@ -35,15 +35,16 @@ def latency(rows: pd.DataFrame, width: float = WIDE) -> Figure:
             "multiply-adds, likewise. A line above its dashes: the cheaper count buys less time than it promises."
         )
         fig = figure(width, 0.85 + (1.5 if width < 5 else 1.75) * lines, "Does the cheaper count buy time?", text)
-        axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        axes = fig.subplots(lines, columns, sharey=True, squeeze=False)
         # Batches below each other where inputs and engines stand side by side, else beside each other.
         places = list(axes.flat) if width < 5 else _by_batch(parts, axes)
         for place, part in zip(places, parts, strict=False):
             _panel(place, part, groups, looks)
         for place in places[len(parts) :]:
-            place.set_axis_off()
-        for place in axes[-1]:
-            place.set_xlabel("Number of groups g")
+            fig.delaxes(place)
+        for line in axes.T:
+            if used := [place for place in line if place in places[: len(parts)]]:
+                used[-1].set_xlabel("Number of groups g")
         for place in axes[:, 0]:
             place.set_ylabel("Relative to g=1")
         _legend(fig, looks, bool((~shown["shuffle"]).any()))
@@ -70,7 +71,8 @@ def _by_batch(parts: list[pd.DataFrame], axes: np.ndarray) -> list[Axes]:
 
 def _panel(axes: Axes, part: pd.DataFrame, groups: list[int], looks: dict[float, tuple[str, str]]) -> None:
     first = part.iloc[0]
-    axes.set_title(f"{label(first)}, {images(int(first['batch']))}\n{engine(str(first['engine']))}", loc="left")
+    how = f"{images(int(first['batch']))}, {engine(str(first['engine'])).removeprefix(OURS)}"
+    axes.set_title("\n".join(shorten(text, 26) for text in (label(first), how)), loc="left")
     axes.axhline(1, color="black", lw=0.7, zorder=1)
     step = 0.12
     for k, (width, same) in enumerate(part.groupby("width", sort=False)):
@@ -91,6 +93,11 @@ def _bars(axes: Axes, x: np.ndarray, same: pd.DataFrame, look: dict[str, Any]) -
     ratio = same["ratio"].to_numpy(float)
     low, high = (np.abs(ratio - same[name].to_numpy(float)) for name in ("ratio_low", "ratio_high"))
     axes.errorbar(x, ratio, yerr=[low, high], capsize=1.5, lw=1.1, elinewidth=0.8, ms=3.6, zorder=3, **look)
+
+
+def shorten(text: str, most: int) -> str:
+    """Text of no more characters than a panel is wide."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _looks(rows: pd.DataFrame) -> dict[float, tuple[str, str]]:

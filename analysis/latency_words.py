@@ -9,6 +9,9 @@ import pandas as pd
 from analysis import paper
 from analysis.latency import label, read
 
+OURS = "this project’s "
+"""Begins the name of the compiled kernels, where there is room."""
+
 SAME = 0.005
 """Multiply-adds that differ by less than this share count as as many."""
 
@@ -61,12 +64,9 @@ def shuffle(rows: pd.DataFrame) -> str:
     known = rows[rows["shuffle_ratio"].notna()]
     parts = []
     for name, same in known.groupby("engine", sort=False):
-        least, most = (
-            _percent(100 * (value - 1)) for value in (same["shuffle_ratio"].min(), same["shuffle_ratio"].max())
-        )
-        parts.append(
-            f"{least} to {most} % in {engine(str(name))}" if least != most else f"{least} % in {engine(str(name))}"
-        )
+        ends = (same["shuffle_ratio"].min(), same["shuffle_ratio"].max())
+        span = " to ".join(dict.fromkeys(_percent(100 * (end - 1)) for end in ends))
+        parts.append(f"{span} % in {engine(str(name))}")
     return f"Channel shuffle itself, of no multiply-adds, changes the time by {', '.join(parts)}." if parts else ""
 
 
@@ -101,7 +101,7 @@ def engine(name: str) -> str:
     """An engine as the page calls it: `PyTorch`, `this project’s kernels (avx512)`."""
     first, _, kind = name.partition(" ")
     if first == "native":
-        return f"this project’s kernels ({kind})" if kind else "this project’s kernels"
+        return f"{OURS}kernels ({kind})" if kind else f"{OURS}kernels"
     return "PyTorch" if name == "pytorch" else name
 
 

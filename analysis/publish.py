@@ -203,11 +203,8 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
     paths = {suffix: results / "figures" / f"latency{suffix}" for suffix in (".svg", ".png", "-column.svg")}
     if kept != digest or not all(path.is_file() for path in paths.values()):
         wide, column = (latency_plot.latency(times.rows, width) for width in (style.WIDE, style.COLUMN))
-        for suffix, content in (
-            (".svg", style.svg(wide)),
-            (".png", style.png(wide)),
-            ("-column.svg", style.svg(column)),
-        ):
+        drawn = {".svg": style.svg(wide), ".png": style.png(wide), "-column.svg": style.svg(column)}
+        for suffix, content in drawn.items():
             write(paths[suffix], content)
     return list(paths.values()), digest
 

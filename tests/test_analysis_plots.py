@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import matplotlib
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from analysis import costs, curves, frame, plots, style, tables
 from analysis.tables import Section
 from tests import results_fixture as fixture
+from tests.drawn import check_texts
 
 WIDTHS = (style.COLUMN, style.WIDE)
 
@@ -65,28 +63,7 @@ def test_the_users_settings_change_nothing(results: Path) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_text_is_cut_or_overlaps(results: Path, width: float) -> None:
     for name, figure in draw(results, width).items():
-        canvas = FigureCanvasAgg(figure)
-        with style.style():
-            canvas.draw()
-        renderer = canvas.get_renderer()
-        hidden = beyond(figure)
-        texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-        boxes = {text: text.get_window_extent(renderer) for text in texts if text not in hidden}
-        assert len(boxes) > 10
-        for text, box in boxes.items():
-            inside = box.x0 > -1 and box.y0 > -1 and box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1
-            assert inside, f"{name} at {width} in: {text.get_text()!r} is cut"
-        for (a, first), (b, second) in combinations(boxes.items(), 2):
-            overlap = min(first.x1, second.x1) - max(first.x0, second.x0) > 1
-            overlap &= min(first.y1, second.y1) - max(first.y0, second.y0) > 1
-            assert not overlap, f"{name} at {width} in: {a.get_text()!r} lies on {b.get_text()!r}"
-
-
-def beyond(figure: Figure) -> set[Text]:
-    """Tick labels outside their axis: they are made, but not drawn."""
-    axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
-    bounds = [(axis, *sorted(axis.get_view_interval())) for axis in axes]
-    return {t.label1 for axis, low, high in bounds for t in axis.get_major_ticks() if not low <= t.get_loc() <= high}
+        check_texts(figure, f"{name} at {width} in")
 
 
 def test_the_papers_numbers_have_their_own_scale_unless_the_data_are_its_own(results: Path) -> None:
