@@ -57,7 +57,7 @@ def read(results: Path) -> Latency | None:
     try:
         rows = _checked(path)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = getattr(error, "strerror", None) or str(error)
         text = f"{FILE} cannot be used ({why}); `make latency` measures anew."
         return Latency(pd.DataFrame(columns=list(COLUMNS)), " ".join(text.split()))
     return Latency(_with_macs(rows, results)[list(COLUMNS)])
@@ -79,7 +79,7 @@ def _checked(path: Path) -> pd.DataFrame:
     if path.stat().st_size > BYTES:
         raise ValueError(f"it has more than {BYTES:,} bytes")
     try:
-        text = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False)
+        text = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False).fillna("")
     except ValueError:
         raise ValueError("it is no table of comma-separated values") from None
     needed = [*TEXT, "stem", *WHOLE, "structure", "width", "shuffle", *TIMES, *RATIOS]
@@ -105,7 +105,7 @@ def _checked(path: Path) -> pd.DataFrame:
 def _kind(name: str) -> Callable[[str], Any]:
     """What makes a value of a column out of its text; ValueError where it is none."""
     if name in TEXT:
-        return lambda text: text[: TEXT[name]]
+        return lambda text: " ".join(text.split())[: TEXT[name]]
     if name in WHOLE:
         return lambda text: _whole(text, WHOLE[name])
     if name == "shuffle":

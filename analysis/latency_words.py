@@ -29,13 +29,21 @@ def answer(rows: pd.DataFrame) -> str:
     fewer = grouped[grouped["macs_ratio"] < 1 - SAME]
     if fewer.empty:
         return "No network here needs fewer multiply-adds than with one group at its width: there is no time to buy."
-    count, faster = len(fewer), int((fewer["ratio_high"] < 1).sum())
-    slower = int((fewer["ratio_low"] > 1).sum())
-    word = "Yes" if faster == count else "No" if not faster else "Mostly" if faster > count / 2 else "Seldom"
+    faster = int((fewer["ratio_high"] < 1).sum())
+    word = "Yes" if faster == len(fewer) else "No" if not faster else "Mostly" if faster > len(fewer) / 2 else "Seldom"
+    parts = [_counted(str(name), same) for name, same in fewer.groupby("engine", sort=False)]
     return (
-        f"Does the cheaper count buy time? {word}: of {count} {_plural(count, 'time')} taken of networks with fewer "
-        f"multiply-adds than with one group at the same width, {faster} {_are(faster)} shorter than with one group, "
-        f"{slower} longer, and {count - faster - slower} alike (1 lies within the quartiles of their ratio)."
+        f"Does the cheaper count buy time? {word}. Networks that need fewer multiply-adds than one group at the same "
+        f"width ({_span(fewer['macs_ratio'])} of them) were {'; '.join(parts)}."
+    )
+
+
+def _counted(name: str, same: pd.DataFrame) -> str:
+    """How many measurements of an engine were faster than one group and how many slower, by their quartiles."""
+    faster, slower = int((same["ratio_high"] < 1).sum()), int((same["ratio_low"] > 1).sum())
+    return (
+        f"in {engine(name)} faster than it in {faster} and slower in {slower} of {len(same)} measurements "
+        f"({_span(same['ratio'])} of its time)"
     )
 
 
@@ -116,7 +124,7 @@ def origin(rows: pd.DataFrame) -> str:
         f"Medians of {rounds} rounds, in each of which every network had a turn, on {threads} "
         f"{_plural(int(rows['threads'].max()), 'thread')} of {_listed(rows['device'])} ({_listed(rows['versions'])}; "
         f"{_listed(rows['measured'])}). Weights are random; BatchNorm is folded into the convolutions.{told}{kernels} "
-        "Ratios are taken within each round; brackets are their quartiles."
+        "Ratios are taken within each round; brackets are their quartiles; where these enclose 1, a network counts as neither faster nor slower."
     )
 
 
@@ -134,16 +142,17 @@ def _listed(values: pd.Series) -> str:
     return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
+def _span(values: pd.Series) -> str:
+    """`0.93 to 0.98`."""
+    return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (values.min(), values.max())))
+
+
 def _percent(value: float) -> str:
     return "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")
 
 
 def _plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 if __name__ == "__main__":
