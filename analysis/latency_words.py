@@ -124,7 +124,8 @@ def origin(rows: pd.DataFrame) -> str:
         f"Medians of {rounds} rounds, in each of which every network had a turn, on {threads} "
         f"{_plural(int(rows['threads'].max()), 'thread')} of {_listed(rows['device'])} ({_listed(rows['versions'])}; "
         f"{_listed(rows['measured'])}). Weights are random; BatchNorm is folded into the convolutions.{told}{kernels} "
-        "Ratios are taken within each round; brackets are their quartiles; where these enclose 1, a network counts as neither faster nor slower."
+        "Ratios are taken within each round; brackets are their quartiles. Where these enclose 1, a network counts as "
+        "neither faster nor slower."
     )
 
 

@@ -71,9 +71,9 @@ def test_sentences_are_what_the_numbers_say(tmp_path: Path) -> None:
     answer, example, shuffle, width = latency_words.sentences(rows(tmp_path))
     assert answer == (
         "Does the cheaper count buy time? No. Networks that need fewer multiply-adds than one group at the same width "
-        "(0.86 to 0.98 of them) were in PyTorch faster than it in 0 and slower in 48 of 48 measurements (1.16 to 1.39 of "
-        "its time); in this project’s kernels (avx512) faster than it in 0 and slower in 24 of 24 measurements (1.10 to "
-        "1.32 of its time)."
+        "(0.86 to 0.98 of them) were in PyTorch faster than it in 0 and slower in 48 of 48 measurements (1.16 to 1.39 "
+        "of its time); in this project’s kernels (avx512) faster than it in 0 and slower in 24 of 24 measurements "
+        "(1.10 to 1.32 of its time)."
     )
     assert example == (
         "At 1x, one image of glyphs 24×24 in PyTorch, g=8 takes 1.39 times as long as g=1 at 0.86 of its "
@@ -96,11 +96,14 @@ def test_the_answer_follows_the_numbers(tmp_path: Path, monkeypatch: pytest.Monk
             row.update(ratio=(low + high) / 2, ratio_low=low, ratio_high=high)
         return latency_words.answer(rows(tmp_path, content))
 
-    assert " Yes. Networks" in (text := answer([(0.8, 0.9)] * 3))
+    text = answer([(0.8, 0.9)] * 3)
+    assert " Yes. Networks" in text
     assert "faster than it in 3 and slower in 0 of 3 measurements (0.85 of its time)" in text
-    assert " Mostly. Networks" in (text := answer([(0.8, 0.9), (0.7, 0.98), (0.9, 1.1)]))
+    text = answer([(0.8, 0.9), (0.7, 0.98), (0.9, 1.1)])
+    assert " Mostly. Networks" in text
     assert "faster than it in 2 and slower in 0 of 3 measurements (0.84 to 1.00 of its time)" in text
-    assert " Seldom. Networks" in (text := answer([(0.8, 0.9), (1.2, 1.3), (0.9, 1.1)]))
+    text = answer([(0.8, 0.9), (1.2, 1.3), (0.9, 1.1)])
+    assert " Seldom. Networks" in text
     assert "faster than it in 1 and slower in 1 of 3" in text
     monkeypatch.setattr(costs, "_measure", lambda subjects: [{"macs": 5, "conv_macs": 5, "params": 1}] * len(subjects))
     (tmp_path / "complexity.json").unlink()
@@ -239,7 +242,8 @@ def test_the_figure_shows_times_quartiles_and_multiply_adds(tmp_path: Path) -> N
 
 def test_a_name_that_looks_like_mathematics_is_drawn_as_it_is(tmp_path: Path) -> None:
     content = [{**row, "input": "$\\frac$"} for row in made.rows(made.WAYS[:1])]
-    (axes,) = (figure := latency_plot.latency(rows(tmp_path, content))).axes
+    figure = latency_plot.latency(rows(tmp_path, content))
+    (axes,) = figure.axes
     assert axes.get_title(loc="left").startswith("$\\frac$ 24×24\none image") and style.svg(figure)
 
 
@@ -284,7 +288,8 @@ def test_a_file_cut_at_any_place_never_ends_the_report(tmp_path: Path) -> None:
         assert found is not None and (found.problem or len(found.rows) in (1, 2))
     (tmp_path / "latency.csv").unlink()
     (tmp_path / "latency.csv").mkdir()
-    assert (found := latency.read(tmp_path)) and "cannot be used" in found.problem
+    found = latency.read(tmp_path)
+    assert found is not None and "cannot be used" in found.problem
 
 
 def test_text_of_the_file_is_text_everywhere(study: Path) -> None:
