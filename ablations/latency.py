@@ -137,7 +137,7 @@ def show(found: "Sequence[Row]") -> None:
         table = Table(title=f"{escape(name)}: ms a batch, and times one group's", title_justify="left", pad_edge=False)
         table.add_column("network", no_wrap=True)
         for engine, batch in ways:
-            table.add_column(f"{escape(engine)}\nbatch {batch}", justify="right", no_wrap=True)
+            table.add_column("\n".join([*escape(engine).split(), f"batch {batch}"]), justify="right", no_wrap=True)
         for (width, groups, shuffle), cells in by_network.items():
             label = f"{width:g}x g={groups}" + ("" if shuffle else " no shuffle")
             table.add_row(label, *(_cell(cells.get(way)) for way in ways))

@@ -40,9 +40,10 @@ def _times(same: pd.DataFrame, name: str) -> Grid:
     rows: list[dict[str, str]] = []
     for width, of_width in same.groupby("width", sort=False):
         head = f"ShuffleNet {width:g}x"
-        for (kind, batch), way in of_width.groupby(["engine", "batch"], sort=False):
+        for _, way in of_width.groupby(["engine", "batch"], sort=False):
+            first = way.iloc[0]
             cells = {f"g={row['groups']}": _time(row) for _, row in way.iterrows()}
-            rows.append(_row(head, f"{images(int(batch))}, {engine(str(kind))} (ms)", cells, groups))
+            rows.append(_row(head, f"{images(first['batch'])}, {engine(first['engine'])} (ms)", cells, groups))
         cost = of_width.drop_duplicates("groups")
         cells = {f"g={row['groups']}": _macs(row) for _, row in cost.iterrows()}
         rows.append(_row(head, "multiply-adds (M)", cells, groups))
@@ -72,7 +73,7 @@ def _shuffle(same: pd.DataFrame, name: str) -> Grid:
             row[way, "Ratio"] = _ratio(one, "shuffle_ratio", "shuffle_low", "shuffle_high")
         rows.append(row)
     frame = pd.DataFrame(rows).fillna("–")
-    frame.columns = pd.MultiIndex.from_tuples(list(frame.columns))
+    frame.columns = pd.MultiIndex.from_tuples([*frame.columns])
     return Grid(name, f"What channel shuffle takes: {label(same.iloc[0])}", frame, ())
 
 

@@ -71,7 +71,7 @@ def _by_batch(parts: list[pd.DataFrame], axes: np.ndarray) -> list[Axes]:
 
 def _panel(axes: Axes, part: pd.DataFrame, groups: list[int], looks: dict[float, tuple[str, str]]) -> None:
     first = part.iloc[0]
-    how = f"{images(int(first['batch']))}, {engine(str(first['engine'])).removeprefix(OURS)}"
+    how = f"{images(int(first['batch']))}, {engine(str(first['engine'])).removeprefix(OURS).partition(' (')[0]}"
     axes.set_title("\n".join(shorten(text, 26) for text in (label(first), how)), loc="left", parse_math=False)
     axes.axhline(1, color="black", lw=0.7, zorder=1)
     step = 0.12
