@@ -65,6 +65,8 @@ def pack(results: Path, folder: Path, protocol: str = "") -> list[str]:
     if large := [f"{name} ({len(content):,})" for name, content in given.items() if len(content) > LIMIT]:
         raise UserError(f"A committed file may have {LIMIT:,} bytes: too large are {', '.join(large)}.")
     _write(given, folder)
+    for name in {*FILES} - {*given}:
+        (folder / name).unlink(missing_ok=True)
     masked = texts_with(MASK, [packed.plans, *([run.reason, run.provenance] for run in packed.runs)])
     said += [f"Paths of this machine stand as {MASK} in: {text}" for text in masked[:3]]
     said += [f"and in {len(masked) - 3} other texts"] if len(masked) > 3 else []
