@@ -8,6 +8,7 @@ latency.csv   as it lies in the results folder, where it does
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -110,18 +111,17 @@ def to_files(packed: Packed) -> dict[str, bytes]:
         curves += [{**name, **row} for row in one.curve]
     names = dict.fromkeys([*FIXED, *(name for row in rows for name in row)])
     columns = sorted(names, key=lambda name: name.startswith(ORIGIN))
-    text = json.dumps(study, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files = {
-        STUDY: text.encode(),
         RUNS: _to_csv(columns, [{name: encode(value) for name, value in row.items()} for row in rows]),
         CURVES: _to_csv(["run_id", *store.METRICS], curves),
     }
-    bits = _stacked(packed)
-    if bits is not None:
+    if (bits := _stacked(packed)) is not None:
         files[BITS] = bits
     if packed.latency is not None:
         files[LATENCY] = packed.latency
-    return files
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    text = json.dumps({**study, "sha256": digests}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return {STUDY: text.encode(), **files}
 
 
 def _shared(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

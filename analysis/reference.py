@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ablations.errors import UserError
 from analysis import drift, publish
-from analysis.files import read_json, write, write_json
+from analysis.files import REPORT, read_json, write, write_json
 from analysis.pack import gather, lay_out
 from analysis.packed import BITS, FILES, LIMIT, STUDY, Packed, to_files
 from analysis.packed_read import from_files
@@ -33,6 +33,9 @@ DRAWN = "drawn.json"
 
 COSTS = "complexity.json"
 """What networks cost: measured anew from the code, so never committed."""
+
+ROOMS = (None, 600_000, 300_000, 0)
+"""Bytes of figures inside the page, tried in turn until it may be committed; those left out are files beside it."""
 
 COLUMN = "-column.svg"
 """Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
@@ -112,7 +115,10 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
         lay_out(packed, results)
         if (place / COSTS).exists():
             shutil.copy(place / COSTS, results)
-        paths = publish.publish(results)
+        for room in ROOMS:
+            paths = publish.publish(results, room=room)
+            if (results / REPORT).stat().st_size <= LIMIT:
+                break
         shutil.copy(results / COSTS, place)
         shown = [path for path in paths if not path.name.endswith(COLUMN)]
         return {

@@ -15,7 +15,7 @@ from ablations.describe import to_json
 from ablations.errors import UserError
 from ablations.files import read_json
 from analysis import costs, drift, frame, publish, reference
-from analysis.pack import gather, lay_out
+from analysis.pack import gather
 from analysis.packed import to_files
 from analysis.packed_read import from_files
 from tests import results_fixture as fixture
@@ -154,6 +154,12 @@ def test_a_byte_of_a_table_that_was_changed_is_found(folder, capsys):
     out = told(folder, capsys).splitlines()
     assert out[0] == f"{folder}/tables/table3.md: not what the data gives (- committed, + from the data)"
     assert len(out) == 3 and "No Shuffle" in out[1] and "No shuffle" in out[2]
+
+
+def test_a_number_that_nothing_shows_is_found_too(folder, capsys):
+    edit(folder / "curves.csv", ",31,0.175,", ",31,0.185,")
+    out = told(folder, capsys)
+    assert "study.json: not what the data gives" in out and '"curves.csv": "' in out
 
 
 def test_a_bit_that_was_swapped_is_found(folder, capsys):
@@ -313,17 +319,23 @@ def test_packing_again_replaces_what_was_there(tmp_path):
     assert reference.main(["check", str(tmp_path / "study")]) == 0
 
 
-def test_runs_keep_the_names_that_older_maths_gave_them(results):
-    """A study from before `NUMERICS` was bumped is not made over, and checks as ever."""
-    older = replace(gather(results), numerics=0)
+def test_runs_keep_the_names_that_older_maths_gave_them(results, tmp_path):
+    """A study from before `NUMERICS` was bumped checks as ever."""
+    older = replace(gather(results), numerics=0, fingerprints={})
+    older = replace(older, protocol_id=to_json(older.runs[0].run, 0)["protocol_id"])
     assert older.run_id(older.runs[0].run) != older.runs[0].run.run_id
+    given = reference.published(older, tmp_path)
+    assert to_files(older).items() <= given.items() and older.protocol_id in given["report.html"].decode()
 
 
-def test_an_older_study_is_laid_out_under_its_own_names(tmp_path, results):
-    older = replace(gather(results), numerics=0)
-    older = replace(older, protocol_id=to_json(older.runs[0].run, 0)["protocol_id"], fingerprints={})
-    lay_out(older, tmp_path / "back")
-    assert to_files(gather(tmp_path / "back")) == to_files(older)
+def test_a_page_that_is_too_large_loses_figures_until_it_fits(results, tmp_path, monkeypatch):
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg"><text>{"x" * 30_000}</text></svg>'.encode()
+    monkeypatch.setattr(publish, "_draw", lambda _, runs, sections: dict.fromkeys(publish._figure_names(sections), svg))
+    whole = reference.published(gather(results), tmp_path)["report.html"]
+    monkeypatch.setattr(reference, "LIMIT", len(whole) - 40_000)
+    monkeypatch.setattr(reference, "ROOMS", (None, 210_000, 130_000, 0))
+    fits = reference.published(gather(results), tmp_path)["report.html"]
+    assert whole.count(b"x" * 30_000) == 8 and fits.count(b"x" * 30_000) == 6
 
 
 def test_published_twice_figures_and_page_are_the_same(tmp_path, monkeypatch):
