@@ -1,7 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
-#            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge)
+#            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
@@ -73,6 +73,17 @@ status: $(READY) ## how far every cell is and when it will be done (WATCH=2: aga
 merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (ARGS=--dry-run: only say so)
 	@test -n "$(FROM)" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
 	@$(PY) -m ablations.merge "$(FROM)" --results $(RESULTS) $(ARGS)
+
+reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)
+	@test -n "$(NAME)" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
+	@$(PY) -m analysis.reference pack "$(or $(FROM),$(RESULTS))" "results/reference/$(NAME)" \
+		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+
+reference-check: $(READY) ## compare tables, verdicts, figures and report under results/reference with their data, to the letter
+	@$(PY) -m analysis.reference check $(ARGS)
+
+reference-draw: $(READY) ## draw them anew from their data, after a change of analysis/ that was meant
+	@$(PY) -m analysis.reference draw $(ARGS)
 
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)

@@ -39,7 +39,7 @@ def show(cost: Cost, sd: float) -> None:
     if plan.todo:
         out.print(
             "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
-            "(ablations/rates.py); of a core, what glyphs took on an AMD EPYC. --calibrate measures this machine."
+            "(ablations/rates.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures this machine."
         )
     out.print(
         f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ DECAYS = ("all", "matrices", "pointwise")
 """Weight-decay policies: every parameter; those of more than one dimension (the authors' release);
 those but the depthwise 3x3 kernels too."""
 
+PROTOCOL, CELL, RUN = ("protocol",), ("protocol", "variant"), ("protocol", "variant", "seed")
+"""Parts of a run's description that give the identity of each."""
 
 LATER = {"ghost_batches": 1}
 """Keys that came when runs were stored already, with the value that those have: so valued, a description leaves them
@@ -96,17 +99,27 @@ class Run:
     @cached_property
     def run_id(self) -> str:
         """16 hex digits that name the run on disk."""
-        return digest({"numerics": NUMERICS, **plain(self)})
+        return identity(self, RUN)
 
     @cached_property
     def cell_id(self) -> str:
         """What all seeds of one table entry share."""
-        return digest({"numerics": NUMERICS, "variant": plain(self.variant), "protocol": plain(self.protocol)})
+        return identity(self, CELL)
 
     @cached_property
     def protocol_id(self) -> str:
         """What all cells of one table share."""
-        return digest({"numerics": NUMERICS, "protocol": plain(self.protocol)})
+        return identity(self, PROTOCOL)
+
+
+def identity(run: Run, parts: Iterable[str], numerics: int = NUMERICS) -> str:
+    """16 hex digits that name what `parts` of a run's description say: RUN, CELL or PROTOCOL.
+
+    Args:
+        numerics: runs that are stored keep the names that they were given under older maths.
+    """
+    content = plain(run)
+    return digest({"numerics": numerics, **{part: content[part] for part in parts}})
 
 
 def digest(description: dict[str, Any]) -> str:
@@ -140,14 +153,14 @@ def name(run: Run) -> str:
     return f"{label(run.variant)} seed {run.seed}"
 
 
-def to_json(run: Run) -> dict[str, Any]:
+def to_json(run: Run, numerics: int = NUMERICS) -> dict[str, Any]:
     """The content of run.json."""
     return {
         "schema": SCHEMA,
-        "numerics": NUMERICS,
-        "run_id": run.run_id,
-        "cell_id": run.cell_id,
-        "protocol_id": run.protocol_id,
+        "numerics": numerics,
+        "run_id": identity(run, RUN, numerics),
+        "cell_id": identity(run, CELL, numerics),
+        "protocol_id": identity(run, PROTOCOL, numerics),
         **plain(run),
     }
 

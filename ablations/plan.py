@@ -59,16 +59,17 @@ def relative_cost(run: Run) -> float:
     """Rough training time of a run in seconds on one CPU core: only ratios between runs are relied on.
 
     A part for each step and one for each image, which grows with the area that stage 2 sees, a little faster than the
-    width (most time goes into passes over activations) and with the groups. Fitted to runs of this harness on one core
-    of an AMD EPYC: glyphs, all groups and widths.
+    width and, since a network of more groups has more channels, with a root of the groups. Fitted to what the compiled
+    kernels do on one core of an Intel Xeon (results/reference/bench-cpu/cells.csv, g=4 and g=8 at 1x left out: other
+    work disturbed them). PyTorch's own operators take several times as long.
     """
     protocol, recipe = run.protocol, run.protocol.recipe
     shrink = {"stride1": 1, "stride2": 2}.get(protocol.stem, 4)
     area = (protocol.resolution / shrink) ** 2
     steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
     variant = run.variant
-    per_image = area / 144 * (1.49e-3 * variant.width + 2.7e-4 * variant.width**2) * (0.8 + 0.065 * variant.groups)
-    return steps * (0.0126 + recipe.batch_size * per_image)
+    per_image = area / 1024 * (1.2e-3 * variant.width + 1.7e-3 * variant.width**2) * variant.groups**0.31
+    return steps * (0.002 + recipe.batch_size * per_image)
 
 
 def estimate_seconds(plan: Plan, workers: int) -> float:

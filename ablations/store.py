@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ablations import manifest
-from ablations.describe import SCHEMA, Run, from_json, to_json
+from ablations.describe import NUMERICS, SCHEMA, Run, from_json, to_json
 from ablations.errors import UserError
 from ablations.files import PART, flush_folder, read_json, timestamp, write, write_json
 
@@ -51,16 +51,20 @@ def run_folder(results: Path, run_id: str) -> Path:
     return results / "runs" / run_id
 
 
-def begin(results: Path, run: Run, provenance: dict[str, Any]) -> Path:
+def begin(results: Path, run: Run, provenance: dict[str, Any], numerics: int = NUMERICS) -> Path:
     """Lay a run's folder out with what is known before training: run.json and provenance.json.
 
     Whoever calls this holds the run's lease: what a writer that died left half written is removed.
+
+    Args:
+        numerics: version of the training maths, where a run is laid out that was trained under an older one.
     """
-    folder = run_folder(results, run.run_id)
+    description = to_json(run, numerics)
+    folder = run_folder(results, description["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(f".*{PART}"):
         part.unlink(missing_ok=True)
-    write_json(folder / "run.json", to_json(run))
+    write_json(folder / "run.json", description)
     write_json(folder / "provenance.json", provenance)
     flush_folder(folder.parent)
     return folder

@@ -26,10 +26,14 @@ TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
 
 
-def publish(results: Path, force: bool = False) -> list[Path]:
+def publish(results: Path, force: bool = False, room: int | None = None) -> list[Path]:
     """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
 
     Nothing is written while runs, plans, analysis/ and model/ are what they were the last time, unless `force`.
+
+    Args:
+        room: bytes that the figures inside the page may take, where that is not to be the usual.
+
     Returns:
         The published files, also those that were left as they are.
 
@@ -37,13 +41,14 @@ def publish(results: Path, force: bool = False) -> list[Path]:
         UserError: there is no run to publish, or the folder cannot be written.
     """
     inputs, kept = input_digest(results), read_json(results / STAMP) or {}
+    inputs += "" if room is None else f" {room}"
     files = [results / name for name in kept.get("files", [])]
     if not force and kept.get("inputs") == inputs and files and all(path.is_file() for path in files):
         return files
     if not any(_entries(results)):
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
     try:
-        return _write_all(results, inputs, {} if force else kept)
+        return _write_all(results, inputs, {} if force else kept, room)
     except OSError as error:
         raise UserError(f"Tables and figures cannot be written to {results} ({error.strerror}).") from None
 
@@ -94,7 +99,7 @@ def _entries(results: Path) -> list[str]:
     return found
 
 
-def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
+def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | None) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
     from analysis import report
 
@@ -104,7 +109,7 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any]) -> list[Path]:
     written += figures
     figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))
     written += figures
-    written.append(report.write(results, runs, groups, shuffle))
+    written.append(report.write(results, runs, groups, shuffle, room))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)

@@ -41,13 +41,15 @@ def write(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
+    room: int | None = None,
 ) -> Path:
     """Write results/report.html, after the figures that it shows.
 
     Args:
         runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
+        room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, groups, shuffle))
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, FIGURES if room is None else room))
 
 
 def page(
@@ -55,6 +57,7 @@ def page(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
+    figures: int = FIGURES,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
     known, plans = studies.known(runs), store.plans(results)
@@ -62,14 +65,14 @@ def page(
     views: list[View] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
-    timing = _timing(results)
+    timing = _timing(results, figures // 4)
     size = len(timing.encode())
     for place, protocol_id in enumerate(studies.protocols(known)):
         rows = known[known["protocol_id"] == protocol_id]
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         complexity = tables.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
-        for room in (FIGURES - size, 0) if not left_out else ():
+        for room in (figures - size, 0) if not left_out else ():
             shown = view(results, folder, rows, sections, complexity, plans, room)
             part = Markup(template.render(view=shown))
             if size + len(part.encode()) <= SIZE:
@@ -95,9 +98,9 @@ def page(
     )
 
 
-def _timing(results: Path) -> Markup:
-    """The section on inference time, nothing where none was measured."""
-    shown = latency.view(results, FIGURES)
+def _timing(results: Path, room: int) -> Markup:
+    """The section on inference time, its figure in no more than `room` bytes; nothing where none was measured."""
+    shown = latency.view(results, room)
     return Markup(_environment().get_template("latency.html.j2").render(view=shown) if shown else "")
 
 

@@ -1,0 +1,45 @@
+"""Values in the fields of a CSV file that come back as they were: numbers to the last digit, text as text."""
+
+import json
+from typing import Any
+
+
+def encode(value: Any) -> str:
+    """A value as text: JSON, but plain words stand without quotes. Never a line break."""
+    if isinstance(value, str) and value and value.isprintable() and not _is_json(value):
+        return value
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def decode(text: str) -> Any:
+    """The value that `encode` was given."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def flatten(record: dict[str, Any]) -> dict[str, Any]:
+    """Records in a record as fields of dotted names, to any depth."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        inner = flatten(value) if isinstance(value, dict) and value else None
+        found.update({key: value} if inner is None else {f"{key}.{name}": part for name, part in inner.items()})
+    return found
+
+
+def nest(fields: dict[str, Any]) -> dict[str, Any]:
+    """The record that `flatten` was given, of names without dots."""
+    record: dict[str, Any] = {}
+    for name, value in fields.items():
+        *path, last = name.split(".")
+        place = record
+        for key in path:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return record
+
+
+def _is_json(text: str) -> bool:
+    """Whether plain text would be read as something else."""
+    return decode(text) is not text
