@@ -49,7 +49,7 @@ def write(
         runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
         room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, FIGURES if room is None else room))
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, room))
 
 
 def page(
@@ -57,9 +57,10 @@ def page(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
-    figures: int = FIGURES,
+    figures: int | None = None,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
+    figures = FIGURES if figures is None else figures
     known, plans = studies.known(runs), store.plans(results)
     template = _environment().get_template("protocol.html.j2")
     views: list[View] = []
