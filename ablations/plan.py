@@ -69,7 +69,7 @@ def relative_cost(run: Run) -> float:
     steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
     variant = run.variant
     per_image = area / 1024 * (1.2e-3 * variant.width + 1.7e-3 * variant.width**2) * variant.groups**0.31
-    return steps * (0.002 + recipe.batch_size * per_image)
+    return float(steps * (0.002 + recipe.batch_size * per_image))
 
 
 def estimate_seconds(plan: Plan, workers: int) -> float:
