@@ -137,7 +137,7 @@ def _curve(path: Path) -> list[dict[str, Any]]:
 def _bits(path: Path, images: int) -> np.ndarray:
     """The bytes of correct.npy; none where it has none, as in a study that was packed without."""
     try:
-        packed = np.load(path)
+        packed: np.ndarray = np.load(path)
         if packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
             raise ValueError(f"it has not one bit for each of {images} images")
     except (OSError, ValueError, EOFError) as error:
