@@ -48,7 +48,7 @@ def write(
         runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
         room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, FIGURES if room is None else room))
+    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, room))
 
 
 def page(
@@ -56,10 +56,11 @@ def page(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
-    figures: int = FIGURES,
+    room: int | None = None,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
     known, plans = studies.known(runs), store.plans(results)
+    figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
     views: list[View] = []
     parts: list[Markup] = []
@@ -70,8 +71,8 @@ def page(
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         complexity = tables.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
-        for room in (figures - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, complexity, plans, room)
+        for space in (figures - size, 0) if not left_out else ():
+            shown = view(results, folder, rows, sections, complexity, plans, space)
             part = Markup(template.render(view=shown))
             if size + len(part.encode()) <= SIZE:
                 size += len(part.encode())
