@@ -34,8 +34,8 @@ DRAWN = "drawn.json"
 COSTS = "complexity.json"
 """What networks cost: measured anew from the code, so never committed."""
 
-ROOMS = (None, 600_000, 300_000, 0)
-"""Bytes of figures inside the page, tried in turn until it may be committed; those left out are files beside it."""
+STEP = 50_000
+"""Bytes that the figures inside a page are given less, at least, until it may be committed; they are files beside it."""
 
 COLUMN = "-column.svg"
 """Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
@@ -115,6 +115,63 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
         lay_out(packed, results)
         if (place / COSTS).exists():
             shutil.copy(place / COSTS, results)
+        paths = _publish(results)
+        shutil.copy(results / COSTS, place)
+        given = published(packed, Path(place))
+    if lost := [name for name, content in files.items() if given.get(name) != content]:
+        raise UserError(
+            f"{', '.join(lost)} would not come back as packed: {results} has what this version cannot keep."
+        )
+    if large := [f"{name} ({len(content):,})" for name, content in given.items() if len(content) > LIMIT]:
+        raise UserError(f"A committed file may have {LIMIT:,} bytes: too large are {', '.join(large)}.")
+    _write(given, folder)
+    for name in {*FILES} - {*given}:
+        (folder / name).unlink(missing_ok=True)
+    masked = texts_with(MASK, [packed.plans, *([run.reason, run.provenance] for run in packed.runs)])
+    said += [f"Paths of this machine stand as {MASK} in: {text}" for text in masked[:3]]
+    said += [f"and in {len(masked) - 3} other texts"] if len(masked) > 3 else []
+    total = sum(len(content) for content in given.values())
+    return [*said, f"{folder}: {len(packed.runs)} runs in {len(given)} files of {total / 1e6:.2f} MB."]
+
+
+def check(folder: Path, place: Path) -> tuple[int, list[str]]:
+    """How many files of a committed study are what its data gives, and a text for each thing that is not as it should.
+
+    Args:
+        place: a folder to work in; what networks cost is measured once for all that are checked there.
+
+    Raises:
+        UserError: the data cannot be read.
+    """
+    packed = from_files(folder)
+    given = published(packed, place)
+    drawn = read_json(folder / DRAWN) or {}
+    pictures = drawn.get("matplotlib") in (None, drift.versions()["matplotlib"])
+    wrong = [*drift.contradictions(packed), *drift.compare(given, folder, pictures), *drift.too_large(folder)]
+    others = [f"{name} {drawn.get(name)}, here {v}" for name, v in drift.versions().items() if drawn.get(name) != v]
+    if wrong and others:
+        wrong.append(f"drawn with other versions, which may be why: {'; '.join(others)}")
+    return len([name for name in given if pictures or not name.endswith(drift.PICTURES)]), wrong
+
+
+def draw(folder: Path, place: Path) -> int:
+    """Publish a committed study anew from its data; how many files that are. `place` as for `check`.
+
+    Raises:
+        UserError: the data cannot be read.
+    """
+    given = {name: part for name, part in published(from_files(folder), place).items() if name not in FILES}
+    _write(given, folder)
+    return len(given)
+
+
+def published(packed: Packed, place: Path) -> dict[str, bytes]:
+    """All files of a committed study by name: its data, packed once more from the runs that they give, and the rest."""
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        results = Path(name)
+        lay_out(packed, results)
+        if (place / COSTS).exists():
+            shutil.copy(place / COSTS, results)
         for room in ROOMS:
             paths = publish.publish(results, room=room)
             if (results / REPORT).stat().st_size <= LIMIT:
@@ -125,6 +182,18 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
             **to_files(gather(results)),
             **{path.relative_to(results).as_posix(): path.read_bytes() for path in shown},
         }
+
+
+def _publish(results: Path) -> list[Path]:
+    """Publish, with no more figures inside the page than it may have to be committed; those left out are named there."""
+    room: int | None = None
+    while True:
+        paths = publish.publish(results, room=room)
+        page = (results / REPORT).read_bytes()
+        if len(page) <= LIMIT or room == 0:
+            return paths
+        room = sum(map(len, drift.DRAWING.findall(page))) if room is None else room
+        room = max(0, room - max(STEP, len(page) - LIMIT))
 
 
 def _write(given: Mapping[str, bytes], folder: Path) -> None:
