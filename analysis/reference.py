@@ -35,7 +35,7 @@ COSTS = "complexity.json"
 """What networks cost: measured anew from the code, so never committed."""
 
 STEP = 50_000
-"""Bytes that the figures inside a page are given less, at least, until it may be committed; they are files beside it."""
+"""Bytes by which figures inside a page are cut, at least, until it may be committed; they are files beside it, too."""
 
 COLUMN = "-column.svg"
 """Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
@@ -117,66 +117,6 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
             shutil.copy(place / COSTS, results)
         paths = _publish(results)
         shutil.copy(results / COSTS, place)
-        given = published(packed, Path(place))
-    if lost := [name for name, content in files.items() if given.get(name) != content]:
-        raise UserError(
-            f"{', '.join(lost)} would not come back as packed: {results} has what this version cannot keep."
-        )
-    if large := [f"{name} ({len(content):,})" for name, content in given.items() if len(content) > LIMIT]:
-        raise UserError(f"A committed file may have {LIMIT:,} bytes: too large are {', '.join(large)}.")
-    _write(given, folder)
-    for name in {*FILES} - {*given}:
-        (folder / name).unlink(missing_ok=True)
-    masked = texts_with(MASK, [packed.plans, *([run.reason, run.provenance] for run in packed.runs)])
-    said += [f"Paths of this machine stand as {MASK} in: {text}" for text in masked[:3]]
-    said += [f"and in {len(masked) - 3} other texts"] if len(masked) > 3 else []
-    total = sum(len(content) for content in given.values())
-    return [*said, f"{folder}: {len(packed.runs)} runs in {len(given)} files of {total / 1e6:.2f} MB."]
-
-
-def check(folder: Path, place: Path) -> tuple[int, list[str]]:
-    """How many files of a committed study are what its data gives, and a text for each thing that is not as it should.
-
-    Args:
-        place: a folder to work in; what networks cost is measured once for all that are checked there.
-
-    Raises:
-        UserError: the data cannot be read.
-    """
-    packed = from_files(folder)
-    given = published(packed, place)
-    drawn = read_json(folder / DRAWN) or {}
-    pictures = drawn.get("matplotlib") in (None, drift.versions()["matplotlib"])
-    wrong = [*drift.contradictions(packed), *drift.compare(given, folder, pictures), *drift.too_large(folder)]
-    others = [f"{name} {drawn.get(name)}, here {v}" for name, v in drift.versions().items() if drawn.get(name) != v]
-    if wrong and others:
-        wrong.append(f"drawn with other versions, which may be why: {'; '.join(others)}")
-    return len([name for name in given if pictures or not name.endswith(drift.PICTURES)]), wrong
-
-
-def draw(folder: Path, place: Path) -> int:
-    """Publish a committed study anew from its data; how many files that are. `place` as for `check`.
-
-    Raises:
-        UserError: the data cannot be read.
-    """
-    given = {name: part for name, part in published(from_files(folder), place).items() if name not in FILES}
-    _write(given, folder)
-    return len(given)
-
-
-def published(packed: Packed, place: Path) -> dict[str, bytes]:
-    """All files of a committed study by name: its data, packed once more from the runs that they give, and the rest."""
-    with tempfile.TemporaryDirectory(dir=place) as name:
-        results = Path(name)
-        lay_out(packed, results)
-        if (place / COSTS).exists():
-            shutil.copy(place / COSTS, results)
-        for room in ROOMS:
-            paths = publish.publish(results, room=room)
-            if (results / REPORT).stat().st_size <= LIMIT:
-                break
-        shutil.copy(results / COSTS, place)
         shown = [path for path in paths if not path.name.endswith(COLUMN)]
         return {
             **to_files(gather(results)),
@@ -185,7 +125,7 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
 
 
 def _publish(results: Path) -> list[Path]:
-    """Publish, with no more figures inside the page than it may have to be committed; those left out are named there."""
+    """Publish, with only so many figures inside the page that it may be committed; those left out are named there."""
     room: int | None = None
     while True:
         paths = publish.publish(results, room=room)
