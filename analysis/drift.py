@@ -13,6 +13,9 @@ from analysis.packed import LIMIT, Packed
 TEXT = (".csv", ".html", ".json", ".md", ".svg", ".tex")
 PICTURES = (".svg", ".png")
 
+DRAWING = re.compile(rb"<svg\b.*?</svg>", re.DOTALL)
+"""A figure inside a page."""
+
 LINES, LETTERS = 8, 160
 """Lines of a difference that are shown, and characters of each."""
 
@@ -112,4 +115,4 @@ def _around(lines: list[str], k: int) -> str:
 
 def _without_pictures(page: bytes) -> bytes:
     """A page with nothing inside its drawings."""
-    return re.sub(rb"<svg\b.*?</svg>", b"<svg/>", page, flags=re.DOTALL)
+    return DRAWING.sub(b"<svg/>", page)

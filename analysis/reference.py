@@ -34,8 +34,8 @@ DRAWN = "drawn.json"
 COSTS = "complexity.json"
 """What networks cost: measured anew from the code, so never committed."""
 
-ROOMS = (None, 600_000, 300_000, 0)
-"""Bytes of figures inside the page, tried in turn until it may be committed; those left out are files beside it."""
+STEP = 50_000
+"""Bytes by which figures inside a page are cut, at least, until it may be committed; they are files beside it, too."""
 
 COLUMN = "-column.svg"
 """Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
@@ -115,16 +115,25 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
         lay_out(packed, results)
         if (place / COSTS).exists():
             shutil.copy(place / COSTS, results)
-        for room in ROOMS:
-            paths = publish.publish(results, room=room)
-            if (results / REPORT).stat().st_size <= LIMIT:
-                break
+        paths = _publish(results)
         shutil.copy(results / COSTS, place)
         shown = [path for path in paths if not path.name.endswith(COLUMN)]
         return {
             **to_files(gather(results)),
             **{path.relative_to(results).as_posix(): path.read_bytes() for path in shown},
         }
+
+
+def _publish(results: Path) -> list[Path]:
+    """Publish, with only so many figures inside the page that it may be committed; those left out are named there."""
+    room: int | None = None
+    while True:
+        paths = publish.publish(results, room=room)
+        page = (results / REPORT).read_bytes()
+        if len(page) <= LIMIT or room == 0:
+            return paths
+        room = sum(map(len, drift.DRAWING.findall(page))) if room is None else room
+        room = max(0, room - max(STEP, len(page) - LIMIT))
 
 
 def _write(given: Mapping[str, bytes], folder: Path) -> None:

@@ -333,7 +333,6 @@ def test_a_page_that_is_too_large_loses_figures_until_it_fits(results, tmp_path,
     monkeypatch.setattr(publish, "_draw", lambda _, runs, sections: dict.fromkeys(publish._figure_names(sections), svg))
     whole = reference.published(gather(results), tmp_path)["report.html"]
     monkeypatch.setattr(reference, "LIMIT", len(whole) - 40_000)
-    monkeypatch.setattr(reference, "ROOMS", (None, 210_000, 130_000, 0))
     fits = reference.published(gather(results), tmp_path)["report.html"]
     assert whole.count(b"x" * 30_000) == 8 and fits.count(b"x" * 30_000) == 6
 

@@ -57,24 +57,24 @@ def page(
     runs: pd.DataFrame,
     groups: Sequence[Section],
     shuffle: Sequence[Section],
-    figures: int | None = None,
+    room: int | None = None,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
-    figures = FIGURES if figures is None else figures
     known, plans = studies.known(runs), store.plans(results)
+    figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
     views: list[View] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
-    timing = _timing(results, figures // 4)
+    timing = _timing(results, figures)
     size = len(timing.encode())
     for place, protocol_id in enumerate(studies.protocols(known)):
         rows = known[known["protocol_id"] == protocol_id]
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         complexity = tables.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
-        for room in (figures - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, complexity, plans, room)
+        for space in (figures - size, 0) if not left_out else ():
+            shown = view(results, folder, rows, sections, complexity, plans, space)
             part = Markup(template.render(view=shown))
             if size + len(part.encode()) <= SIZE:
                 size += len(part.encode())
