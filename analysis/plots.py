@@ -50,7 +50,7 @@ def shuffle_gain(section: Section, width: float = WIDE) -> Figure:
     gains = section.gains.iloc[::-1].reset_index(drop=True)
     with style():
         text = (
-            f"{section.title}; {_seeds(pd.concat([gains['seeds_off'], gains['seeds_on']]))} an arm. "
+            f"{section.title}; {_seeds(planned_seeds(section.cells))} an arm. "
             f"{_bands(gains['interval'], 'Bars')} Right of 0: shuffle helps."
         )
         fig = figure(width, 1.35 + 0.24 * len(gains), "What channel shuffle gains", text)
