@@ -1,10 +1,13 @@
 """README's commands exist: make's targets, configuration keys and options, linked files."""
 
+import json
 import re
 import subprocess
 
 import pytest
 
+from analysis.claims_grid import effect_text, signed
+from analysis.verdicts import Verdict
 from tests.sweeps import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +56,14 @@ def test_every_key_has_a_comment(path):
         own = [line for line in lines if re.match(r"^ {0,2}[a-z_]+: +\S", line)]
         hydra = ("  dir: .", "  subdir: .", "name: ", "structure: blog")
         assert [line for line in own if "#" not in line and not line.startswith(hydra)] == []
+
+
+def test_verdicts_are_those_of_the_reference_study():
+    """Every claim that it tested, as claims.json has it."""
+    study = json.loads((ROOT / "results" / "reference" / "cifar10" / "claims.json").read_text(encoding="utf-8"))
+    judged = [one for one in (Verdict(**claim) for claim in study["claims"]) if one.effect is not None]
+    lines = [
+        f"| {one.verdict} | {one.says} | {effect_text(one)} | {signed(one.paper_effect, one.unit)} |" for one in judged
+    ]
+    shown = README[README.index("| verdict | claim |") :].split("\n\n")[0].splitlines()[2:]
+    assert shown == lines
