@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,8 @@ def ablations(results: Path, *arguments: str, timeout: float = 240) -> subproces
 def finished(results: Path) -> dict[str, dict]:
     """All results on disk by run_id."""
     return {path.parent.name: json.loads(path.read_text()) for path in results.glob("runs/*/result.json")}
+
+
+def hear_interrupts() -> None:
+    """For `preexec_fn`: Ctrl-C reaches the process even where the tests were started to ignore it (by nohup)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

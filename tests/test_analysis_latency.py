@@ -218,7 +218,7 @@ def test_the_page_has_a_section_with_figure_tables_and_origin(study: Path) -> No
 
 def test_where_there_is_no_room_the_figure_is_named(study: Path) -> None:
     made.write(study)
-    publish.publish(study, room=300_000)
+    publish.publish(study, room=100_000)
     report = (study / "report.html").read_text()
     assert "Left out to keep this page small; see figures/latency.svg." in Page(report).words
     assert "latency-title" not in report and "2.77 × 1.39 [1.36, 1.41]" in Page(report).words

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ablations import files, store
-from tests.sweeps import ROOT, ablations, command, environment, finished
+from tests.sweeps import ROOT, ablations, command, environment, finished, hear_interrupts
 
 LENGTH = ("recipe.epochs=4", "data.train_images=192", "runtime.checkpoint_every=0.2")
 GRID = ("-m", "model.groups=1,2", "runtime.workers=2", *LENGTH)
@@ -34,6 +34,7 @@ def start(results: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> "subp
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
 
 

@@ -53,6 +53,7 @@ def submit(cluster: Cluster, results: Path, *arguments: str) -> "subprocess.Pope
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=sweeps.hear_interrupts,
     )
 
 
