@@ -29,7 +29,7 @@ using Vec = typename Simd<T>::type;
 
 // Registers hold ROWS x 2 sums beside two inputs and a weight (a matrix product), or LEFT x RIGHT sums (an outer one).
 #if defined(__AVX__) && !defined(__AVX512F__)
-constexpr int ROWS = 6, LEFT = 3, RIGHT = 3;
+constexpr int ROWS = 6, LEFT = 4, RIGHT = 3;
 #else
 constexpr int ROWS = 12, LEFT = 6, RIGHT = 4;
 #endif
