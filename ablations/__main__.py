@@ -19,7 +19,7 @@ from ablations.execute import execute
 from ablations.launch import prepare, to_job
 from ablations.plan import Planned
 from ablations.resolve import to_config, to_run, typed
-from ablations.workers import chosen_gpus
+from ablations.workers import chosen_gpus, tune
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Set to 1 by users who want to see tracebacks."""
@@ -42,6 +42,7 @@ def run_one(composed: DictConfig) -> str:
     except UserError as error:
         report.show_error(error)
         raise SystemExit(2) from None
+    tune(config.runtime.threads)
     with stopping.deferred() as stop:
         try:
             state = execute(job, stop.requested)

@@ -144,6 +144,11 @@ def set_up(threads: int, gpu: str | None) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    tune(threads)
+
+
+def tune(threads: int) -> None:
+    """Fix this process's threads, tune its memory, import torch: whoever trains does so, a worker or a single run."""
     # Workspace of fixed size: without it cuBLAS results differ from run to run.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -88,6 +88,18 @@ def test_hydras_own_launcher_and_a_single_run(tmp_path):
     assert len(finished(results)) == 2
 
 
+def test_a_single_run_is_what_a_sweep_would_have_made_of_it(swept, tmp_path):
+    results = tmp_path / "results"
+    more = {**environment(), "OMP_NUM_THREADS": "2"}  # as on a user's machine, where torch takes all cores
+    subprocess.run(command(results, "model.groups=2"), cwd=tmp_path, env=more, check=True, capture_output=True)
+    (run_id, alone), swept_too = *finished(results).items(), finished(swept[0])
+    assert alone["weights_sha256"] == swept_too[run_id]["weights_sha256"]
+    records = [
+        json.loads((store.run_folder(place, run_id) / "provenance.json").read_text()) for place in (results, swept[0])
+    ]
+    assert records[0]["kernels"] == records[1]["kernels"]
+
+
 def test_a_run_that_fails_and_one_that_diverges_leave_the_others_alone(tmp_path):
     results = tmp_path / "results"
     planned = ablations(results, "-m", "ablation=groups", "model.groups=1", "recipe.lr=0.02")
