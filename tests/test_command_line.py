@@ -92,8 +92,9 @@ def test_a_single_run_is_what_a_sweep_would_have_made_of_it(swept, tmp_path):
     results = tmp_path / "results"
     more = {**environment(), "OMP_NUM_THREADS": "2"}  # as on a user's machine, where torch takes all cores
     subprocess.run(command(results, "model.groups=2"), cwd=tmp_path, env=more, check=True, capture_output=True)
-    (run_id, alone), swept_too = *finished(results).items(), finished(swept[0])
-    assert alone["weights_sha256"] == swept_too[run_id]["weights_sha256"]
+    ((run_id, alone),) = finished(results).items()
+    swept_too = json.loads((store.run_folder(swept[0], run_id) / "result.json").read_text())
+    assert alone["weights_sha256"] == swept_too["weights_sha256"]
     records = [
         json.loads((store.run_folder(place, run_id) / "provenance.json").read_text()) for place in (results, swept[0])
     ]

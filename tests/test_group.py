@@ -81,7 +81,7 @@ def test_in_single_precision_losses_agree(data, undisturbed):
     for number, one in enumerate(RUNS):
         alone = train(one, data, evaluate_every=2, kernels="reference")  # fused networks are PyTorch's on the CPU
         assert timeless(undisturbed[number].history)[0]["train_loss"] == pytest.approx(
-            alone.history[0]["train_loss"], rel=1e-4
+            alone.history[0]["train_loss"], rel=5e-4
         )
 
 
