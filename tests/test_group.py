@@ -77,11 +77,15 @@ def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, ar
             assert abs(fused[number].last.loss - alone.last.loss) < 1e-10
 
 
-def test_in_single_precision_losses_agree(data, undisturbed):
-    for number, one in enumerate(RUNS):
-        alone = train(one, data, evaluate_every=2, kernels="reference")  # fused networks are PyTorch's on the CPU
-        assert timeless(undisturbed[number].history)[0]["train_loss"] == pytest.approx(
-            alone.history[0]["train_loss"], rel=5e-4
+def test_in_single_precision_losses_agree(data):
+    """At a rate so small that rounding, which differs between processors, is not blown up within three steps."""
+    gentle = RECIPE | {"lr": 0.0001, "epochs": 1}
+    runs = [run(one.seed, gentle, SPEC, groups=3, shuffle=one.variant.shuffle) for one in RUNS]
+    fused = together([Entry(one) for one in runs], data)
+    for number, one in enumerate(runs):
+        alone = train(one, data, kernels="reference")  # fused networks are PyTorch's on the CPU
+        assert timeless(fused[number].history)[0]["train_loss"] == pytest.approx(
+            alone.history[0]["train_loss"], rel=1e-4
         )
 
 
