@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ablations import states, store
+from ablations import states, store, unplanned
 from ablations.describe import Run, from_json, label, name
 from ablations.forecast import Forecast, forecast
 from ablations.report import console, duration
@@ -44,11 +44,17 @@ def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
 
 
 def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
-    """The line of totals and a table for each plan; and whether every run is done."""
-    known = look_up(results, plans)
+    """The line of totals and a table for each plan; and whether every run is done.
+
+    Runs that no plan names have tables of their own. They count only where there is no plan: what an earlier sweep left
+    unfinished is not waited for.
+    """
+    others = unplanned.plans(results, plans)
+    known, plans = look_up(results, plans or others), [*plans, *others]
     times = forecast(list(known.values()))
     total = Text.from_markup(totals([state for _, state in known.values()], times))
-    tables = [table_of(results, plan, known, times) for plan in plans]
+    every = known | look_up(results, others)
+    tables = [table_of(results, plan, every, times) for plan in plans]
     blocks = [block for table in tables for block in (Text(), table)]
     aside = [Text(f"set aside: runs/{folder}: {reason}") for folder, reason in store.aside(results).items()]
     done = all(state.state == "done" for _, state in known.values())
@@ -77,7 +83,8 @@ def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast)
     cells: dict[str, list[tuple[Run, State]]] = {}
     for entry in plan["runs"]:
         cells.setdefault(entry["cell_id"], []).append(known[entry["run_id"]])
-    title = f"{escape(plan['study'])}, preset {escape(plan['preset'])} (protocol {escape(plan['protocol_id'])})"
+    preset = f", preset {escape(plan['preset'])}" if "preset" in plan else ""
+    title = f"{escape(plan['study'])}{preset} (protocol {escape(plan['protocol_id'])})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("cell", no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
@@ -164,7 +171,7 @@ def main() -> None:
     if options.watch is not None and not options.watch > 0:
         parser.error(f"--watch {options.watch:g}: seconds between two views must be above 0")
     plans = store.plans(options.results)
-    if not plans:
+    if not plans and not unplanned.plans(options.results, []):
         sys.exit(f"Nothing has been planned in {options.results} yet: start with make ablation-groups.")
     try:
         if options.watch:

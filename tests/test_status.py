@@ -91,6 +91,26 @@ def test_the_table_fits_80_columns_and_names_stay_whole(tmp_path, monkeypatch, c
     assert "0 of 3" in line and "1 running, 2 planned" in line and "12/240" in line
 
 
+def test_a_run_that_no_plan_names_is_shown_and_not_waited_for(results, monkeypatch, capsys):
+    """A sweep of two runs after one of five: the three that are left, and a single run, have tables of their own."""
+    folder, jobs = results
+    write_plans([jobs[0], jobs[4]], folder, "command")
+    store.write_progress(store.begin(folder, run(seed=7, recipe={"epochs": 9}), {}), epoch=1, epochs=9)
+    (folder / "runs" / "notes").mkdir()
+    said = shown(folder, monkeypatch, capsys)
+    assert said.startswith("1 of 2 runs done, 1 planned;")
+    planned, before, single = said.split("(protocol ")[1:]
+    assert "1 of 2" in planned and "1 running, 1 stopped" in before and "in no plan" in planned and "1/9" in single
+
+
+def test_a_single_run_needs_no_plan(results, monkeypatch, capsys):
+    folder, _ = results
+    for path in (folder / "plans").iterdir():
+        path.unlink()
+    said = shown(folder, monkeypatch, capsys)
+    assert said.startswith("1 of 3 runs done, 1 running, 1 stopped; about") and "in no plan (protocol" in said
+
+
 def test_before_a_seed_is_done_the_error_is_that_of_the_latest_evaluation(results, monkeypatch, capsys):
     folder, jobs = results
     rows = [{"epoch": k, "test_error": error} for k, error in ((1, 0.75), (2, 0.5), (3, None))]
