@@ -32,10 +32,11 @@ setup: $(READY) ## make the environment from requirements.lock (the other comman
 $(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say which with PYTHON=") if sys.version_info < (3, 11) else None'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
+	@$(PY) -m model.native.build & \
+	if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
 	else INSTALL="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
-	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .
-	@$(PY) -m model.native.build || true
+	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .; \
+	code=$$?; wait; exit $$code  # the kernels need a compiler alone: they are built meanwhile, and need not succeed
 	@touch $@
 
 ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
