@@ -14,7 +14,7 @@ from ablations.data import Splits
 from ablations.data.whole import Whole
 from ablations.describe import Run, from_json
 from ablations.trainer import train
-from ablations.workers import keep_memory
+from ablations.workers import tune
 
 CPU_BATCH, CPU_STEPS = 32, 3
 GPU_STEPS = 8
@@ -62,8 +62,7 @@ def name(device: str) -> str:
 
 def main(question: dict[str, Any]) -> dict[str, Any]:
     """The answer to `cost.measure`."""
-    keep_memory()
-    torch.set_num_threads(1)
+    tune(threads=1)
     speeds = [speed(from_json(text), question["device"]) for text in question["runs"]]
     return {"name": name(question["device"]), "images_per_second": speeds}
 

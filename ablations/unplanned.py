@@ -1,6 +1,5 @@
 """Runs in a results folder that no plan names: single ones, and those of a sweep that a later one replaced."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +33,6 @@ def plans(results: Path, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 def _names(folder: Path) -> set[str]:
     try:
-        return set(os.listdir(folder))
+        return {path.name for path in folder.iterdir()}
     except OSError:
         return set()

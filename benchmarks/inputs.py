@@ -109,12 +109,9 @@ def training_input(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[
 def measure(way: str, tree: Path, cache: Path, sides: tuple[int, int]) -> None:
     """Print images, seconds of processor time and of the clock of one pass, as JSON."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from ablations.workers import keep_memory
+    from ablations.workers import tune
 
-    keep_memory()  # as the harness's workers do; it helps torchvision too
-    import torch
-
-    torch.set_num_threads(1)
+    tune(threads=1)  # as the harness's workers do; it helps torchvision too
     work = {"torchvision": torchvision, "build": build, "input": training_input}[way](tree, cache, sides)
     if way != "build":
         work()  # once before, so that the first touch of files is nobody's cost
