@@ -152,7 +152,7 @@ class Record:
         if isinstance(error, OSError) and error.errno in writable.UNWRITABLE:
             raise error
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, FileNotFoundError) and not self.folder.is_dir():
+        if isinstance(error, FileNotFoundError) and not (self.folder / "run.json").exists():
             reason = f"The run's folder {self.folder} was removed while it was trained."
         return self._write_failure("failed", reason, error), None
 

@@ -87,7 +87,11 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
 
     Args:
         correct: (test_images,) bool, top-1 right or wrong at the last epoch.
+
+    Raises:
+        FileNotFoundError: what `begin` wrote is gone, so that nothing here says which run this would be the result of.
     """
+    (folder / "run.json").stat()
     bits = io.BytesIO()
     np.save(bits, np.packbits(correct))
     write(folder / "correct.npy", bits.getvalue())

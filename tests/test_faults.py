@@ -247,10 +247,16 @@ def test_results_removed_under_a_sweep(results, undisturbed):
     goes_on(results, undisturbed)
 
 
-def test_one_runs_folder_removed_under_a_sweep(results, undisturbed):
+@pytest.mark.parametrize("of_it", ["the folder", "its files"])
+def test_one_runs_folder_removed_under_a_sweep(results, undisturbed, of_it):
     sweep = start(results, *GRID)
     until(lambda: training(results))
-    shutil.rmtree(next(iter(results.glob("runs/*/progress.json"))).parent, ignore_errors=True)
+    folder = next(iter(results.glob("runs/*/progress.json"))).parent
+    if of_it == "the folder":
+        folder.rename(results / "away")
+    else:  # what `rm -r` leaves where a file is written under it
+        for path in folder.iterdir():
+            path.unlink(missing_ok=True)
     said, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 0 and "was removed while it was trained" in said, said
     assert outcome(results) == undisturbed

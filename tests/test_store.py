@@ -38,6 +38,14 @@ def test_a_finished_run_is_done_and_leaves_no_other_trace(tmp_path):
     assert np.unpackbits(np.load(folder / "correct.npy"))[:12].tolist() == [1, 0] * 6
 
 
+def test_a_run_whose_description_was_removed_is_not_finished(tmp_path):
+    folder = store.begin(tmp_path, RUN, {})
+    (folder / "run.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        store.finish(folder, RESULT, np.ones(12, bool))
+    assert not (folder / "result.json").exists()
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"run_id": "', "[]", "null", '{"status": "done", "run_id": "other"}'])
 def test_a_result_cut_short_is_not_done_and_says_so(tmp_path, content):
     folder = finished(tmp_path)
