@@ -72,10 +72,11 @@ def test_building_a_model_leaves_the_global_generator_alone():
 
 
 def test_it_learns():
-    one = run(recipe={"epochs": 12, "lr": 0.05})
+    # At 12 epochs one seed of eight is at 0 or 45 % by how the processor rounds; at 24 all eight are at 0.
+    one = run(recipe={"epochs": 24, "lr": 0.05})
     trained = train(one, splits(one.protocol.data))
     assert trained.last.error < 0.25 and trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]
-    assert [row["epoch"] for row in trained.history] == list(range(1, 13))
+    assert [row["epoch"] for row in trained.history] == list(range(1, 25))
     assert trained.last.error == (~trained.last.correct).mean()
     assert 0 <= trained.last.top5_error <= trained.last.error
     assert "test_error" not in trained.history[0] and "test_error" in trained.history[-1]
