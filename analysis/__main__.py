@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablations.errors import UserError
-from analysis.files import REPORT
+from ablations.core.errors import UserError
 from analysis.publish import publish, tables_first
+from analysis.runs.files import REPORT
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,13 +9,15 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from ablations.errors import UserError
-from analysis import behind, frame, tables
-from analysis.behind import CellOrigin, GainOrigin, Shown, difference
-from analysis.origin import RunOrigin, seeds, values
-from analysis.tables import Section
+from ablations.core.errors import UserError
+from analysis.report import drilldown
+from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
+from analysis.runs import frame
+from analysis.runs.provenance import RunOrigin, seeds, values
+from analysis.studies import assemble
+from analysis.studies.assemble import Section
 
-STUDIES = {name.replace(" ", "").lower(): study for study, name in behind.TABLES.items()}
+STUDIES = {name.replace(" ", "").lower(): study for study, name in drilldown.TABLES.items()}
 FILES = (("config", "run.json"), ("log", "log.txt"))
 
 LISTED = 12
@@ -27,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         section = choose(chosen)
-        cells = behind.cells(chosen.results, [section])
+        cells = drilldown.cells(chosen.results, [section])
         lines = [*_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
-        lines += _together(map(_gain, behind.gains(section, cells)))
+        lines += _together(map(_gain, drilldown.gains(section, cells)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -58,7 +60,7 @@ def choose(chosen: argparse.Namespace) -> Section:
         UserError: no or several protocols, structures or stems fit; the sentence lists what there is.
     """
     study = STUDIES[chosen.table]
-    found = tables.sections(study, frame.runs(chosen.results), chosen.results)
+    found = assemble.sections(study, frame.runs(chosen.results), chosen.results)
     if not found:
         raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study}`.")
     fit = [section for section in found if section.protocol_id.startswith(chosen.protocol)]

@@ -6,19 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablations.errors import UserError
-from analysis.files import read_json, source_digest, write, write_json
+from ablations.core.errors import UserError
+from ablations.core.paths import ROOT
+from analysis.runs.files import read_json, source_digest, write, write_json
 
 # pandas and matplotlib take seconds to import: only once there is work for them.
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.tables import Section
+    from analysis.studies.assemble import Section
 
 STAMP = Path("tables") / ".published.json"
 """What was published last: digests of the inputs, and the files."""
 
-ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
 
@@ -61,15 +61,15 @@ def tables_first(results: Path) -> list[Path]:
     Raises:
         UserError: there is no run to publish, or the folder cannot be written.
     """
-    from analysis import costs
+    from analysis.runs import macs
 
-    measuring = costs.MEASURING.set(False)
+    measuring = macs.MEASURING.set(False)
     try:
         return _write_tables(results, *_sections(results)[1:])
     except OSError as error:
         raise UserError(f"Tables cannot be written to {results} ({error.strerror}).") from None
     finally:
-        costs.MEASURING.reset(measuring)
+        macs.MEASURING.reset(measuring)
 
 
 def input_digest(results: Path) -> str:
@@ -119,10 +119,11 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
 
 def _sections(results: Path) -> tuple["pd.DataFrame", list["Section"], list["Section"]]:
     """All runs, and the sections of the groups and the shuffle study."""
-    from analysis import frame, tables
+    from analysis.runs import frame
+    from analysis.studies import assemble
 
     runs = frame.runs(results)
-    groups, shuffle = tables.sections("groups", runs, results), tables.sections("shuffle", runs, results)
+    groups, shuffle = assemble.sections("groups", runs, results), assemble.sections("shuffle", runs, results)
     if not groups:
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
         raise UserError(f"No run in {results} can be told what it is: {reasons}")
@@ -131,23 +132,25 @@ def _sections(results: Path) -> tuple["pd.DataFrame", list["Section"], list["Sec
 
 def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:
     """Tables 1, 2 and 3, claims and inference times as CSV, Markdown, LaTeX and HTML, gains as CSV, and claims.json."""
-    from analysis import claims_grid, latency, latency_grid, layout, render, tables
+    from analysis.latency import grids as latency_grids
+    from analysis.latency import times
+    from analysis.studies import assemble, claims_table, grids, render
 
-    complexity = tables.table1(results)
+    complexity = assemble.table1(results)
     verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
     csv = {
         "table1": complexity,
-        "table2": tables.combined([section.cells for section in groups]),
-        "table3": tables.combined([section.cells for section in shuffle]),
-        "gains": tables.combined([section.gains for section in shuffle]),
-        "claims": claims_grid.table(verdicts),
+        "table2": assemble.combined([section.cells for section in groups]),
+        "table3": assemble.combined([section.cells for section in shuffle]),
+        "gains": assemble.combined([section.gains for section in shuffle]),
+        "claims": claims_table.table(verdicts),
     }
     trained = {section.protocol_id: section for section in (*shuffle, *groups)}
     pages = {
-        "table1": [layout.complexity_grid(complexity), *map(layout.trained_grid, trained.values())],
-        "table2": [layout.groups_grid(section) for section in groups],
-        "table3": [layout.shuffle_grid(section) for section in shuffle],
-        "claims": [claims_grid.grid(section) for section in (*groups, *shuffle)],
+        "table1": [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())],
+        "table2": [grids.groups_grid(section) for section in groups],
+        "table3": [grids.shuffle_grid(section) for section in shuffle],
+        "claims": [claims_table.grid(section) for section in (*groups, *shuffle)],
     }
     titles = {
         "table1": "Complexity",
@@ -156,14 +159,14 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
         "claims": "The paper's claims",
         "latency": "Inference time",
     }
-    times = latency.read(results)
-    if times is not None and not times.problem:
-        csv["latency"], pages["latency"] = times.rows, latency_grid.alone(times)
+    measured = times.read(results)
+    if measured is not None and not measured.problem:
+        csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
     folder = results / "tables"
     written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
-    for name, grids in pages.items():
+    for name, shown in pages.items():
         for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
-            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], grids)))
+            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown)))
     content = {"schema": 1, "claims": [asdict(verdict) for verdict in verdicts]}
     return [write_json(results / "claims.json", content), *written]
 
@@ -176,12 +179,12 @@ def _write_figures(
     The protocol planned last has the plain names, others a folder of their own. Returns the files and, by folder, a
     digest of what its figures show.
     """
-    from analysis import studies
+    from analysis.studies import selection
 
     code = source_digest(ROOT / "analysis")
-    known = studies.known(runs)
+    known = selection.known(runs)
     written, digests = [], {}
-    for k, protocol_id in enumerate(studies.protocols(known)):
+    for k, protocol_id in enumerate(selection.protocols(known)):
         folder = Path("figures") / protocol_id if k else Path("figures")
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         mine = known[known["protocol_id"] == protocol_id]
@@ -198,16 +201,17 @@ def _write_figures(
 
 def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], str]:
     """The figure of inference times, where there are any, and a digest of what it shows; `kept` is the last one."""
-    from analysis import latency, latency_plot, style
+    from analysis.latency import figure, times
+    from analysis.studies.figures import style
 
-    times = latency.read(results)
-    if times is None or not times.rows["ratio"].notna().any():
+    measured = times.read(results)
+    if measured is None or not measured.rows["ratio"].notna().any():
         return [], ""
     code = source_digest(ROOT / "analysis")
-    digest = hashlib.sha256(f"{code}\n{times.rows.to_csv()}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{code}\n{measured.rows.to_csv()}".encode()).hexdigest()
     paths = {suffix: results / "figures" / f"latency{suffix}" for suffix in (".svg", ".png", "-column.svg")}
     if kept != digest or not all(path.is_file() for path in paths.values()):
-        wide, column = (latency_plot.latency(times.rows, width) for width in (style.WIDE, style.COLUMN))
+        wide, column = (figure.latency(measured.rows, width) for width in (style.WIDE, style.COLUMN))
         drawn = {".svg": style.svg(wide), ".png": style.png(wide), "-column.svg": style.svg(column)}
         for suffix, content in drawn.items():
             write(paths[suffix], content)
@@ -216,26 +220,27 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
 
 def _figure_names(sections: list["Section"]) -> list[str]:
     """Files of a protocol's figures."""
-    plots = {"groups": ("error_by_groups", "error_by_macs"), "shuffle": ("shuffle_gain",)}
-    names = ["curves", *(name for section in sections for name in plots[section.study])]
+    shown = {"groups": ("error_by_groups", "error_by_macs"), "shuffle": ("shuffle_gain",)}
+    names = ["curves", *(name for section in sections for name in shown[section.study])]
     return [f"{name}{suffix}" for name in names for suffix in (".svg", ".png", "-column.svg")]
 
 
 def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dict[str, bytes]:
     """The figures of a protocol by name of file."""
-    from analysis import curves, notes, plots, style
+    from analysis.studies import notes
+    from analysis.studies.figures import curves, panels, style
 
     drawn = {}
     for width, suffix in ((style.WIDE, ""), (style.COLUMN, "-column")):
         figures = {"curves": curves.curves(runs, results, notes.title(runs), width)}
         for section in sections:
             if section.study == "groups":
-                figures["error_by_groups"] = plots.error_by_groups(section, width)
-                figures["error_by_macs"] = plots.error_by_macs(section, width)
+                figures["error_by_groups"] = panels.error_by_groups(section, width)
+                figures["error_by_macs"] = panels.error_by_macs(section, width)
             else:
-                figures["shuffle_gain"] = plots.shuffle_gain(section, width)
-        for name, figure in figures.items():
-            drawn[f"{name}{suffix}.svg"] = style.svg(figure)
+                figures["shuffle_gain"] = panels.shuffle_gain(section, width)
+        for name, drawing in figures.items():
+            drawn[f"{name}{suffix}.svg"] = style.svg(drawing)
             if not suffix:
-                drawn[f"{name}.png"] = style.png(figure)
+                drawn[f"{name}.png"] = style.png(drawing)
     return drawn

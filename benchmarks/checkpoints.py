@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from ablations.core.paths import ROOT
+
 LIMIT = 0.02
 """Share of a run's wall time that checkpoints may take in the default preset."""
 
@@ -36,9 +37,9 @@ def alone(folder: Path, times: int = 20) -> list[str]:
     """A line for each width: size of a checkpoint of the default preset's networks, and time to write it."""
     import torch
 
-    from ablations.keeper import Keeper, Trained
-    from ablations.optimiser import Sgd
-    from ablations.trainer import build_model
+    from ablations.training.checkpointing import Keeper, Trained
+    from ablations.training.optimizer import Sgd
+    from ablations.training.trainer import build_model
     from tests.make import RECIPE, run
 
     torch.set_num_threads(1)

@@ -13,11 +13,12 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from ablations import data
-from ablations.app import register
-from ablations.config import Config
-from ablations.describe import Run
-from ablations.resolve import to_config, to_run, typed
-from benchmarks.environment import ROOT, cores
+from ablations.core.config import Config
+from ablations.core.paths import ROOT
+from ablations.core.run_spec import Run
+from ablations.sweep.plugins import register
+from ablations.sweep.resolve import to_config, to_run, typed
+from benchmarks.environment import cores
 from benchmarks.reference_settings import SHARED, Settings
 
 GROUPS = (1, 2, 3, 4, 8)

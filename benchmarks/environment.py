@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "pytorchcv")
 
 PLACES = ("--data", "--cache", "--out")

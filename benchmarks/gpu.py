@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablations.augment import Draws, draw_epoch
-from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant
-from ablations.feed import Feed
-from ablations.graph import Captured, cuda_graph
-from ablations.meter import Sums
-from ablations.optimiser import Sgd, course
-from ablations.step import Eager, Work
-from ablations.trainer import build_model
+from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.training.cuda_graph import Captured, cuda_graph
+from ablations.training.input.augment import Draws, draw_epoch
+from ablations.training.input.batches import Feed
+from ablations.training.metrics import Sums
+from ablations.training.optimizer import Sgd, course
+from ablations.training.step import Eager, Work
+from ablations.training.trainer import build_model
 from benchmarks.gpu_layers import Setting, kernel_rows, setting, timed
 from model.fused import FusedShuffleNet
 from model.ops import REFERENCE, Ops

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablations.graph import cuda_graph
+from ablations.training.cuda_graph import cuda_graph
 from model.ops import REFERENCE, Ops, Order
 from model.widths import bottleneck_channels, stage_channels
 

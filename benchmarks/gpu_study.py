@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ablations.core.paths import ROOT
 from benchmarks import environment, standings
 from benchmarks.contest import WIDTHS, Work, choose_images, take_turn, wanted_surroundings
 
@@ -35,7 +36,7 @@ def train_ours(work: Work, seeds: int) -> dict[str, Any]:
             began = time.perf_counter()
             done = subprocess.run(
                 [*words, *work.overrides(), f"runtime.results_dir={results}"],
-                cwd=environment.ROOT,
+                cwd=ROOT,
                 env=wanted_surroundings(),
                 stdout=file,
                 stderr=subprocess.STDOUT,

@@ -21,7 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from ablations.core.paths import ROOT
+
 WAYS = ("torchvision", "build", "input")
 BATCH = 128
 TARGETS = {"build": 1.5, "input": 5.0}
@@ -47,7 +48,7 @@ def torchvision(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[[],
 
 def config(tree: Path, cache: Path, sides: tuple[int, int]) -> Any:
     """The tree as a data set that is kept whole."""
-    from ablations.config import FolderConfig
+    from ablations.core.config import FolderConfig
 
     return FolderConfig(
         name="imagefolder",
@@ -83,10 +84,10 @@ def training_input(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[
     import torch
 
     from ablations import data
-    from ablations.augment import draw_epoch
-    from ablations.describe import Protocol
-    from ablations.evaluate import normalise
-    from ablations.feed import to_feed
+    from ablations.core.run_spec import Protocol
+    from ablations.training.evaluate import normalise
+    from ablations.training.input.augment import draw_epoch
+    from ablations.training.input.batches import to_feed
     from tests.make import run
 
     one = config(tree, cache, sides)
@@ -109,7 +110,7 @@ def training_input(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[
 def measure(way: str, tree: Path, cache: Path, sides: tuple[int, int]) -> None:
     """Print images, seconds of processor time and of the clock of one pass, as JSON."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from ablations.workers import tune
+    from ablations.execution.worker import tune
 
     tune(threads=1)  # as the harness's workers do; it helps torchvision too
     work = {"torchvision": torchvision, "build": build, "input": training_input}[way](tree, cache, sides)

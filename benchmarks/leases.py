@@ -23,15 +23,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations import execute, joblist, tasks
-from ablations.board import Board
-from ablations.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
-from ablations.crew import Outcome
-from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant
-from ablations.execute import Job
-from ablations.files import write_json
-from ablations.plan import Planned
-from ablations.record import Record
+from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
+from ablations.core.files import write_json
+from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.execution import run_jobs
+from ablations.execution.job_queue import Board
+from ablations.execution.run_jobs import Job
+from ablations.execution.run_recorder import Record
+from ablations.execution.worker_pool import Outcome
+from ablations.sweep import cluster_task, work_list
+from ablations.sweep.plan import Planned
 
 GROUPS, WIDTHS = (1, 2, 3, 4, 8), (0.25, 0.5, 1.0, 1.5, 2.0)
 
@@ -54,7 +55,7 @@ class NoTime:
     def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
         """Execute a job."""
         [number], [job] = numbers, jobs
-        self.ended.append(Outcome(number, execute.execute(job), ""))
+        self.ended.append(Outcome(number, run_jobs.execute(job), ""))
 
     def poll(self, seconds: float) -> Iterable[Outcome]:
         """The outcome, if any; else wait."""
@@ -91,12 +92,12 @@ def no_training(records: dict[int, Record], outcomes: dict[int, tuple[str, Excep
         outcomes[number] = ("done", None)
 
 
-def work(listed: joblist.JobList, first: int, barrier: Any, report: Path) -> None:
+def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> None:
     """One task: waits for all others to be there, works the list off, and writes what it did."""
-    execute._execute = no_training
+    run_jobs._execute = no_training
     counts: Counter[str] = Counter()
-    jobs = tasks.in_turn(listed.jobs, first)
-    board = Board(jobs, 0, lambda text: None, tasks.since(listed.written))
+    jobs = cluster_task.in_turn(listed.jobs, first)
+    board = Board(jobs, 0, lambda text: None, cluster_task.since(listed.written))
     barrier.wait()
     began, mine = time.time(), set()
 
@@ -105,7 +106,7 @@ def work(listed: joblist.JobList, first: int, barrier: Any, report: Path) -> Non
         if outcome.state == "done":
             mine.add(jobs[outcome.number].run.run_id)
 
-    tasks.work_off(board, NoTime(), lambda: False, ended, patience=60)
+    cluster_task.work_off(board, NoTime(), lambda: False, ended, patience=60)
     record = {"began": began, "ended": time.time(), "done": len(mine), "lost": counts["held"]}
     report.write_text(json.dumps({**record, "left": board.left}))
 
@@ -113,9 +114,9 @@ def work(listed: joblist.JobList, first: int, barrier: Any, report: Path) -> Non
 def measure(runs: int, workers: int, folder: Path) -> dict[str, Any]:
     """What came of it: counts and rates."""
     began = time.perf_counter()
-    path = joblist.write(plan(runs, folder / "results"), "cpu", RuntimeConfig(device="cpu"))
+    path = work_list.write(plan(runs, folder / "results"), "cpu", RuntimeConfig(device="cpu"))
     wrote = time.perf_counter() - began
-    listed = joblist.read(path)
+    listed = work_list.read(path)
     read = time.perf_counter() - began - wrote
     (folder / "results" / "runs").mkdir()
     context = multiprocessing.get_context("fork")

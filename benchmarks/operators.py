@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from ablations import data, trainer
+from ablations import data
+from ablations.training import trainer
 from benchmarks import reference_loop
 from benchmarks.contest import Work, choose_images, composed, reference_settings
 from benchmarks.environment import cores

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from ablations.core.paths import ROOT
 
 
 def sweep(results: Path, overrides: list[str]) -> float:

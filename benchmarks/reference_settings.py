@@ -7,12 +7,12 @@ from omegaconf import MISSING
 SHARED = (
     *("epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "warmup_epochs", "flip"),
 )
-"""Settings that `ablations.describe.Recipe` has under the same names."""
+"""Settings that `ablations.core.run_spec.Recipe` has under the same names."""
 
 
 @dataclass
 class Settings:
-    """One run. The recipe's numbers are those of `ablations.describe.Recipe`."""
+    """One run. The recipe's numbers are those of `ablations.core.run_spec.Recipe`."""
 
     data: str = MISSING  # folder that holds cifar-10-batches-py
     images: str = MISSING  # .npz: train, test (rows of the official batches), mean, std (of channels, 0..255)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ablations.core.paths import ROOT
 from benchmarks import environment
 
 SIZE = 1024
@@ -59,7 +60,7 @@ def share(macs: int, images_per_second: float, gflops: float) -> float:
 def _per_core(processes: int, seconds: float) -> Roof:
     """The mean of so many processes of one thread that measure at the same time, each on a core of its own."""
     command = [sys.executable, "-m", "benchmarks.roof", "--core", "--seconds", str(seconds)]
-    surroundings = {**os.environ, "PYTHONPATH": str(environment.ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=surroundings, text=True)
         for _ in range(processes)

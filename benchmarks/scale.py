@@ -11,9 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ablations.core.paths import ROOT
 from tests import results_fixture as fixture
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def write(results: Path, protocols: int, seeds: int) -> int:

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from ablations import store
-from ablations.app import register
-from ablations.describe import Run
-from ablations.provenance import describe_host
-from ablations.resolve import to_config, to_run, typed
-from benchmarks.environment import ROOT, line
+from ablations.core.paths import ROOT
+from ablations.core.provenance import describe_host
+from ablations.core.run_spec import Run
+from ablations.store import run_folder
+from ablations.sweep.plugins import register
+from ablations.sweep.resolve import to_config, to_run, typed
+from benchmarks.environment import line
 
 CELLS = [(groups, width) for width in (0.25, 0.5, 1.0) for groups in (1, 2, 3, 4, 8)]
 
@@ -41,16 +42,18 @@ def cells(preset: str, *overrides: str) -> list[Run]:
 def finish(results: Path, run: Run) -> None:
     """Write a finished run, by the store that a trainer writes with."""
     recipe, images = run.protocol.recipe, run.protocol.data.test_images
-    folder = store.begin(results, run, {**describe_host("cpu", 1), "commit": None, "dirty": None, "preset": "quick"})
-    rows = [dict.fromkeys(store.METRICS, 0.5) | {"epoch": k + 1, "step": k + 1} for k in range(recipe.epochs)]
-    store.write_metrics(folder, rows)
+    folder = run_folder.begin(
+        results, run, {**describe_host("cpu", 1), "commit": None, "dirty": None, "preset": "quick"}
+    )
+    rows = [dict.fromkeys(run_folder.METRICS, 0.5) | {"epoch": k + 1, "step": k + 1} for k in range(recipe.epochs)]
+    run_folder.write_metrics(folder, rows)
     (folder / "log.txt").write_text("done\n")
     right = np.random.default_rng(run.seed).random(images) < 0.8
     numbers = {"error": float(1 - right.mean()), "top5_error": 0.1, "loss": 0.5, "train_loss": 0.5}
     amounts = {"test_images": images, "epochs": recipe.epochs, "steps": 100, "images_seen": 6400}
     speed = {"images_per_second": 640.0, "peak_memory_bytes": 1 << 28}
     seconds = {"train": 10.0, "evaluate": 0.5, "total": 11.0}
-    store.finish(folder, {"run_id": run.run_id, **numbers, **amounts, **speed, "seconds": seconds}, right)
+    run_folder.finish(folder, {"run_id": run.run_id, **numbers, **amounts, **speed, "seconds": seconds}, right)
 
 
 def sweep(results: Path, seeds: int) -> float:

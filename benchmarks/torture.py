@@ -27,7 +27,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from ablations.core.paths import ROOT
+
 SWEEP = (
     *("preset=smoke", "model.groups=1,2,3", "model.width=0.25", "seed=0,1", "recipe.epochs=3", "data.train_images=512"),
     *("data.test_images=64", "runtime.workers=2", "runtime.checkpoint_every=0.2", "runtime.run_timeout=4"),

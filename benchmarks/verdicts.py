@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 from analysis import paper
-from analysis.claims import NOT_POSITIVE, Claim, read
-from analysis.verdicts import CONTRADICTED, NO_EFFECT, SUPPORTED
+from analysis.claims.parser import NOT_POSITIVE, Claim, read
+from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
 from benchmarks.worlds import LEVEL, Tally, World, false_alarm, flat, hardest, papers, simulate, truth
 
 SEEDS = (2, 3, 5)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import paper
-from analysis.claims import NOT_POSITIVE, Claim
-from analysis.contrast import Ref
-from analysis.judge import judge
-from analysis.sample import Sample
-from analysis.verdicts import CONTRADICTED, SUPPORTED
+from analysis.claims.judge import judge
+from analysis.claims.parser import NOT_POSITIVE, Claim
+from analysis.claims.verdict import CONTRADICTED, SUPPORTED
+from analysis.stats.contrast import Ref
+from analysis.stats.sample import Sample
 
 LEVEL = 0.05
 

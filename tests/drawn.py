@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis import style
+from analysis.studies.figures import style
 
 
 def check_texts(figure: Figure, name: str) -> None:

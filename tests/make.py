@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.describe import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
 from model.widths import resolve_stem
 
 RECIPE = Recipe(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis import costs, frame, publish, tables
+from analysis import publish
 from analysis.report.page import page
+from analysis.runs import frame, macs
+from analysis.studies import assemble
 from tests import results_fixture as fixture
 from tests.verdict_fixture import every_kind
 
@@ -20,7 +22,7 @@ def published(folder: Path, reason: str = "out of memory") -> Path:
     fixture.write_failure(folder, failed, "failed", reason)
     fixture.begin(folder, other, commit="d" * 40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "_measure", fixture.cheap_costs)
+        patch.setattr(macs, "_measure", fixture.cheap_costs)
         publish.publish(folder)
     return folder
 
@@ -28,7 +30,7 @@ def published(folder: Path, reason: str = "out of memory") -> Path:
 def render(results: Path, verdicts: bool = True) -> str:
     """The page with verdicts of every kind, or none, in place of its own."""
     runs = frame.runs(results)
-    (groups, *_), (shuffle, *_) = (tables.sections(study, runs, results) for study in ("groups", "shuffle"))
+    (groups, *_), (shuffle, *_) = (assemble.sections(study, runs, results) for study in ("groups", "shuffle"))
     if verdicts:
         groups, shuffle = every_kind(groups, shuffle)
     else:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ablations import store
-from ablations.describe import Protocol, Run, Variant, canonical, to_json
+from ablations.core.run_spec import Protocol, Run, Variant, canonical, to_json
+from ablations.store import run_folder
 from model.widths import resolve_stem
 from tests import make
 
@@ -17,7 +17,7 @@ RECIPE = replace(make.RECIPE, epochs=8, batch_size=64, lr=0.2, warmup_epochs=0.5
 COUNTS = {"classes": 10, "train_images": 2000, "val_images": 500, "test_images": 1000}
 DATA = replace(make.DATA, name="glyphs", digest="d" * 16, cache_resolution=24, **COUNTS)
 PROTOCOL = Protocol(DATA, RECIPE, 24, "stride2", "float32")
-METRICS = ",".join(store.METRICS)
+METRICS = ",".join(run_folder.METRICS)
 
 
 def protocol(epochs: int = 8, **data: Any) -> Protocol:
@@ -152,7 +152,7 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
 
 
 def cheap_costs(subjects: list[Any]) -> list[dict[str, int] | None]:
-    """Stands in for analysis.costs._measure, which needs torch: numbers that differ where subjects do."""
+    """Stands in for analysis.runs.macs._measure, which needs torch: numbers that differ where subjects do."""
     macs = [int(1_000_000 * subject.width * subject.resolution) for subject in subjects]
     return [
         {"macs": mac + subject.groups, "conv_macs": mac, "params": int(100_000 * subject.width) + subject.classes}

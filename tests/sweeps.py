@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from ablations.core.paths import ROOT
+
 TINY = (
     "preset=smoke",
     "model.width=0.25",

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from analysis.claims_grid import effect_text, signed
-from analysis.verdicts import Verdict
+from analysis.claims.verdict import Verdict
+from analysis.studies.claims_table import effect_text, signed
 from tests.sweeps import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

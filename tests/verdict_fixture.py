@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.behind import cell_name
-from analysis.tables import Section
-from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+from analysis.report.drilldown import cell_name
+from analysis.studies.assemble import Section
 
 ONE_SEED = "One seed: run-to-run variation not covered."
 

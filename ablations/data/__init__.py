@@ -7,11 +7,12 @@ Nothing here imports torch: planning happens in a process that must start fast. 
 from pathlib import Path
 from types import ModuleType
 
-from ablations.config import DataConfig
-from ablations.data import cache, cifar, glyphs, imagefolder, imagenet, select
+from ablations.core.config import DataConfig
+from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec
+from ablations.data import cache, subsets
+from ablations.data.sets import cifar, glyphs, imagefolder, imagenet
 from ablations.data.splits import Splits, load
-from ablations.describe import DataSpec
-from ablations.errors import UserError
 
 __all__ = ["Splits", "is_ready", "load", "prepare", "resolve"]
 
@@ -32,7 +33,7 @@ def resolve(config: DataConfig) -> DataSpec:
     """
     if config.name not in _SETS:
         raise UserError(f"data.name={config.name} is not a data set: choose one of {', '.join(_SETS)}.")
-    select.check(config)
+    subsets.check(config)
     spec: DataSpec = _SETS[config.name].resolve(config)
     return spec
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from ablations.config import DataConfig
-from ablations.describe import DataSpec
-from ablations.errors import UserError
-from ablations.files import write_json
+from ablations.core.config import DataConfig
+from ablations.core.errors import UserError
+from ablations.core.files import write_json
+from ablations.core.run_spec import DataSpec
 
 SCHEMA = 1
 """Version of the folder's form."""

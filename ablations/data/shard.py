@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ablations import files
-from ablations.data import rows
+from ablations.core import files
+from ablations.core.run_spec import digest
+from ablations.data import npy_writer
 from ablations.data.cache import sha256
 from ablations.data.decode import decode, decode_whole
-from ablations.describe import digest
 
 SQUARE, WHOLE, CENTRE = "square", "whole", "centre"
 """Forms: the central square resized in one step; the whole image, shorter side resized; of that, the central square."""
@@ -137,7 +137,7 @@ def _decode(shard: Shard, path: Path) -> Record:
             sizes.append(pixels.shape[:2])
             labels.append(entry.label)
             if shard.split == "train":
-                sums.append(rows.sums(pixels[None]))
+                sums.append(npy_writer.sums(pixels[None]))
         file.flush()
         os.fsync(file.fileno())
     return Record(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ablations.data import select, whole
-from ablations.data.whole import Whole
-from ablations.describe import DataSpec
-from ablations.errors import UserError
+from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec
+from ablations.data import ragged, subsets
+from ablations.data.ragged import Whole
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def load(folder: Path, spec: DataSpec) -> Splits:
     train_images, train_labels, sums, pixels = _train(folder, meta, spec)
     own_val = "val" in meta["counts"]
     nothing = np.empty(0, np.int64)
-    held = nothing if own_val else select.stratified(train_labels, spec.val_images)
-    train_index = select.balanced(train_labels, spec.train_images, without=held)
+    held = nothing if own_val else subsets.stratified(train_labels, spec.val_images)
+    train_index = subsets.balanced(train_labels, spec.train_images, without=held)
     if spec.evaluate == "val" and not own_val:
         eval_images, eval_labels, eval_index = _held(train_images, train_labels, held, spec.cache_resolution)
     else:
         eval_images, eval_labels = _pair(folder, spec.evaluate, spec)
-        eval_index = select.stratified(eval_labels, spec.val_images if spec.evaluate == "val" else spec.test_images)
+        eval_index = subsets.stratified(eval_labels, spec.val_images if spec.evaluate == "val" else spec.test_images)
     mean, std = _moments(sums[train_index], int(pixels[train_index].sum()))
     return Splits(
         train_images=train_images,
@@ -77,7 +77,7 @@ def _train(
 ) -> tuple[np.ndarray | Whole, np.ndarray, np.ndarray, np.ndarray]:
     """The training split: images, labels (N,), sums of pixels (N, 2, C) and numbers of pixels (N,)."""
     if "train" in meta.get("shards", {}):
-        images, labels, sums = whole.load(folder, "train", meta["shards"]["train"])
+        images, labels, sums = ragged.load(folder, "train", meta["shards"]["train"])
         if len(images) != meta["counts"]["train"] or labels.max() >= spec.classes:
             raise UserError(f"The shards in {folder} are not those that it was built of; delete it and run again.")
         return images, labels, sums, images.sizes.prod(1)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ablations.data.cache import META, sha256
-from ablations.data.shards import cores
+from ablations.data.shard_source import cores
 
 
 def altered(folder: Path) -> list[str]:

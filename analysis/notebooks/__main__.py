@@ -1,8 +1,8 @@
-"""`python -m analysis.notebooks`: executes the notebooks here, see analysis/execute.py."""
+"""`python -m analysis.notebooks`: executes the notebooks here, see analysis/notebooks/execute.py."""
 
 import sys
 
-from analysis.execute import main
+from analysis.notebooks.execute import main
 
 if __name__ == "__main__":
     sys.exit(main())

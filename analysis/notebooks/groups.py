@@ -27,13 +27,16 @@ import sys
 from pathlib import Path
 
 # The project's root, from wherever within it this is executed.
-sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "frame.py").is_file()]
+sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "publish.py").is_file()]
 
-from analysis import claims_grid, curves, frame, layout, plots, show, tables
+from analysis.notebooks import show
+from analysis.runs import frame
+from analysis.studies import assemble, claims_table, grids
+from analysis.studies.figures import curves, panels
 
 results = show.results_folder()
 runs = frame.runs(results)
-sections = tables.sections("groups", runs, results)
+sections = assemble.sections("groups", runs, results)
 
 # %% [markdown]
 # ## Does it hold here?
@@ -42,7 +45,7 @@ sections = tables.sections("groups", runs, results)
 # the table; `analysis/claims.yaml` holds the claims.
 
 # %%
-show.tables(map(claims_grid.grid, sections))
+show.tables(map(claims_table.grid, sections))
 
 # %% [markdown]
 # ## Runs
@@ -60,7 +63,7 @@ runs.groupby(["data", "epochs", "preset", "protocol_id", "state"]).size().rename
 # convolutions and of the fully connected layer, which is what the paper calls FLOPs.
 
 # %%
-show.tables([layout.complexity_grid(tables.table1(results)), *map(layout.trained_grid, sections)])
+show.tables([grids.complexity_grid(assemble.table1(results)), *map(grids.trained_grid, sections)])
 
 # %% [markdown]
 # ## Table 2
@@ -71,10 +74,10 @@ show.tables([layout.complexity_grid(tables.table1(results)), *map(layout.trained
 # each other; what can be compared is whether a row rises or falls.
 
 # %%
-show.tables(map(layout.groups_grid, sections))
+show.tables(map(grids.groups_grid, sections))
 
 # %%
-show.figures(map(plots.error_by_groups, sections))
+show.figures(map(panels.error_by_groups, sections))
 
 # %% [markdown]
 # ## Error against cost
@@ -83,7 +86,7 @@ show.figures(map(plots.error_by_groups, sections))
 # overlap, membership of the front may be luck.
 
 # %%
-show.figures(map(plots.error_by_macs, sections))
+show.figures(map(panels.error_by_macs, sections))
 
 # %% [markdown]
 # ## Training curves

@@ -28,13 +28,16 @@ import sys
 from pathlib import Path
 
 # The project's root, from wherever within it this is executed.
-sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "frame.py").is_file()]
+sys.path[:0] = [str(path) for path in (Path.cwd(), *Path.cwd().parents) if (path / "analysis" / "publish.py").is_file()]
 
-from analysis import claims_grid, curves, frame, layout, plots, show, tables
+from analysis.notebooks import show
+from analysis.runs import frame
+from analysis.studies import assemble, claims_table, grids
+from analysis.studies.figures import curves, panels
 
 results = show.results_folder()
 runs = frame.runs(results)
-sections = tables.sections("shuffle", runs, results)
+sections = assemble.sections("shuffle", runs, results)
 
 # %% [markdown]
 # ## Does it hold here?
@@ -43,7 +46,7 @@ sections = tables.sections("shuffle", runs, results)
 # the table; `analysis/claims.yaml` holds the claims.
 
 # %%
-show.tables(map(claims_grid.grid, sections))
+show.tables(map(claims_table.grid, sections))
 
 # %% [markdown]
 # ## Table 3
@@ -54,10 +57,10 @@ show.tables(map(claims_grid.grid, sections))
 # table. An interval that holds 0 does not say that shuffle does nothing, only that these runs do not show what it does.
 
 # %%
-show.tables(map(layout.shuffle_grid, sections))
+show.tables(map(grids.shuffle_grid, sections))
 
 # %%
-show.figures(map(plots.shuffle_gain, sections))
+show.figures(map(panels.shuffle_gain, sections))
 
 # %% [markdown]
 # The paper's gains are ImageNet's, in the same unit, percentage points of top-1 error. How large a gain is depends on

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from analysis.latency import ways
-from analysis.latency_words import engine as latency_engine
-from analysis.latency_words import images
-from analysis.layout import decimal, gain_text, millions, row_name
-from analysis.plots import front
-from analysis.tables import Section
+from analysis.latency.sentences import engine as latency_engine
+from analysis.latency.sentences import images
+from analysis.latency.times import ways
+from analysis.studies.assemble import Section
+from analysis.studies.figures.panels import front
+from analysis.studies.grids import decimal, gain_text, millions, row_name
 
 
 def error_by_groups(section: Section) -> str:

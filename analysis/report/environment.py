@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.report import duration
-from analysis.origin import RunOrigin, values
+from ablations.sweep.messages import duration
 from analysis.report.folds import shorten
+from analysis.runs.provenance import RunOrigin, values
 
 VARIANTS = 8
 """Values of one fact that are listed."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.anchors import plain
 from analysis.report import alt
 from analysis.report.svg import inline
-from analysis.tables import Section
+from analysis.studies.anchors import plain
+from analysis.studies.assemble import Section
 
 CAPTIONS = {
     "error_by_groups": "Table 2 as lines: does the error fall as groups are added?",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from analysis.behind import CellOrigin, GainOrigin, Shown, difference
-from analysis.origin import RunOrigin, seeds, values
+from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
+from analysis.runs.provenance import RunOrigin, seeds, values
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""

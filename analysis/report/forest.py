@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import MaxNLocator
 
-from analysis.verdicts import TAU, Verdict
+from analysis.claims.verdict import TAU, Verdict
 
 WIDTH, MARGIN = 300.0, 8.0
 """Of a plot, in its own units; marks keep a margin from both ends."""

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import latency, latency_grid, latency_words
-from analysis.render import linked_table
+from analysis.latency import grids, sentences, times
 from analysis.report import alt
 from analysis.report.figures import Picture, picture
 from analysis.report.protocol import Table
+from analysis.studies.render import linked_table
 
 FIGURE = "latency"
 TITLE = "Inference time against number of groups"
@@ -27,7 +27,7 @@ class View:
 
 def view(results: Path, room: int) -> View | None:
     """The section, its figure in no more than `room` bytes; None where nothing was measured."""
-    found = latency.read(results)
+    found = times.read(results)
     if found is None:
         return None
     if found.problem:
@@ -35,8 +35,8 @@ def view(results: Path, room: int) -> View | None:
     rows = found.rows
     shown = picture(results, f"figures/{FIGURE}", FIGURE, (TITLE, CAPTION, alt.latency(rows)), room)
     tables = []
-    for grid in latency_grid.grids(found):
+    for grid in grids.grids(found):
         heads = 1 if grid.frame.columns.nlevels > 1 else 2
         tables.append(Table(grid.name, grid.title, linked_table(grid, heads), grid.notes))
-    sentences, origin = latency_words.sentences(rows), latency_words.origin(rows)
-    return View("", sentences, origin, shown if rows["ratio"].notna().any() else None, tables)
+    said, origin = sentences.sentences(rows), sentences.origin(rows)
+    return View("", said, origin, shown if rows["ratio"].notna().any() else None, tables)

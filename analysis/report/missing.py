@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.behind import TABLES, cell_name
-from analysis.frame import FAILED
-from analysis.origin import name_seeds
+from analysis.report.drilldown import TABLES, cell_name
 from analysis.report.folds import shorten
-from analysis.tables import Section
+from analysis.runs.frame import FAILED
+from analysis.runs.provenance import name_seeds
+from analysis.studies.assemble import Section
 
 LISTED = 40
 """Failed runs, and cells with waiting runs, that the page names."""

@@ -7,13 +7,15 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ablations import store
-from analysis import claims_grid, files, gains, notes, paper, studies, tables
+from ablations.store import run_folder
+from analysis import paper
 from analysis.report import latency
 from analysis.report.protocol import View, view
-from analysis.tables import Section
+from analysis.runs import files
+from analysis.studies import assemble, claims_table, gains, notes, selection
+from analysis.studies.assemble import Section
 
-TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+TEMPLATES = Path(__file__).with_name("templates")
 
 SIZE = 2_900_000
 """Bytes that the page's sections may take: the page stays under 3 MB."""
@@ -27,7 +29,7 @@ HOW = (
     ("Gains", gains.RULE),
     ("Claims", "Each is a contrast of cells with a margin, set in analysis/claims.yaml and not by the results."),
     ("Effects", "In points of error, or Kendall’s τ; the interval is the effect’s own; the paper’s: of its numbers."),
-    ("Verdicts", claims_grid.HOW[1]),
+    ("Verdicts", claims_table.HOW[1]),
     ("Complexity", "Multiply-adds of convolutions and the fully connected layer: what the paper calls FLOPs."),
     ("Protocols", "Runs that differ in more than network and seed share no table: each protocol has a section."),
     ("The paper", f"arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."),
@@ -60,7 +62,7 @@ def page(
     room: int | None = None,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
-    known, plans = studies.known(runs), store.plans(results)
+    known, plans = selection.known(runs), run_folder.plans(results)
     figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
     views: list[View] = []
@@ -68,10 +70,10 @@ def page(
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(timing.encode())
-    for place, protocol_id in enumerate(studies.protocols(known)):
+    for place, protocol_id in enumerate(selection.protocols(known)):
         rows = known[known["protocol_id"] == protocol_id]
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
-        complexity = tables.table1(results) if place == 0 else None
+        complexity = assemble.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
         for space in (figures - size, 0) if not left_out else ():
             shown = view(results, folder, rows, sections, complexity, plans, space)

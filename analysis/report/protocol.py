@@ -8,17 +8,17 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis import behind, layout, notes
-from analysis.anchors import plain
-from analysis.behind import CellOrigin
-from analysis.layout import Grid
-from analysis.render import linked_table
-from analysis.report import environment, missing
+from analysis.claims.verdict import VERDICTS
+from analysis.report import drilldown, environment, missing
+from analysis.report.drilldown import CellOrigin
 from analysis.report.figures import Picture, pictures
 from analysis.report.folds import Fold, cell_fold, gain_fold
 from analysis.report.verdict_lines import SIGNS, Group, groups
-from analysis.tables import Section
-from analysis.verdicts import VERDICTS
+from analysis.studies import grids, notes
+from analysis.studies.anchors import plain
+from analysis.studies.assemble import Section
+from analysis.studies.grids import Grid
+from analysis.studies.render import linked_table
 
 TITLES = {
     "groups": "Table 2. Top-1 error (%) against number of groups",
@@ -72,13 +72,13 @@ def view(
         folder: where its figures lie in `results`.
         rows: its runs, of frame.runs; sections: its tables, at most one a study.
         complexity: Table 1, for the section that shows it.
-        plans: of all protocols, as ablations.store reads them.
+        plans: of all protocols, as ablations.store.run_folder reads them.
         room: bytes that its figures may take; with none, runs are not listed one by one either.
     """
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
-    cells = behind.cells(results, sections)
-    gains = [gain for section in sections if section.study == "shuffle" for gain in behind.gains(section, cells)]
+    cells = drilldown.cells(results, sections)
+    gains = [gain for section in sections if section.study == "shuffle" for gain in drilldown.gains(section, cells)]
     mine = [plan for plan in plans if plan["protocol_id"] == protocol_id]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
@@ -168,24 +168,24 @@ def _table(study: str, sections: Sequence[Section]) -> Table:
         )
         return Table(study, TITLES[study], Markup(""), (sentence,))
     section = mine[0]
-    grid = layout.groups_grid(section) if study == "groups" else layout.shuffle_grid(section)
-    text = [layout.GAIN_SIGN] if study == "shuffle" else []
-    text += [*notes.on_intervals(study, section.cells, section.gains), layout.PAPER]
+    grid = grids.groups_grid(section) if study == "groups" else grids.shuffle_grid(section)
+    text = [grids.GAIN_SIGN] if study == "shuffle" else []
+    text += [*notes.on_intervals(study, section.cells, section.gains), grids.PAPER]
     return Table(study, TITLES[study], linked_table(grid, 2 if study == "groups" else 1), tuple(text))
 
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
     """As trained, after Table 1 where this section shows it."""
-    grids: list[tuple[Grid, str, int]] = []
+    shown: list[tuple[Grid, str, int]] = []
     if table1 is not None:
-        grid = layout.complexity_grid(table1)
-        grids.append((grid, grid.title, 2))
+        grid = grids.complexity_grid(table1)
+        shown.append((grid, grid.title, 2))
     cells = pd.concat([section.cells for section in sections])
     distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
     order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
-    grids.append((layout.trained_grid(replace(sections[0], cells=order)), "As trained", 1))
+    shown.append((grids.trained_grid(replace(sections[0], cells=order)), "As trained", 1))
     notes = {"As trained": ("Multiply-adds of one image in millions; below them parameters.",)}
     return [
         Table("complexity", title, linked_table(grid, heads), notes.get(title, grid.notes))
-        for grid, title, heads in grids
+        for grid, title, heads in shown
     ]

@@ -6,10 +6,10 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from analysis.claims import NOT_POSITIVE
-from analysis.claims_grid import claimed, p_text, seeds_text, signed
+from analysis.claims.parser import NOT_POSITIVE
+from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
 from analysis.report.forest import Row, Scale, row, scale
-from analysis.verdicts import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+from analysis.studies.claims_table import claimed, p_text, seeds_text, signed
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?"}
 STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from ablations.checkpoint import weights_digest
-from ablations.describe import NUMERICS
-from ablations.trainer import train
+from ablations.core.run_spec import NUMERICS
+from ablations.training.checkpoint import weights_digest
+from ablations.training.trainer import train
 from tests.make import run
-from tests.test_trainer import splits
+from tests.training.test_trainer import splits
 
 PATH = Path(__file__).with_suffix(".json")
 RUNS = {

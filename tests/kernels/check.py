@@ -1,6 +1,6 @@
 """Kernels of model/gpu against PyTorch on random inputs, on a GPU, or on the CPU by Triton's interpreter.
 
-Run by tests/test_kernels.py in a process of its own: TRITON_INTERPRET must be set before Triton is imported.
+Run by tests/model/test_kernels.py in a process of its own: TRITON_INTERPRET must be set before Triton is imported.
 """
 
 import copy
@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ablations import group
-from ablations.trainer import Entry, train_together
+from ablations.training import run_group
+from ablations.training.trainer import Entry, train_together
 from model.fused import FusedShuffleNet
 from model.gpu import OPS
 from model.ops import REFERENCE, Order
 from tests.golden.numerics import _double as double
 from tests.make import run
-from tests.test_fused import close, network
-from tests.test_trainer import splits
+from tests.model.test_fused import close, network
+from tests.training.test_trainer import splits
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -156,7 +156,7 @@ def test_training_with_them_is_training_with_the_reference(monkeypatch):
     with double():
         found = []
         for ops in (REFERENCE, OPS):
-            monkeypatch.setattr(group, "fast_ops", lambda device, ops=ops: ops)
+            monkeypatch.setattr(run_group, "fast_ops", lambda device, ops=ops: ops)
             trained = dict(train_together([Entry(one)], data, DEVICE))
             found.append([(each.history[-1]["train_loss"], each.last.loss) for each in trained.values()])
     assert torch.tensor(found[0]).allclose(torch.tensor(found[1]), rtol=1e-6, atol=0)

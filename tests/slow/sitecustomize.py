@@ -10,10 +10,10 @@ SECONDS = 0.08
 
 
 class Slow(importlib.abc.MetaPathFinder):
-    """Finds ablations.keeper, once, and slows it down as it is loaded."""
+    """Finds ablations.training.checkpointing, once, and slows it down as it is loaded."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != "ablations.keeper":
+        if name != "ablations.training.checkpointing":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ablations import files
+from ablations.core import files
 from tests import sweeps
 from tests.slurm.cluster import NODES, Cluster, obstacle, running, until
+from tests.sweep.test_faults import outcome
 from tests.sweeps import ROOT, environment, finished
-from tests.test_faults import outcome
 
 pytestmark = pytest.mark.slurm
 

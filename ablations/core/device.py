@@ -1,0 +1,88 @@
+"""Which device and precision `auto` stands for, found without importing torch where there is no accelerator."""
+
+import ctypes
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from ablations.core.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def resolve_device(wanted: str) -> str:
+    """`cpu`, `cuda` or `mps` for what the user asked for.
+
+    Raises:
+        UserError: the name is unknown, or the machine has no such device.
+    """
+    if wanted not in DEVICES:
+        raise UserError(f"runtime.device={wanted} is not a device: choose one of {', '.join(DEVICES)}.")
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_accelerator()):
+        return "cpu"
+    import torch
+
+    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted not in ("auto", found):
+        raise UserError(f"runtime.device={wanted}, but torch sees no such device here; use runtime.device={found}.")
+    return found
+
+
+def resolve_precision(wanted: str, device: str) -> str:
+    """The precision that training will use: a run's identity holds this, never `auto`.
+
+    bfloat16 on GPUs that have it, float32 elsewhere: on CPUs bfloat16 measured 0.3x the speed of float32.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if wanted not in PRECISIONS:
+        raise UserError(f"precision={wanted} is not a precision: choose one of {', '.join(PRECISIONS)}.")
+    if wanted != "auto":
+        return wanted
+    if device != "cuda":
+        return "float32"
+    import torch
+
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+
+
+def count(device: str) -> int:
+    """How many such devices there are: GPUs, or 1."""
+    if device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def fix_numerics(deterministic: bool) -> None:
+    """Have torch compute what a run's description says, in this process from now on."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def use_gpu(gpus: Sequence[int]) -> None:
+    """Have `cuda` mean the first of these GPUs, in this process from now on; nothing if there are none."""
+    if gpus:
+        import torch
+
+        torch.cuda.set_device(gpus[0])
+
+
+def _may_have_accelerator() -> bool:
+    """Whether torch, which takes seconds to import, could find one: Apple silicon, or a CUDA driver with a GPU."""
+    if platform.system() == "Darwin":
+        return platform.machine() == "arm64"
+    try:
+        driver: Any = ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+    except OSError:
+        return False
+    gpus = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(gpus)) == 0 and gpus.value > 0

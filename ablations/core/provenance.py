@@ -1,0 +1,84 @@
+"""Where a run comes from: commit, uncommitted changes, versions, device, command, host."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ablations.core.files import timestamp
+from ablations.core.paths import ROOT
+
+PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "fvcore", "pandas")
+
+
+def command() -> str:
+    """The command line that a user can type again."""
+    program = Path(sys.argv[0])
+    start = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return " ".join([start, *map(shlex.quote, sys.argv[1:])])
+
+
+@lru_cache(maxsize=1)
+def code_state() -> dict[str, Any]:
+    """Commit, whether tracked files differ from it, and a digest of how; Nones outside a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None, "diff_sha256": None}
+    difference = _git("diff", "HEAD") or ""
+    digest = hashlib.sha256(difference.encode()).hexdigest() if difference else None
+    return {"commit": commit, "dirty": bool(difference), "diff_sha256": digest}
+
+
+def describe_host(device: str, threads: int) -> dict[str, Any]:
+    """The machine that a worker runs on, and the versions of what it runs."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "device": f"{device}: {_device_name(device)}",
+        "device_type": device,
+        "threads": threads,
+        "host": platform.node(),
+        "started": timestamp(),
+    }
+
+
+@lru_cache(maxsize=4)
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of a git command in the project's folder, or None when there is no git or no checkout."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

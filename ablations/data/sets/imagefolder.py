@@ -1,0 +1,135 @@
+"""Any folder of images as a data set: listed to name it, decoded once to fill its cache."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ablations.core.config import DataConfig, FolderConfig
+from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec, digest
+from ablations.data import cache, subsets
+from ablations.data.sets import image_tree
+from ablations.data.shard import CENTRE, SQUARE, WHOLE, Entry
+from ablations.data.shard_source import Shards
+
+DECODER = 1
+"""Version of decoding and resizing to squares. Bump it by hand when the same files would give other pixels."""
+
+WHOLE_DECODER = 1
+"""The same of images that are kept whole."""
+
+
+def resolve(config: DataConfig) -> DataSpec:
+    """Name the set by its listing: the digest covers every image's split, class, name and size in bytes, not its place.
+
+    Counts come from the listing. With `data.skip_broken` they are upper bounds: what cannot be decoded is found out
+    only when the cache is built, and `splits.load` then selects among what is there. As that may be a smaller set,
+    the digest says whether broken images are skipped.
+
+    Raises:
+        UserError: the folder is not a tree of images, or a wrong count or resolution.
+    """
+    assert isinstance(config, FolderConfig)
+    check_keep(config)
+    listed = image_tree.read(config.dir)
+    splits = _roles(listed)
+    val = len(listed.splits[splits["val"]]) if "val" in splits else None
+    counts = subsets.counts(
+        config, len(listed.classes), len(listed.splits["train"]), val, len(listed.splits[splits["test"]])
+    )
+    return DataSpec(
+        name=config.name,
+        digest=_digest(listed, config),
+        cache_resolution=config.cache_resolution,
+        channels=3,
+        classes=len(listed.classes),
+        train_images=counts[0],
+        val_images=counts[1],
+        test_images=counts[2],
+        evaluate=config.evaluate,
+    )
+
+
+def source(config: DataConfig, spec: DataSpec) -> Shards:
+    """The images, to be decoded on all cores.
+
+    Raises:
+        UserError: the folder has changed since it was listed.
+    """
+    assert isinstance(config, FolderConfig)
+    listed = image_tree.read(config.dir)
+    if _digest(listed, config) != spec.digest:
+        raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
+    roles = _roles(listed)
+    entries = {split: [Entry(*image) for image in listed.splits[folder]] for split, folder in roles.items()}
+    return Shards(
+        class_names=listed.classes,
+        splits={split: (listed.root / folder, entries[split]) for split, folder in roles.items()},
+        forms=forms(config, roles),
+        side=config.cache_resolution,
+        judge=judge(f"{listed.root}", roles, listed.classes, entries, config.skip_broken),
+    )
+
+
+def check_keep(config: FolderConfig) -> None:
+    """Refuse a form that there is not.
+
+    Raises:
+        UserError: data.keep is neither square nor whole.
+    """
+    if config.keep not in (SQUARE, WHOLE):
+        raise UserError(f"data.keep={config.keep} is not a form: choose {SQUARE} or {WHOLE}.")
+
+
+def forms(config: FolderConfig, splits: Iterable[str]) -> dict[str, str]:
+    """How the images of each split are kept: only what is trained on is cropped, all else is seen in its centre."""
+    if config.keep == SQUARE:
+        return dict.fromkeys(splits, SQUARE)
+    return {split: WHOLE if split == "train" else CENTRE for split in splits}
+
+
+def judge(
+    root: str, roles: dict[str, str], classes: Sequence[str], entries: dict[str, list[Entry]], skip: bool
+) -> Callable[[list[str], set[tuple[str, int]]], None]:
+    """Refuses broken images, all of them counted and the first few named, or says that they were left out.
+
+    Args:
+        roles: what the splits are called where the images lie.
+    """
+    total = sum(map(len, entries.values()))
+
+    def decide(broken: list[str], kept: set[tuple[str, int]]) -> None:
+        if not broken:
+            return
+        if not skip:
+            shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
+            raise UserError(
+                f"{len(broken)} of {total} images in {root} cannot be decoded: {shown}. "
+                "Replace or delete them, or leave them out with data.skip_broken=true."
+            )
+        for split, some in entries.items():
+            for label in sorted({entry.label for entry in some}):
+                if (split, label) not in kept:
+                    place = f"{root}/{roles[split]}/{classes[label]}"
+                    raise UserError(f"None of the images in {place} can be decoded: replace them.")
+        cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, root)
+
+    return decide
+
+
+def _roles(listed: image_tree.Tree) -> dict[str, str]:
+    """Which folder serves as which split: where val/ is the only one beside train/, it is the test split."""
+    if "test" in listed.splits and "val" in listed.splits:
+        return {"train": "train", "val": "val", "test": "test"}
+    return {"train": "train", "test": "test" if "test" in listed.splits else "val"}
+
+
+def _digest(listed: image_tree.Tree, config: FolderConfig) -> str:
+    """Names the pixels of a tree; trees alike give digests alike wherever they lie."""
+    return digest({**pixels(config), "images": listed.splits})
+
+
+def pixels(config: FolderConfig) -> dict[str, Any]:
+    """How the pixels of a cache come from images: a part of what a digest is of."""
+    skip = {"skip_broken": True} if config.skip_broken else {}
+    how = {"decoder": DECODER} if config.keep == SQUARE else {"decoder": WHOLE_DECODER, "keep": config.keep}
+    return {**how, "resolution": config.cache_resolution, **skip}

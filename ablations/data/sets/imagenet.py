@@ -1,0 +1,55 @@
+"""ImageNet (ILSVRC 2012 classification): its numbers are known, so it is named without listing 1.3 million files.
+
+Read from the usual folders or out of the official archives (`official`), either of which must be the whole of it.
+"""
+
+from ablations.core.config import DataConfig, FolderConfig
+from ablations.core.run_spec import DataSpec, digest
+from ablations.data import cache, subsets
+from ablations.data.sets import imagefolder, imagenet_files
+from ablations.data.shard_source import Shards
+
+
+def resolve(config: DataConfig) -> DataSpec:
+    """Settle the counts; look whether the images are there, unless the cache is.
+
+    Raises:
+        UserError: something of the data is missing, or a wrong count or resolution.
+    """
+    assert isinstance(config, FolderConfig)
+    imagefolder.check_keep(config)
+    known = imagenet_files.ILSVRC2012
+    train, val, test = subsets.counts(config, known.classes, known.train, None, known.val)
+    spec = DataSpec(
+        name=config.name,
+        digest=digest({**imagefolder.pixels(config), "set": known.name, "images": [known.train, known.val]}),
+        cache_resolution=config.cache_resolution,
+        channels=3,
+        classes=known.classes,
+        train_images=train,
+        val_images=val,
+        test_images=test,
+        evaluate=config.evaluate,
+    )
+    if imagenet_files.NEEDED.get() and cache.damage(cache.folder(config, spec)) is not None:
+        imagenet_files.find(config.dir)
+    return spec
+
+
+def source(config: DataConfig, spec: DataSpec) -> Shards:
+    """The images, to be decoded on all cores.
+
+    Raises:
+        UserError: images are missing, or are not the original ones.
+    """
+    assert isinstance(config, FolderConfig)
+    places = imagenet_files.find(config.dir)
+    wnids, entries = imagenet_files.read(places)
+    roles = {"train": places.train.name, "test": places.val.name}
+    return Shards(
+        class_names=wnids,
+        splits={"train": (places.train, entries["train"]), "test": (places.val, entries["test"])},
+        forms=imagefolder.forms(config, roles),
+        side=config.cache_resolution,
+        judge=imagefolder.judge(config.dir, roles, wnids, entries, config.skip_broken),
+    )

@@ -1,0 +1,107 @@
+"""Loggers: what the trainer tells of its epochs, in the form that TensorBoard or MLflow shows. Off by default.
+
+The libraries are imported only in the process that trains, and only when asked for. A logger that breaks costs its own
+entries, never the training.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from ablations.core.config import LoggerConfig
+from ablations.core.errors import UserError
+from ablations.core.run_spec import Run
+from ablations.execution.loggers.fields import Rows
+
+LOGGERS = ("none", "tensorboard", "mlflow")
+
+log = logging.getLogger("ablations.run")
+
+
+class Backend(Protocol):
+    """What a logging library is asked to do."""
+
+    def epochs(self, rows: Rows) -> None:
+        """Write what of these epochs is not written yet; after a resumption, earlier ones are among them."""
+
+    def close(self, status: str) -> None:
+        """The run ended: `FINISHED`, or `FAILED` when it raised an error."""
+
+
+def check(settings: LoggerConfig) -> None:
+    """See that the logger asked for can be used; imports nothing.
+
+    Raises:
+        UserError: it is unknown, or its library is not installed.
+    """
+    if settings.name not in LOGGERS:
+        raise UserError(f"logger.name={settings.name} is not a logger: choose one of {', '.join(LOGGERS)}.")
+    if settings.name != "none" and not _installed(settings.name):
+        raise UserError(
+            f"logger={settings.name} needs a package that is not installed: "
+            f"pip install 'shufflenet-ablations[{settings.name}]' (in a checkout: pip install '.[{settings.name}]')."
+        )
+
+
+def to_logger(settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, Any]) -> "Logger":
+    """The logger of a run; nothing is opened before it is entered.
+
+    Args:
+        folder: the run's.
+        origin: where the run comes from, as in provenance.json.
+    """
+
+    def open_backend() -> Backend:
+        if settings.name == "tensorboard":
+            from ablations.execution.loggers.tensorboard import TensorBoard
+
+            return TensorBoard(run, folder)
+        from ablations.execution.loggers.mlflow import Mlflow
+
+        return Mlflow(settings, run, folder.parent.parent, origin)
+
+    return Logger(settings.name, None if settings.name == "none" else open_backend)
+
+
+class Logger:
+    """Guards the training from its logger: the first error is a warning in log.txt, and the last thing it does."""
+
+    def __init__(self, name: str, open_backend: Callable[[], Backend] | None) -> None:
+        self.name, self.open_backend = name, open_backend
+        self.backend: Backend | None = None
+
+    def __enter__(self) -> "Logger":
+        if self.open_backend:
+            self._guard(self._open)
+        return self
+
+    def epochs(self, rows: Rows) -> None:
+        """Tell of all epochs so far."""
+        if self.backend:
+            self._guard(self.backend.epochs, rows)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.backend:
+            self._guard(self.backend.close, "FAILED" if error else "FINISHED")
+
+    def _open(self) -> None:
+        assert self.open_backend
+        self.backend = self.open_backend()
+
+    def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:  # whatever it is, the run is worth more than its log
+            self.backend = None
+            reason = str(error).partition("\n")[0]
+            log.warning("%s logs nothing more of this run: %s: %s", self.name, type(error).__name__, reason)
+
+
+@lru_cache(maxsize=4)
+def _installed(package: str) -> bool:
+    """Whether a package could be imported."""
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,132 @@
+"""Runs from start to `result.json`, in whichever process it is asked for; failures are recorded, not raised."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from ablations import data
+from ablations.core.config import LoggerConfig
+from ablations.core.device import fix_numerics, use_gpu
+from ablations.core.memory import reset_peak_memory
+from ablations.core.run_spec import DataSpec, Run
+from ablations.execution.run_recorder import Record
+from ablations.store import writable
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and how to execute it; plain data, so that it travels to any process."""
+
+    run: Run
+    data_folder: Path
+    results: Path
+    device: str
+    threads: int
+    deterministic: bool
+    evaluate_every: int
+    provenance: dict[str, Any]
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    checkpoint_every: float = 60.0
+    kernels: str = "auto"
+    processes: int = 1
+    gpus: tuple[int, ...] = ()  # numbers of those to use, of the GPUs that this process sees; none: the first
+    patience: float = 600.0  # seconds that processes of a run wait for one another
+
+
+def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
+    """Train a run and store it, unless it is done or another process trains it.
+
+    Args:
+        stop: asked after each step; True: save the run and leave.
+
+    Returns:
+        Its state: `done`, `failed`, `diverged` (the reason is in failure.json), `stopped`, or `held` by another.
+
+    Raises:
+        UserError: nothing can be trained here: results that cannot be written, or that a newer version wrote.
+    """
+    ((state, error),) = execute_together([job], stop)
+    if error:
+        raise error
+    return state
+
+
+def execute_together(
+    jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False
+) -> list[tuple[str, Exception | None]]:
+    """Train runs of one protocol and one shape of network in lock step, and store each; see `execute`.
+
+    Returns:
+        Of each its state, and the UserError that the same again would end in.
+
+    Raises:
+        UserError: as `execute` does.
+    """
+    outcomes: dict[int, tuple[str, Exception | None]] = {}
+    try:
+        with ExitStack() as stack:
+            records: dict[int, Record] = {}
+            for number, job in enumerate(jobs):
+                record = stack.enter_context(Record(job, stop))
+                state = record.take()
+                if state:
+                    outcomes[number] = (state, None)
+                else:
+                    records[number] = record
+            _execute(records, outcomes)
+    except OSError as error:
+        raise writable.unwritable(jobs[0].results, error) from None
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def _execute(records: dict[int, Record], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+    """Train the runs of these records, and note what came of each as it ends."""
+    left = dict(records)
+    try:
+        for number, record in records.items():
+            try:
+                record.open()
+            except Exception as error:
+                outcomes[number] = left.pop(number).conclude(error)
+        if left:
+            numbers = list(left)
+            for place, outcome in _train(list(left.values())):
+                outcomes[numbers[place]] = left.pop(numbers[place]).conclude(outcome)
+    except Exception as error:
+        if not left or isinstance(error, writable.Unwritable):
+            raise
+        for number in list(left):  # what ends the training of all: no memory left, data that are gone
+            outcomes[number] = left.pop(number).conclude(error)
+
+
+def _train(records: Sequence[Record]) -> Any:
+    """What came of each run, by place, as it ends."""
+    from ablations.training import trainer  # seconds to import torch, and planning does without
+    from ablations.training.ddp_processes import Task, team
+
+    job = records[0].job
+    fix_numerics(job.deterministic)
+    use_gpu(job.gpus)
+    reset_peak_memory(job.device)
+    splits = _splits(job.data_folder, job.run.protocol.data)
+    for record in records:
+        record.expect(len(splits.train_index))
+    entries = [
+        trainer.Entry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
+        for record in records
+    ]
+    load = partial(data.load, job.data_folder, job.run.protocol.data)
+    how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
+    with team(Task(job.run, load, *how)) as ranks:
+        yield from trainer.train_together(
+            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ranks
+        )
+
+
+@lru_cache(maxsize=2)
+def _splits(folder: Path, spec: DataSpec) -> data.Splits:
+    """A data set stays mapped between the runs of one worker."""
+    return data.load(folder, spec)

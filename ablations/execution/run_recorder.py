@@ -1,0 +1,227 @@
+"""What a run leaves on disk while it trains and when it ends: the part of `execute` that is each run's own."""
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ablations.core import provenance
+from ablations.core.errors import Diverged, UserError
+from ablations.core.files import write_json
+from ablations.core.memory import peak_memory
+from ablations.core.run_spec import name
+from ablations.core.signals import Stopped
+from ablations.execution.loggers.logger import to_logger
+from ablations.store import lease, run_folder, writable
+
+if TYPE_CHECKING:
+    from ablations.execution.run_jobs import Job
+    from ablations.training.checkpointing import Trained
+
+log = logging.getLogger("ablations.run")
+
+
+class Record:
+    """A run that this process trains, by the lease that it holds until `conclude`."""
+
+    def __init__(self, job: "Job", stop: Callable[[], bool]) -> None:
+        self.job, self.stop = job, stop
+        self.run_id = job.run.run_id
+        self.folder = run_folder.run_folder(job.results, self.run_id)
+        self.log = logging.LoggerAdapter(log, {"run_id": self.run_id})
+        self.leased, self.opened = ExitStack(), ExitStack()
+        self.origin: dict[str, Any] = {}
+        self.per_epoch = 1
+        self.images = 0
+        self.began = self.checked = time.monotonic()
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Close what is still open when an error ends all runs of this process."""
+        with self.leased:
+            self.opened.__exit__(kind, error, tb)
+
+    def take(self) -> str | None:
+        """Take the run. Returns why there is nothing to do: `done`, or `held` by another; None: it is to be trained."""
+        if run_folder.result(self.job.results, self.run_id):
+            return "done"
+        writable.still_open(self.job.results)
+        mine = self.leased.enter_context(lease.held(self.job.results, self.run_id))
+        if not mine:
+            return "held"
+        if run_folder.result(self.job.results, self.run_id):
+            self.leased.close()
+            return "done"  # by another, between the first look and the lease
+        self.lease = mine
+        return None
+
+    def open(self) -> None:
+        """Lay the run's folder out, and log to it from now on."""
+        job = self.job
+        run_folder.set_aside(job.results, self.run_id)
+        self.origin = {**job.provenance, **provenance.describe_host(job.device, job.threads)}
+        if job.processes > 1:
+            self.origin["processes"] = job.processes
+        run_folder.begin(job.results, job.run, self.origin)
+        self.opened.enter_context(_logging_to(self.folder / "log.txt", self.log, self.run_id))
+        self.logger = self.opened.enter_context(to_logger(job.logger, job.run, self.folder, job.provenance))
+        of = f" by {job.processes} processes" if job.processes > 1 else ""
+        self.log.info("run %s: %s, on %s%s", self.run_id, name(job.run), job.device, of)
+
+    def expect(self, images: int) -> None:
+        """So many images are trained on in an epoch."""
+        self.images = images
+        self.per_epoch = max(1, images // self.job.run.protocol.recipe.batch_size)
+
+    def asked(self) -> bool:
+        """Whether to stop. Also makes sure that nobody has taken over, before anything is written."""
+        if time.monotonic() - self.checked >= lease.BEAT_SECONDS:
+            self.checked = time.monotonic()
+            self.lease.check()
+        return self.stop()
+
+    def observe(self, event: dict[str, Any]) -> None:
+        """Write down what the trainer tells."""
+        if "fused_with" in event:
+            others = [run_id for run_id in event["fused_with"] if run_id != self.run_id]
+            self.log.info("trains fused with %s", ", ".join(others))
+            self.origin = {**self.origin, "fused_with": others}
+            write_json(self.folder / "provenance.json", self.origin)
+            return
+        if "kernels" in event:
+            self.log.info("computed by %s", event["kernels"])
+            self.origin = {**self.origin, "kernels": event["kernels"]}
+            write_json(self.folder / "provenance.json", self.origin)
+            return
+        if "history" in event:
+            run_folder.write_metrics(self.folder, event["history"])
+            self.logger.epochs(event["history"])
+            row = event["history"][-1]
+            self.log.info(", ".join(f"{key} {value:.6g}" for key, value in row.items()))
+            event = {"step": row["step"], "loss": row["train_loss"], "images_per_second": row["images_per_second"]}
+        epochs = self.job.run.protocol.recipe.epochs
+        epoch = min(epochs, event["step"] // self.per_epoch + 1)
+        total = {"epochs": epochs, "steps": epochs * self.per_epoch}
+        run_folder.write_progress(self.folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
+
+    def conclude(self, outcome: "Trained | Exception") -> tuple[str, Exception | None]:
+        """Store a trained run, or record why it ended.
+
+        Returns:
+            Its state, and the exception where it is one that the caller may want to raise.
+
+        Raises:
+            OSError, Unwritable: results as a whole cannot be written.
+        """
+        with self.leased:
+            try:
+                with self.opened:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    result, correct = self._result(outcome)
+                self.lease.check()
+                run_folder.finish(self.folder, result, correct)
+                return "done", None
+            except Stopped:
+                run_folder.stopped(self.folder)
+                return "stopped", None
+            except lease.Lost:
+                return "held", None
+            except Exception as error:  # whatever it is, it is this run's alone: the sweep goes on
+                try:
+                    return self._fail(error)
+                except writable.Unwritable:
+                    raise
+                except UserError as unrecorded:
+                    return "failed", unrecorded
+
+    def _fail(self, error: Exception) -> tuple[str, Exception | None]:
+        """Record a failure; see `conclude`."""
+        if isinstance(error, UserError):  # the same again would end the same
+            return self._write_failure("failed", str(error), error), error
+        if isinstance(error, Diverged):
+            return self._write_failure("diverged", str(error), error), None
+        if isinstance(error, OSError) and error.errno in writable.UNWRITABLE:
+            raise error
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, FileNotFoundError) and not (self.folder / "run.json").exists():
+            reason = f"The run's folder {self.folder} was removed while it was trained."
+        return self._write_failure("failed", reason, error), None
+
+    def _write_failure(self, status: str, reason: str, error: Exception) -> str:
+        """Record a failure with its traceback.
+
+        Raises:
+            UserError: it cannot be recorded in this run's folder.
+            Unwritable: results as a whole cannot be written.
+        """
+        writable.still_open(self.job.results)
+        try:
+            run_folder.fail(self.folder, self.run_id, status, reason, "".join(traceback.format_exception(error)))
+        except OSError as failed:
+            raise UserError(f"{reason} (not recorded in {self.folder}: {failed.strerror})") from None
+        return status
+
+    def _result(self, trained: "Trained") -> tuple[dict[str, Any], np.ndarray]:
+        """What goes into result.json, and each test image's right or wrong."""
+        from ablations.training import checkpoint
+
+        run = self.job.run
+        assert trained.last is not None
+        checkpoint.save_weights(self.folder / "checkpoint.pt", run.run_id, trained.model)
+        total = time.monotonic() - self.began + trained.before
+        last, row = trained.last, trained.history[-1]
+        images_seen = row["step"] * min(run.protocol.recipe.batch_size, self.images)
+        result = {
+            "run_id": run.run_id,
+            "error": last.error,
+            "top5_error": last.top5_error,
+            "loss": last.loss,
+            "test_images": len(last.correct),
+            "train_loss": row["train_loss"],
+            "epochs": run.protocol.recipe.epochs,
+            "steps": row["step"],
+            "images_seen": images_seen,
+            "seconds": {**{key: round(value, 3) for key, value in trained.seconds.items()}, "total": round(total, 3)},
+            "images_per_second": round(images_seen / max(trained.seconds["train"], 1e-9), 1),
+            "peak_memory_bytes": peak_memory(self.job.device),
+            "weights_sha256": checkpoint.weights_digest(trained.model),
+        }
+        self.log.info("done: error %.4f of %d images in %.1f s", last.error, len(last.correct), total)
+        return result, last.correct
+
+
+@contextmanager
+def _logging_to(path: Path, mine: "logging.LoggerAdapter[logging.Logger]", run_id: str) -> Iterator[None]:
+    """Send log records and warnings to a run's log.txt, but what is said of another run."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(lambda record: getattr(record, "run_id", run_id) == run_id)
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told of once, elsewhere
+    root = logging.getLogger()
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.addHandler(handler)
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Stopped):
+            mine.info("%s", error)
+        else:
+            mine.exception("the run ended early")
+        raise
+    finally:
+        log.removeHandler(handler)
+        root.removeHandler(handler)
+        handler.close()

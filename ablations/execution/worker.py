@@ -1,0 +1,192 @@
+"""Worker processes: how many, what each sets up once, what it is given to do and how it ends with its parent."""
+
+import ctypes
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ablations.core.config import RuntimeConfig
+from ablations.core.device import count, resolve_device
+from ablations.core.errors import UserError
+from ablations.core.signals import deferred
+from ablations.execution.run_jobs import Job, execute_together
+from ablations.store.writable import Unwritable
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+PR_SET_PDEATHSIG = 1
+
+ALIVE = "alive"
+"""What a worker says now and then, so that one that hangs is noticed."""
+
+ALIVE_SECONDS = 0.5
+
+
+def worker_count(runtime: RuntimeConfig) -> int:
+    """Runs that train at once: what the user said, or one per core on the CPU, `runs_per_gpu` per GPU.
+
+    A run of several processes takes as many cores or GPUs.
+
+    Raises:
+        UserError: a number makes no sense, or there are not so many GPUs.
+    """
+    for key in ("threads", "runs_per_gpu", "processes_per_run"):
+        if getattr(runtime, key) < 1:
+            raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
+    gpus = gpu_names(runtime)
+    if runtime.workers is not None:
+        if runtime.workers < 1:
+            raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
+        return runtime.workers
+    device = resolve_device(runtime.device)
+    if device != "cpu":
+        return max(1, len(gpus)) * runtime.runs_per_gpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // (runtime.threads * runtime.processes_per_run))
+
+
+def gpu_names(runtime: RuntimeConfig) -> list[str]:
+    """For CUDA_VISIBLE_DEVICES of each worker in turn: a GPU, or those of one run; none on other devices.
+
+    Raises:
+        UserError: see `chosen_gpus`; or there are fewer than a run takes.
+    """
+    chosen, each = chosen_gpus(runtime), runtime.processes_per_run
+    if not chosen:
+        return []
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    called = [names[k] if names else str(k) for k in chosen]
+    return [",".join(called[k : k + each]) for k in range(0, len(called) - each + 1, each)]
+
+
+def chosen_gpus(runtime: RuntimeConfig) -> list[int]:
+    """Numbers of the visible GPUs that `runtime.gpus` names; none on other devices.
+
+    Raises:
+        UserError: it is neither null, a number from 1 nor a list of numbers; or there are not such GPUs here.
+    """
+    wanted, each = runtime.gpus, runtime.processes_per_run
+    number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 1
+    listed = isinstance(wanted, list) and wanted and all(type(k) is int and k >= 0 for k in wanted)
+    if wanted is not None and not number and not (listed and len(set(wanted)) == len(wanted)):
+        raise UserError(f"runtime.gpus={wanted} must be null (all), a number from 1, or a list of numbers as [0,2].")
+    device = resolve_device(runtime.device)
+    if device == "mps" and each > 1:
+        raise UserError(f"runtime.processes_per_run={each} needs CUDA GPUs, or runtime.device=cpu.")
+    if device != "cuda":
+        if wanted is not None:
+            raise UserError(f"runtime.gpus={wanted}, but runs train on the device {device} here; leave it null.")
+        return []
+    found = count(device)
+    chosen = list(range(found)) if wanted is None else list(range(wanted)) if number else list(wanted)
+    if max(chosen) >= found:
+        raise UserError(f"runtime.gpus={wanted}, but {found} of them are visible here, numbered from 0.")
+    if len(chosen) < each:
+        raise UserError(f"runtime.processes_per_run={each} needs as many GPUs; {len(chosen)} can be used here.")
+    return chosen
+
+
+def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
+    """What a worker process does: set itself up, then train until the pipe is closed.
+
+    Receives jobs that train together. Sends ALIVE now and then, and of each of those its outcome (state, reason).
+    """
+    die_with_parent(parent)
+    set_up(threads, gpu)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        pipe.send(ALIVE)
+        while True:
+            pipe.send(work(pipe.recv(), pipe))
+
+
+def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
+    """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
+    told = time.monotonic()
+    with deferred(patient=True) as request:
+
+        def stop() -> bool:
+            nonlocal told
+            if time.monotonic() - told >= ALIVE_SECONDS:
+                told = time.monotonic()
+                _send_alive(pipe)
+            return request.requested()
+
+        try:
+            outcomes = execute_together(jobs, stop)
+            return [("wrong", str(error)) if error else (state, "") for state, error in outcomes]
+        except Unwritable as error:
+            return [("unwritable", str(error))] * len(jobs)
+        except UserError as error:
+            return [("wrong", str(error))] * len(jobs)
+        except Exception as error:  # of these runs alone, and the sweep goes on
+            return [("failed", f"{type(error).__name__}: {error}")] * len(jobs)
+
+
+def _send_alive(pipe: Connection) -> None:
+    try:
+        pipe.send(ALIVE)
+    except OSError:  # the parent is gone: nothing more shall be written
+        os._exit(1)
+
+
+def set_up(threads: int, gpu: str | None) -> None:
+    """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
+    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    tune(threads)
+
+
+def tune(threads: int) -> None:
+    """Fix this process's threads, tune its memory, import torch: whoever trains does so, a worker or a single run."""
+    # Workspace of fixed size: without it cuBLAS results differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    keep_memory()
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory: else each step maps and faults its activations in anew (14 % at width 1)."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process when its parent ends, however that happens; `parent` is its number, in case it is gone already.
+
+    Linux does it by itself, which also works while Python is busy; elsewhere a thread watches a pipe to the parent.
+    """
+    kill_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+    process = multiprocessing.parent_process()
+    if process is not None:
+        threading.Thread(target=_exit_after, args=(process.sentinel,), daemon=True).start()
+
+
+def kill_with_parent() -> None:
+    """On Linux, have this process killed when the thread that started it ends; nothing elsewhere."""
+    if platform.system() == "Linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _exit_after(sentinel: Any) -> None:
+    wait([sentinel])
+    os._exit(1)

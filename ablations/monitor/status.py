@@ -1,0 +1,184 @@
+"""`python -m ablations.status`: how far every cell is, and when it will be done, while a sweep runs or after it."""
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from ablations.core.run_spec import Run, from_json, label, name
+from ablations.monitor.forecast import Forecast, forecast
+from ablations.store import run_folder, run_state, unplanned
+from ablations.store.run_state import State
+from ablations.sweep.messages import console, duration
+
+COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow"}
+"""Of states; the others are failures, and red."""
+
+LISTED = 5
+"""Failures that are told with their reason."""
+
+Known = dict[str, tuple[Run, State]]
+"""Runs and their states by run_id."""
+
+
+def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
+    """The state of every run that a plan names; a run of two studies is read once."""
+    known: Known = {}
+    for plan in plans:
+        for entry in plan["runs"]:
+            if entry["run_id"] not in known:
+                run = from_json({**entry, "protocol": plan["protocol"]})
+                known[entry["run_id"]] = run, run_state.read(results, entry["run_id"])
+    return known
+
+
+def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
+    """The line of totals and a table for each plan; and whether every run is done.
+
+    Runs that no plan names have tables of their own. They count only where there is no plan: what an earlier sweep left
+    unfinished is not waited for.
+    """
+    others = unplanned.plans(results, plans)
+    known, plans = look_up(results, plans or others), [*plans, *others]
+    times = forecast(list(known.values()))
+    total = Text.from_markup(totals([state for _, state in known.values()], times))
+    every = known | look_up(results, others)
+    tables = [table_of(results, plan, every, times) for plan in plans]
+    blocks = [block for table in tables for block in (Text(), table)]
+    aside = [Text(f"set aside: runs/{folder}: {reason}") for folder, reason in run_folder.aside(results).items()]
+    done = all(state.state == "done" for _, state in known.values())
+    return Group(total, *blocks, Text(), *failures(known), *aside), done
+
+
+def failures(known: Known) -> list[Text]:
+    """Why runs are not done that were tried: a line for each of the first few."""
+    bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, "damaged")]
+    lines = [Text(f"{name(run)}  {state.state}: {state.reason}", "red") for run, state in bad[:LISTED]]
+    return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
+
+
+def totals(found: Sequence[State], times: Forecast) -> str:
+    """All runs in a sentence: counts by state and the time left."""
+    counts = Counter(state.state for state in found)
+    text = f"{counts['done']} of {len(found)} runs done{_others(counts, ', ')}"
+    if times.at_once:
+        return f"{text}; about {duration(times.total)} left, {times.at_once} at a time."
+    again = f"; nothing is running, about {duration(times.total)} of training are left." if times.total else "."
+    return text + again
+
+
+def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast) -> Table:
+    """The table of one study under one protocol, narrow enough for 80 columns."""
+    cells: dict[str, list[tuple[Run, State]]] = {}
+    for entry in plan["runs"]:
+        cells.setdefault(entry["cell_id"], []).append(known[entry["run_id"]])
+    preset = f", preset {escape(plan['preset'])}" if "preset" in plan else ""
+    title = f"{escape(plan['study'])}{preset} (protocol {escape(plan['protocol_id'])})"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("cell", no_wrap=True)
+    table.add_column("seeds", justify="right", no_wrap=True)
+    table.add_column("state")
+    table.add_column("epoch", justify="right", no_wrap=True)
+    table.add_column("error %", justify="right", no_wrap=True)
+    table.add_column("ETA", justify="right", no_wrap=True)
+    for runs in cells.values():
+        table.add_row(*cell_row(results, runs, times))
+    return table
+
+
+def cell_row(results: Path, runs: Sequence[tuple[Run, State]], times: Forecast) -> tuple[str, ...]:
+    """One cell: name, seeds done of planned, states of the others, epoch of what runs, error so far, time left.
+
+    The error is the mean over the seeds that are done; before there is one, in brackets, that of the latest evaluation
+    of a seed under way.
+    """
+    counts = Counter(state.state for _, state in runs)
+    live = [state.record for _, state in runs if state.state == "running"]
+    errors = [100 * state.record["error"] for _, state in runs if state.state == "done"]
+    error = f"{sum(errors) / len(errors):.2f}" if errors else ""
+    if live and not errors:
+        latest = [last_error(run_folder.run_folder(results, run.run_id)) for run, s in runs if s.state == "running"]
+        seen = [100 * value for value in latest if value is not None]
+        error = f"({sum(seen) / len(seen):.2f})" if seen else ""
+    ends = [times.ends[run.run_id] for run, _ in runs if run.run_id in times.ends]
+    eta = duration(max(ends)) if ends and times.at_once else ""
+    cell = escape(label(runs[0][0].variant))
+    return cell, f"{counts['done']} of {len(runs)}", _others(counts) or "[green]done[/]", _epochs(live), error, eta
+
+
+def last_error(folder: Path) -> float | None:
+    """Test error in the last row of metrics.csv that has one, as a fraction."""
+    try:
+        with (folder / "metrics.csv").open(newline="") as file:
+            found = [row["test_error"] for row in csv.DictReader(file) if row.get("test_error")]
+        return float(found[-1]) if found else None
+    except (OSError, ValueError, csv.Error):
+        return None
+
+
+def _epochs(live: Sequence[dict[str, Any]]) -> str:
+    """`3/8` for one run, `3-5/8` for the slowest and the fastest of several."""
+    if not live:
+        return ""
+    at = sorted(int(now.get("epoch") or 0) for now in live)
+    span = f"{at[0]}" if at[0] == at[-1] else f"{at[0]}-{at[-1]}"
+    return f"{span}/{live[0].get('epochs')}"
+
+
+def _others(counts: Counter[str], lead: str = "") -> str:
+    """`1 running, 2 planned`: the states but for done, coloured."""
+    parts = []
+    for state in run_state.STATES[1:]:
+        if counts[state]:
+            colour = COLOURS.get(state, "red")
+            text = f"{counts[state]} {state}"
+            parts.append(f"[{colour}]{text}[/]" if colour else text)
+    return lead + ", ".join(parts) if parts else ""
+
+
+def watch(results: Path, seconds: float) -> None:
+    """Show the view again and again until every run is done or Ctrl-C; in a pipe, one view after the other."""
+    out = console()
+    with Live(console=out, auto_refresh=False) as screen:
+        while True:
+            shown, done = view(results, run_folder.plans(results))
+            if out.is_terminal:
+                screen.update(shown, refresh=True)
+            else:
+                out.print(shown)
+            if done:
+                return
+            time.sleep(seconds)
+
+
+def main() -> None:
+    """Print the totals and a table for each planned study, once or again and again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--watch", type=float, metavar="SECONDS", help="refresh until every run is done, or Ctrl-C")
+    options = parser.parse_args()
+    if options.watch is not None and not options.watch > 0:
+        parser.error(f"--watch {options.watch:g}: seconds between two views must be above 0")
+    plans = run_folder.plans(options.results)
+    if not plans and not unplanned.plans(options.results, []):
+        sys.exit(f"Nothing has been planned in {options.results} yet: start with make ablation-groups.")
+    try:
+        if options.watch:
+            watch(options.results, options.watch)
+        else:
+            console().print(view(options.results, plans)[0])
+    except KeyboardInterrupt:
+        pass  # how one leaves a view
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends

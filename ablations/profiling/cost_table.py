@@ -1,0 +1,68 @@
+"""A study's cost as tables on the terminal."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from ablations.core.run_spec import label
+from ablations.profiling.cost import Cost, images
+from ablations.sweep.messages import console
+
+
+def show(cost: Cost, sd: float) -> None:
+    """Runs, networks, hours by device, disk and memory, and what other budgets would decide."""
+    out = console()
+    plan, cells = cost.plan, {job.run.cell_id: job.run for job in cost.plan.planned}
+    protocol = plan.planned[0].run.protocol
+    seen = images(plan.planned[0].run)
+    out.print(
+        f"{len(plan.planned)} runs of {len(cells)} cells, {plan.done} done, {len(plan.todo)} to train: "
+        f"{protocol.recipe.epochs} epochs of {protocol.data.train_images:,} images ({escape(protocol.data.name)}, "
+        f"{protocol.resolution} x {protocol.resolution}), {seen // protocol.recipe.batch_size:,} iterations a run."
+    )
+    out.print(f"Multiply-adds of what is left: {cost.macs:.3g} (an image in training costs three forward passes).\n")
+    networks = Table("network", title="An image", title_justify="left")
+    for head in ("multiply-adds", "parameters", "values put out"):
+        networks.add_column(head, justify="right")
+    for cell_id, run in sorted(cells.items(), key=lambda pair: (-pair[1].variant.width, label(pair[1].variant))):
+        one = cost.networks[cell_id]
+        row = f"{one.macs / 1e6:.1f} M", f"{one.params / 1e6:.2f} M", f"{one.activations / 1e6:.1f} M"
+        networks.add_row(label(run.variant), *row)
+    out.print(networks)
+    hours = Table("one device of", title="Training", title_justify="left")
+    for head in ("hours", "a run", "on 64"):
+        hours.add_column(head, justify="right")
+    hours.add_column("speed from")
+    for name, (total, source) in cost.hours.items():
+        each = total / max(1, len(plan.todo))
+        hours.add_row(escape(name), _hours(total), _hours(each), _hours(total / 64), escape(source))
+    out.print(hours)
+    if plan.todo:
+        out.print(
+            "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
+            "(ablations/profiling/rates.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures this "
+            "machine."
+        )
+    out.print(
+        f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "
+        f"Memory: about {cost.memory_bytes / 1e9:,.1f} GB on a GPU for the largest network (bfloat16).\n"
+    )
+    others = Table("seeds", "widths", title="Other budgets", title_justify="left")
+    for head in ("epochs", "runs", "cost", "claims decided", "least gain found"):
+        others.add_column(head, justify="right")
+    for budget in cost.budgets:
+        least = f"{budget.least:.2f} points" if budget.least is not None else "none"
+        decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
+        widths = ", ".join(f"{width:g}x" for width in budget.widths)
+        others.add_row(
+            str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}", decided, least
+        )
+    out.print(others)
+    out.print(
+        f"Claims decided: expected if the paper's effects are true and seeds' errors spread by {sd:g} points (--sd, "
+        "assumed). Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may "
+        "change: their rows only say what the same effects and the same spread would give."
+    )
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"

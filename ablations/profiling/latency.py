@@ -1,0 +1,212 @@
+"""How long inference takes: `python -m ablations.latency --results FOLDER` measures every variant.
+
+It writes FOLDER/latency.csv: on one thread of this CPU, by PyTorch and by the compiled kernels where they fit, on the
+input of the study planned last and on the paper's, one image at a time and in batches.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from ablations.core import files
+from ablations.core.errors import UserError
+from ablations.core.json_subprocess import ask
+from ablations.core.provenance import describe_host
+from ablations.core.run_spec import Variant, canonical
+from ablations.store import run_folder
+from ablations.sweep.messages import console, show_error
+from model.widths import resolve_stem
+
+# torch takes seconds to import: not before the options are known to be right.
+if TYPE_CHECKING:
+    from ablations.profiling.latency_rows import Input, Row
+
+FILE = "latency.csv"
+"""In the results folder."""
+
+WIDTHS, GROUPS, UNSHUFFLED = (1.0, 0.5, 0.25), (1, 2, 3, 4, 8), (3, 8)
+"""The paper's variants: Table 2's, and Table 3's groups without shuffle."""
+
+BATCHES, INPUTS = (1, 64), ("study", "paper")
+
+PAPER = ("imagenet", 224, 3, "imagenet", 1000)
+WITHOUT_PLAN = ("cifar10", 32, 3, "stride1", 10)
+"""What stands for the study's input where nothing is planned yet."""
+
+
+def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[Variant]:
+    """Networks with shuffle, and those of Table 3 without, each once; ValueError where one cannot be built."""
+    found = [
+        canonical(Variant("shufflenet", g, width, shuffle, resolve_stem(g, width, stem, None)))
+        for width in widths
+        for g in groups
+        for shuffle in ((True, False) if g in UNSHUFFLED else (True,))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def inputs(names: Sequence[str], results: Path) -> "list[Input]":
+    """The input of the protocol planned last (or CIFAR-10's) and the paper's, each once."""
+    from ablations.profiling.latency_rows import Input
+
+    plans = [plan for plan in run_folder.plans(results) if plan["runs"]]
+    study = Input(*WITHOUT_PLAN)
+    if plans:
+        protocol = max(plans, key=lambda plan: str(plan.get("written")))["protocol"]
+        data = protocol["data"]
+        study = Input(data["name"], protocol["resolution"], data["channels"], protocol["stem"], data["classes"])
+    known = {"study": study, "paper": Input(*PAPER)}
+    return list({(i.resolution, i.channels, i.stem, i.classes): i for i in (known[name] for name in names)}.values())
+
+
+def measure(
+    given: "Sequence[Input]",
+    batches: Sequence[int],
+    widths: Sequence[float],
+    groups: Sequence[int],
+    rounds: int,
+    seconds: float,
+) -> "list[Row]":
+    """Rows of latency.csv: of every network, input, batch and engine, PyTorch's in the memory format that it prefers.
+
+    `rounds` at most, of as many as fit into `seconds`, on each input and batch.
+    """
+    import torch
+
+    from ablations.profiling.latency_rows import choose_format, gain, rows
+    from model import build
+    from model.timing import FORMATS, entries, settle
+    from model.timing import measure as take
+
+    out = console()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    found: list[Row] = []
+    try:
+        for one in given:
+            chosen = variants(widths, groups, one.stem)
+            nets = [
+                settle(
+                    build(
+                        v.structure,
+                        groups=v.groups,
+                        width=v.width,
+                        shuffle=v.shuffle,
+                        num_classes=one.classes,
+                        in_channels=one.channels,
+                        stem=one.stem,
+                        stem_channels=v.stem_channels,
+                    ),
+                    one.channels,
+                    one.resolution,
+                )
+                for v in chosen
+            ]
+            for batch in batches:
+                all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
+                times = take(all_entries, rounds, seconds)
+                found += rows(one, batch, chosen, all_entries, times)
+                out.print(f"{_name(one)}, batch {batch}: {len(chosen)} networks, {times.shape[1]} rounds.")
+    finally:
+        torch.set_num_threads(threads)
+    form = choose_format(found)
+    out.print(
+        f"PyTorch's memory format: {form}; the other takes {gain(found, form):.2f} times as long (geometric mean)."
+    )
+    host, measured = describe_host("cpu", 1), files.timestamp()
+    versions = ", ".join(f"{name} {host['versions'][name]}" for name in ("python", "torch"))
+    origin = {"threads": 1, "device": host["device"], "versions": versions, "measured": measured}
+    return [{**row, **origin} for row in found if row["memory_format"] == form or row["memory_format"] not in FORMATS]
+
+
+def show(found: "Sequence[Row]") -> None:
+    """A table for each input: a row per network, milliseconds and the ratio to one group by engine and batch."""
+    out = console()
+    for name in dict.fromkeys(_place(row) for row in found):
+        mine = [row for row in found if _place(row) == name]
+        ways = list(dict.fromkeys((row["engine"], row["batch"]) for row in mine))
+        by_network: dict[tuple[float, int, bool], dict[tuple[str, int], Row]] = {}
+        for row in mine:
+            network = by_network.setdefault((row["width"], row["groups"], row["shuffle"]), {})
+            network[row["engine"], row["batch"]] = row
+        table = Table(title=f"{escape(name)}: ms a batch, and times one group's", title_justify="left", pad_edge=False)
+        table.add_column("network", no_wrap=True)
+        for engine, batch in ways:
+            table.add_column("\n".join([*escape(engine).split(), f"batch {batch}"]), justify="right", no_wrap=True)
+        for (width, groups, shuffle), cells in by_network.items():
+            label = f"{width:g}x g={groups}" + ("" if shuffle else " no shuffle")
+            table.add_row(label, *(_cell(cells.get(way)) for way in ways))
+        out.print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write RESULTS/latency.csv, show it, and say whether the cheaper count buys time; 2 for wrong options."""
+    chosen = _options(arguments)
+    try:
+        for stem in ("imagenet", "stride1"):
+            variants(chosen.widths, chosen.groups, stem)
+        if not (chosen.rounds > 0 and chosen.seconds > 0 and min(chosen.batches) > 0):
+            raise UserError("--rounds, --seconds and --batches must be above 0.")
+        _probe(chosen.results)
+        given = inputs(chosen.inputs, chosen.results)
+        ways = (chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
+        found = measure(given, *ways)
+        from ablations.profiling.latency_rows import to_csv
+
+        path = chosen.results / FILE
+        files.write(path, to_csv(found))
+    except (UserError, ValueError) as error:
+        show_error(UserError(str(error)))
+        return 2
+    except OSError as error:
+        show_error(UserError(f"{chosen.results / FILE} cannot be written ({error.strerror})."))
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    show(found)
+    out = console()
+    for sentence in ask("analysis.latency.sentences", str(chosen.results.resolve())):
+        out.print(escape(sentence))
+    out.print(f"Written to {escape(str(path))}; `make report` shows it as figure and table.")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ablations.latency", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that latency.csv is written to")
+    parser.add_argument("--widths", type=float, nargs="+", default=WIDTHS, help="of the networks (1 0.5 0.25)")
+    parser.add_argument("--groups", type=int, nargs="+", default=GROUPS, help="of the networks (1 2 3 4 8)")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="images at a time (1 64)")
+    parser.add_argument("--inputs", nargs="+", choices=INPUTS, default=INPUTS, help="planned last, the paper's (both)")
+    parser.add_argument("--rounds", type=int, default=101, help="at most, on each input and batch (101)")
+    parser.add_argument("--seconds", type=float, default=50, help="about so long on each input and batch (50)")
+    return parser.parse_args(arguments)
+
+
+def _probe(results: Path) -> None:
+    """OSError where results cannot be written: better now than after minutes."""
+    results.mkdir(parents=True, exist_ok=True)
+    probe = results / ".probe"
+    files.write(probe, bytes(4096))
+    probe.unlink(missing_ok=True)
+
+
+def _name(given: "Input") -> str:
+    return f"{escape(given.name)} {given.resolution}x{given.resolution}"
+
+
+def _place(row: "Row") -> str:
+    return f"{row['input']} {row['resolution']}x{row['resolution']}"
+
+
+def _cell(row: "Row | None") -> str:
+    if row is None:
+        return ""
+    return f"{row['median_ms']:.2f}" + ("" if row["ratio"] is None else f"  {row['ratio']:.2f}")

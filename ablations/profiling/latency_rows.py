@@ -1,0 +1,100 @@
+"""Measured times as rows of latency.csv: medians, quartiles, and ratios that are taken within each round."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablations.core.run_spec import Variant
+from model.timing import FORMATS, PYTORCH, Entry
+
+COLUMNS = (
+    *("input", "resolution", "channels", "stem", "classes", "engine", "memory_format", "batch"),
+    *("structure", "width", "groups", "shuffle", "stem_channels"),
+    *("median_ms", "low_ms", "high_ms", "ratio", "ratio_low", "ratio_high"),
+    *("shuffle_ratio", "shuffle_low", "shuffle_high", "format_ratio"),
+    *("rounds", "threads", "device", "versions", "measured"),
+)
+"""Columns of latency.csv. Times are of a whole batch; low and high are quartiles over rounds.
+
+ratio: to one group at the same width; shuffle_ratio: to the same network without shuffle; format_ratio: of PyTorch's
+other memory format to the one that was chosen.
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network is given, and with which stem and how many classes."""
+
+    name: str
+    resolution: int
+    channels: int
+    stem: str
+    classes: int
+
+
+def rows(
+    given: Input, batch: int, variants: Sequence[Variant], entries: Sequence[Entry], seconds: np.ndarray
+) -> list[Row]:
+    """A row for each entry; `variants` are the entries' networks in their order, `seconds` (entries, rounds)."""
+    place = {(entry.engine, entry.memory_format, variants[entry.network]): k for k, entry in enumerate(entries)}
+    found = []
+    for entry, mine in zip(entries, seconds, strict=True):
+        engine, form, variant = entry.engine, entry.memory_format, variants[entry.network]
+        others = {
+            (one.groups, one.shuffle): seconds[place[engine, form, one]]
+            for one in variants
+            if one.width == variant.width and (engine, form, one) in place
+        }
+        without = others.get((variant.groups, False)) if variant.shuffle else None
+        twin = next((name for name in FORMATS if name != form), "")
+        found.append(
+            {
+                **{"input": given.name, "resolution": given.resolution, "channels": given.channels},
+                **{"stem": given.stem, "classes": given.classes, "engine": engine, "memory_format": form},
+                **{"batch": batch, "structure": variant.structure, "width": variant.width, "groups": variant.groups},
+                **{"shuffle": variant.shuffle, "stem_channels": variant.stem_channels},
+                **_quartiles(("median_ms", "low_ms", "high_ms"), 1000 * mine),
+                **_ratios(("ratio", "ratio_low", "ratio_high"), mine, others.get((1, True))),
+                **_ratios(("shuffle_ratio", "shuffle_low", "shuffle_high"), mine, without),
+                "format_ratio": None
+                if engine != PYTORCH
+                else float(np.median(seconds[place[engine, twin, variant]] / mine)),
+                "rounds": len(mine),
+            }
+        )
+    return found
+
+
+def choose_format(found: Sequence[Row]) -> str:
+    """The memory format that PyTorch is faster in: by the geometric mean over all networks, inputs and batches."""
+    return max(FORMATS, key=lambda name: gain(found, name))
+
+
+def gain(found: Sequence[Row], name: str) -> float:
+    """Geometric mean of the time in the other memory format, divided by that in the one named."""
+    return float(np.exp(np.mean([np.log(row["format_ratio"]) for row in found if row["memory_format"] == name])))
+
+
+def to_csv(found: Sequence[Row]) -> bytes:
+    """The rows as latency.csv has them; numbers with five digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in found:
+        plain = {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()}
+        writer.writerow(plain)
+    return text.getvalue().encode()
+
+
+def _quartiles(names: tuple[str, str, str], values: np.ndarray) -> Row:
+    return dict(zip(names, map(float, np.quantile(values, (0.5, 0.25, 0.75))), strict=True))
+
+
+def _ratios(names: tuple[str, str, str], mine: np.ndarray, other: np.ndarray | None) -> Row:
+    return dict.fromkeys(names) if other is None else _quartiles(names, mine / other)

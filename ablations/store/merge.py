@@ -1,0 +1,229 @@
+"""`python -m ablations.merge OTHER_RESULTS`: brings finished runs of another results folder in, and its plans.
+
+A run comes in only whole: every file is read and compared with the checksums in its result.json, copied under another
+name, flushed to disk, read again and renamed. Nothing that is here is overwritten: the same run with another outcome is
+a conflict, which is named, and both are left as they are. Stopped half-way, it goes on when it is started again.
+
+Exit code 0: all that is finished there is here; 1: something was left out, and is named; 2: there is nothing to merge,
+or it cannot be written here; 130: stopped.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ablations.core.errors import UserError
+from ablations.core.files import PART, flush_folder, read_json, write_json
+from ablations.core.run_spec import SCHEMA, digest, from_json, name, plain
+from ablations.store import lease, run_folder, writable
+from ablations.sweep.messages import console, show_error
+
+OUTCOMES = {
+    "brought in": "brought in",
+    "here": "already here",
+    "unfinished": "not finished there",
+    "damaged": "damaged there",
+    "newer": "by a newer version",
+    "conflict": "in conflict with what is here",
+    "busy": "being trained here",
+}
+"""What becomes of a run of the other folder, and how that is said."""
+
+LEFT_OUT = ("damaged", "newer", "conflict", "busy")
+"""Those that somebody should look at."""
+
+SAME = ("weights_sha256", "error", "loss", "test_images")
+"""A run that was trained in both places is the same where these agree: how long it took may differ."""
+
+LEAVE = ("progress.json", "failure.json", "checkpoint.pt.previous")
+"""Files of a finished run's folder that say nothing about it any more."""
+
+
+class Merged(NamedTuple):
+    """What became of one run, and why, or of one plan."""
+
+    name: str
+    outcome: str
+    reason: str = ""
+
+
+def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
+    """Bring the runs and plans of another folder in; what became of each.
+
+    Args:
+        dry: only say what would be.
+
+    Raises:
+        UserError: the other folder has no results, or is the same, or this one cannot be written.
+    """
+    check_folders(other, results)
+    if not dry:
+        writable.open_results(results)
+    run_ids = sorted(path.name for path in (other / "runs").iterdir() if _is_id(path.name))
+    found = [bring(other, results, run_id, dry) for run_id in run_ids]
+    for path in sorted((other / "plans").glob("*.json")):
+        found.append(merge_plan(path, results, dry))
+    return found
+
+
+def check_folders(other: Path, results: Path) -> None:
+    """Raise UserError where these are no two results folders."""
+    if not (other / "runs").is_dir():
+        raise UserError(f"{other} is no results folder: it has no runs/ in it. Give the folder that holds runs/.")
+    if results.exists() and other.resolve() == results.resolve():
+        raise UserError(f"{other} and {results} are the same folder: there is nothing to merge.")
+
+
+def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
+    """Bring one run in, unless it is not finished, not whole, or already here."""
+    theirs = other / "runs" / run_id
+    found, why = look(theirs, run_id)
+    if found is None:
+        kind = "unfinished" if why is None else "newer" if run_folder.NEWER in why else "damaged"
+        return Merged(run_id, kind, f"{theirs.parent.parent}/{why}" if why else "")
+    here, _ = run_folder.check(results / "runs" / run_id, run_id)
+    if here or dry:
+        return compare(theirs, results / "runs" / run_id, found, here)
+    with lease.held(results, run_id) as mine:
+        if mine:
+            return copy(theirs, results, run_id, found)
+    who = lease.holder(results, run_id) or "another process"
+    return Merged(run_id, "busy", f"runs/{run_id} is trained here now ({who}): merge again when that has ended")
+
+
+def look(folder: Path, run_id: str) -> tuple[dict[str, Any] | None, str | None]:
+    """The result in a folder whose every file was read and found right, or why there is none (None: not finished)."""
+    found, why = run_folder.check(folder, run_id, thorough=True)
+    if found is None:
+        return None, why
+    described = read_json(folder / "run.json") or {}
+    try:
+        run = from_json(described)
+        identity = digest({"numerics": described["numerics"], **plain(run)})
+    except (KeyError, TypeError, ValueError):
+        identity = ""
+    return (found, None) if identity == run_id else (None, f"runs/{run_id}/run.json does not describe this run")
+
+
+def compare(theirs: Path, ours: Path, found: dict[str, Any], here: dict[str, Any] | None) -> Merged:
+    """What to do with a whole run of theirs, given the result of the same run here, if any."""
+    run_id = theirs.name
+    if here is None:
+        return Merged(run_id, "brought in")
+    if all(here.get(key) == found.get(key) for key in SAME) and _bits(ours) == _bits(theirs):
+        return Merged(run_id, "here")
+    numbers = f"error {100 * here['error']:.2f} % here, {100 * found['error']:.2f} % there"
+    return Merged(run_id, "conflict", f"runs/{run_id} ({_name(theirs)}): {numbers}; both are left as they are")
+
+
+def copy(theirs: Path, results: Path, run_id: str, found: dict[str, Any]) -> Merged:
+    """Copy a run under another name, read the copy, and give it its own; by the holder of the run's lease."""
+    ours, part = results / "runs" / run_id, results / "runs" / f".{run_id}{PART}"
+    here, _ = run_folder.check(ours, run_id)
+    if here:  # finished here between the first look and the lease
+        return compare(theirs, ours, found, here)
+    shutil.rmtree(part, ignore_errors=True)  # of a merge that was stopped
+    try:
+        part.mkdir()
+        for entry in sorted(os.scandir(theirs), key=lambda entry: entry.name):
+            if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in LEAVE:
+                shutil.copy2(entry.path, part / entry.name)  # with its time, by which it is known without reading it
+                with (part / entry.name).open("rb+") as file:
+                    os.fsync(file.fileno())
+        flush_folder(part)
+        whole, why = look(part, run_id)
+        if whole != found:
+            return Merged(run_id, "damaged", f"{why or 'it changed'} while it was copied from {theirs}")
+        if ours.exists():  # begun here, failed, or not believed: it gives way, and is not deleted
+            run_folder.move_aside(ours, run_id, f"a finished run from {theirs.parent.parent} has come in its place")
+        part.rename(ours)
+        flush_folder(ours.parent)
+    except OSError as error:
+        raise writable.unwritable(results, error) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Merged(run_id, "brought in")
+
+
+def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
+    """Bring a plan in: runs that the plan of the same study and protocol here lacks are added to it."""
+    title, theirs = f"plans/{path.name}", read_json(path)
+    if theirs and isinstance(theirs.get("schema"), int) and theirs["schema"] > SCHEMA:
+        return Merged(title, "newer", f"{path} {run_folder.NEWER}: update the code here")
+    if not theirs or not run_folder.is_plan(theirs) or path.name != f"{theirs['study']}-{theirs['protocol_id']}.json":
+        return Merged(title, "damaged", f"{path} is no plan that can be read")
+    ours = read_json(results / title)
+    if ours is None or not run_folder.is_plan(ours):
+        ours = {**theirs, "runs": []}
+    elif ours["protocol"] != theirs["protocol"]:
+        return Merged(title, "conflict", f"{title} has another protocol here; both are left as they are")
+    known = {entry["run_id"] for entry in ours["runs"]}
+    new = [entry for entry in theirs["runs"] if entry["run_id"] not in known]
+    if not new:
+        return Merged(title, "here")
+    if not dry:
+        (results / "plans").mkdir(parents=True, exist_ok=True)
+        write_json(results / title, {**ours, "runs": [*ours["runs"], *new]})
+    return Merged(title, "brought in", f"{len(new)} runs more")
+
+
+def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
+    """Counts, then a line for each that somebody should look at."""
+    out = console()
+    for kind in ("runs", "plans"):
+        mine = [one for one in found if one.name.startswith("plans/") == (kind == "plans")]
+        counts = Counter(one.outcome for one in mine)
+        text = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items() if counts[outcome])
+        out.print(f"{kind}: {text or 'none'}", markup=False)
+    for one in found:
+        if one.outcome in LEFT_OUT:
+            out.print(f"{OUTCOMES[one.outcome]}: {one.reason}", markup=False)
+    if dry:
+        out.print("Nothing was written (--dry-run).")
+    elif any(one.outcome == "brought in" for one in found):
+        out.print(f"make tables RESULTS={results} shows them.", markup=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Merge, and say what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m ablations.merge", description=__doc__)
+    parser.add_argument("other", type=Path, help="results folder of another machine")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where to bring its runs")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing here")
+    options = parser.parse_args(arguments)
+    try:
+        found = merge(options.other, options.results, options.dry_run)
+    except UserError as error:
+        show_error(error)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on: what was brought in is kept.", file=sys.stderr)
+        return 130
+    say(found, options.other, options.results, options.dry_run)
+    return 1 if any(one.outcome in LEFT_OUT for one in found) else 0
+
+
+def _bits(folder: Path) -> bytes | None:
+    """Right or wrong of each test image, as stored."""
+    with suppress(OSError):
+        return (folder / "correct.npy").read_bytes()
+    return None
+
+
+def _name(folder: Path) -> str:
+    """A run in words."""
+    with suppress(KeyError, TypeError, ValueError):
+        return name(from_json(read_json(folder / "run.json") or {}))
+    return "?"
+
+
+def _is_id(text: str) -> bool:
+    """Whether a folder is named as a run is."""
+    with suppress(UserError):
+        return bool(run_folder.run_folder(Path(), text))
+    return False

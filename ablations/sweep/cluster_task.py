@@ -1,0 +1,214 @@
+"""A task: takes runs from a list by lease, on its own workers, until none is left to take or it is asked to stop.
+
+Any number of tasks, on any hosts that share the results folder, work off one list; none needs the command that wrote
+it. `python -m ablations.tasks LIST` is one; Slurm's are in `slurm_task`.
+
+Exit code 0: all runs of the list are done; 1: some are not; 2: nothing can be trained here; 128 + N: ended by signal N.
+"""
+
+import argparse
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ablations import data
+from ablations.core.config import DataConfig
+from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec, name
+from ablations.core.signals import Stop, deferred
+from ablations.execution.fusing import most_fused
+from ablations.execution.job_queue import Board
+from ablations.execution.run_jobs import Job
+from ablations.execution.worker import worker_count
+from ablations.execution.worker_pool import Crew, Outcome
+from ablations.store import lease, run_folder, writable
+from ablations.sweep import messages, work_list
+from ablations.sweep.local_launcher import POLL_SECONDS
+from ablations.sweep.plan import turn
+from ablations.sweep.publishing import publish
+from ablations.sweep.work_list import JobList
+
+STOP_SECONDS = 30.0
+"""How long runs may take to save themselves: Slurm kills a preempted task 30 s after SIGTERM, unless told otherwise."""
+
+PATIENCE_SECONDS = lease.DEAD_SECONDS + 10
+"""A task with nothing to do stays for so long: runs of a host that went down are free by then."""
+
+
+class Hands(Protocol):
+    """What works for a task: crew.Crew, or in a benchmark something that takes no time."""
+
+    @property
+    def busy(self) -> list[int]:
+        """Numbers of the jobs that are being worked on."""
+
+    def free(self) -> bool:
+        """Whether another job could be given."""
+
+    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
+        """Start jobs that train together."""
+
+    def poll(self, seconds: float) -> Iterable[Outcome]:
+        """Outcomes as they come, waiting at most so long for the first."""
+
+
+def work_off(
+    board: Board,
+    hands: Hands,
+    stop: Callable[[], bool],
+    ended: Callable[[Outcome], None],
+    patience: float,
+    most: int = 1,
+) -> None:
+    """Have the jobs of a board done until none is left that could be taken, or asked to stop.
+
+    Runs that others hold are theirs; once there are no others, this stays for `patience` seconds, then leaves: whoever
+    still holds one then is alive, and goes on with it.
+
+    Args:
+        ended: told of every outcome.
+        most: how many jobs may train as one network.
+    """
+    idle_since = None
+    while not (stop() or board.obstacle):
+        while hands.free() and (numbers := board.next_group(most)):
+            hands.give(numbers, [board.jobs[number] for number in numbers])
+        if hands.busy:
+            idle_since = None
+        else:
+            idle_since = idle_since or time.monotonic()
+            if not board.left or time.monotonic() - idle_since > patience:
+                return
+        for outcome in hands.poll(POLL_SECONDS):
+            if stop() and outcome.state == "killed":  # by the same signal, while it was starting
+                outcome = Outcome(outcome.number, "stopped", "")
+            board.end(outcome)
+            ended(outcome)
+
+
+def in_turn(jobs: Sequence[Job], first: int) -> list[Job]:
+    """Jobs in the order of `turn`, each seed's beginning with its number `first`, so that tasks do not all want one."""
+    order: list[Job] = []
+    for _, group in itertools.groupby(sorted(jobs, key=lambda job: turn(job.run)), key=lambda job: job.run.seed):
+        block = list(group)
+        start = first % len(block)
+        order += block[start:] + block[:start]
+    return order
+
+
+def since(written: int) -> Callable[[Job, int], str | None]:
+    """What has become of a job since a list was written, in a way that is cheap for thousands of jobs.
+
+    A result that is newer than the list is whole: it was renamed into place. A failure that is newer is final: the task
+    that had the run has tried it as often as it may.
+    """
+
+    def over(job: Job, tries: int) -> str | None:
+        folder = f"{job.results}/runs/{job.run.run_id}"  # a string: paths take longer to join than files to look up
+        age = _written(f"{folder}/result.json")
+        if age is not None and (age >= written or run_folder.result(job.results, job.run.run_id)):
+            return "done"
+        failed = None if tries else _written(f"{folder}/failure.json")
+        if failed is not None and failed >= written:
+            return str((run_folder.failure(job.results, job.run.run_id) or {}).get("status", "failed"))
+        return None
+
+    return over
+
+
+def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> dict[DataSpec, Path]:
+    """The folders of all data sets; each is built by one task, while the others wait.
+
+    By a lease, since a lock on a file holds between hosts only where the file system was set up for it.
+    """
+    folders = {}
+    for spec, config in sources.items():
+        key = f"data-{spec.digest}"
+        while not data.is_ready(config, spec) and not stop():
+            mine = lease.take(Path(config.cache_dir), key)
+            if mine is None:
+                time.sleep(lease.BEAT_SECONDS / 2)
+                continue
+            try:
+                data.prepare(config, spec, messages.show_data)
+            finally:
+                mine.release(done=True)
+        folders[spec] = data.prepare(config, spec) if data.is_ready(config, spec) else Path()
+    return folders
+
+
+def run(listed: JobList, first: int, stop: Stop) -> Board:
+    """Work a list off on this machine's devices.
+
+    Raises:
+        UserError: nothing can be trained here.
+    """
+    runtime = listed.runtime
+    folders = prepare(listed.data, stop.requested)
+    jobs = in_turn(work_list.located(listed, folders), first)
+    writable.open_results(jobs[0].results)
+    board = Board(jobs, runtime.retries, _say, since(listed.written))
+    trained: list[int] = []
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.state == "stopped":
+            _say(f"{name(jobs[outcome.number].run)}  stopped")
+        elif outcome.state != "held":
+            messages.show_run(jobs[outcome.number], outcome.state)
+        if outcome.state == "done":
+            trained.append(outcome.number)
+
+    with Crew(worker_count(runtime), runtime) as crew:
+        work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS, most_fused(runtime))
+        for outcome in crew.stop(STOP_SECONDS):
+            board.end(outcome)
+            ended(outcome)
+    if board.obstacle:
+        raise UserError(board.obstacle)
+    _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {board.states.count('done')} are done.")
+    if trained and board.states.count("done") == len(jobs) and runtime.publish:
+        _publish(jobs[0].results)
+    return board
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Work a list off."""
+    parser = argparse.ArgumentParser(prog="python -m ablations.tasks", description=__doc__)
+    parser.add_argument("list", type=Path, help="results/tasks/<id>/jobs.json")
+    parser.add_argument("--first", type=int, default=0, help="the run of each seed to begin with, so that tasks differ")
+    options = parser.parse_args(arguments)
+    try:
+        with deferred(patient=True) as stop:
+            board = run(work_list.read(options.list), options.first, stop)
+    except UserError as error:
+        messages.show_error(error)
+        return 2
+    if stop.signum is not None:
+        return 128 + stop.signum
+    return 0 if all(state == "done" for state in board.states) else 1
+
+
+def _publish(results: Path) -> None:
+    """Write the tables, unless another task, which saw the last run end as well, writes them now."""
+    mine = lease.take(results, "tables")
+    if mine:
+        try:
+            publish(results)
+        finally:
+            mine.release(done=True)
+
+
+def _say(text: str) -> None:
+    """A line of a task's log."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def _written(path: str) -> int | None:
+    """When a file was written, ns; None where it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116  twice as fast, and there are many
+    except OSError:
+        return None

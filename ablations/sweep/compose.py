@@ -1,0 +1,136 @@
+"""From a command line to jobs: the grid expanded as Hydra does, and each job composed, quickly.
+
+Hydra composes a job in some 50 ms, most of it reading the same files again. Here the files are read once for each
+choice of configuration groups (data=..., recipe=...), and plain values (seed=1, model.groups=3) are put in afterwards,
+which is the order in which Hydra itself does it. Jobs that differ in the seed alone, most of a large study, are
+composed once; an override that many jobs share is parsed once.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablations.core.config import Config
+from ablations.core.errors import UserError, sentence
+from ablations.sweep.elsewhere import Settle
+from ablations.sweep.plan import Planned
+from ablations.sweep.resolve import to_config, to_run, typed
+
+
+class Composer:
+    """Composes the jobs of one command."""
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig, settle: Settle = lambda config: config) -> None:
+        """`master` is the configuration of the sweep itself, before any grid value; `settle`: see `elsewhere`."""
+        self.loader, self.master, self.settle = loader, master, settle
+        self.parser = OverridesParser.create(config_loader=loader)
+        self.group_names = set(loader.list_groups(""))
+        self.parsed: dict[str, Override] = {}
+        self.bases: dict[tuple[str, ...], DictConfig] = {}
+        self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
+
+    def expand(self, arguments: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+        """All jobs of a sweep as override lists: the ablation's grid, with the command line's values in its place.
+
+        `ablation=groups,shuffle` is no sweep like the others: each study brings a grid of its own.
+
+        Args:
+            split: Hydra's own `BasicSweeper.split_arguments`.
+        """
+        parsed = self.parser.parse_overrides(list(arguments))
+        both = list(zip(arguments, parsed, strict=True))
+        others = [text for text, override in both if override.key_or_group != "ablation"]
+        fixed = [text for text, o in both if o.key_or_group != "ablation" and not o.is_sweep_override()]
+        chosen = [_values(o) for o in parsed if o.key_or_group == "ablation"]
+        jobs: list[tuple[str, ...]] = []
+        for study in chosen[-1] if chosen else [None]:
+            mine = [f"ablation={study}"] if study else []
+            config = self.loader.load_configuration(
+                self.master.hydra.job.config_name, [*self._launch_overrides(), *mine, *fixed], RunMode.MULTIRUN
+            )
+            grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+            overrides = self.parser.parse_overrides([*grid, *mine, *others])
+            jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
+        return jobs
+
+    def compose(self, overrides: Sequence[str]) -> Planned:
+        """The run that a list of overrides stands for.
+
+        Raises:
+            UserError: the configuration is wrong; nothing has been trained.
+        """
+        try:
+            config = self.settle(self._config(overrides))
+            return Planned(to_run(config), config, tuple(overrides))
+        except (OmegaConfBaseException, HydraException) as error:
+            raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None
+
+    def _config(self, overrides: Sequence[str]) -> Config:
+        """A job's configuration: that of another job with the job's own seed, where they differ in nothing else."""
+        numbers = [self._plain_seed(self._parse(text)) for text in overrides]
+        seeds = [number for number in numbers if number is not None]
+        rest = tuple(text for text, number in zip(overrides, numbers, strict=True) if number is None)
+        if not seeds or self._interpolates(rest):
+            return self._with_values(overrides)
+        if rest not in self.configs:
+            self.configs[rest] = self._with_values(overrides)
+        return replace(self.configs[rest], seed=seeds[-1])
+
+    def _with_values(self, overrides: Sequence[str]) -> Config:
+        parsed = [self._parse(text) for text in overrides]
+        values = [override for override in parsed if self._is_plain_value(override)]
+        own = copy.deepcopy(self._base(overrides))
+        OmegaConf.set_struct(own, True)
+        ConfigLoaderImpl._apply_overrides_to_config(values, own)
+        return to_config(own)
+
+    def _base(self, overrides: Sequence[str]) -> DictConfig:
+        """What the files give for a job's choice of groups, before its values are put in; not to be changed."""
+        groups = tuple(text for text in overrides if not self._is_plain_value(self._parse(text)))
+        if groups not in self.bases:
+            self.bases[groups] = typed(self.loader.load_sweep_config(self.master, list(groups)))
+        return self.bases[groups]
+
+    def _parse(self, text: str) -> Override:
+        if text not in self.parsed:
+            (self.parsed[text],) = self.parser.parse_overrides([text])
+        return self.parsed[text]
+
+    def _interpolates(self, overrides: tuple[str, ...]) -> bool:
+        """Whether any value of a job may follow from another, so that a seed may change more than the seed."""
+        base = str(self._base(overrides))  # interpolations stand in it as they were written
+        return any("${" in text for text in (base, *overrides))
+
+    def _plain_seed(self, override: Override) -> int | None:
+        """The whole number that an override makes the seed, or None where it does something else."""
+        if override.key_or_group != "seed" or not self._is_plain_value(override):
+            return None
+        value = override.value()
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def _is_plain_value(self, override: Override) -> bool:
+        """Whether an override only puts a value where one is, so that nothing need be read for it."""
+        key = override.key_or_group
+        changes = not (override.is_delete() or override.is_add() or override.is_force_add())
+        of_group = "/" in key or key in self.group_names or key.startswith("hydra.")
+        return changes and override.package is None and not of_group
+
+    def _launch_overrides(self) -> list[str]:
+        return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
+
+
+def _values(override: Override) -> list[str]:
+    """The values of an override, one or several."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [override.get_value_element_as_str()]

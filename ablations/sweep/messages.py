@@ -1,0 +1,85 @@
+"""What a sweep says before and after the training: the plan, mistakes, the outcome."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ablations.core.errors import UserError
+from ablations.core.run_spec import name
+from ablations.execution.run_jobs import Job
+from ablations.store import run_folder
+from ablations.sweep.plan import Plan, Planned
+
+
+def console() -> Console:
+    """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_error(error: UserError) -> None:
+    """A mistake of the user's: its sentence, on standard error."""
+    print(f"error: {error}", file=sys.stderr)
+
+
+def show_stopped() -> None:
+    """After Ctrl-C or SIGTERM: how to go on."""
+    print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
+
+
+def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
+    """Runs planned, done and to train, with a rough time; and which results could not be believed."""
+    out = console()
+    for job in plan.todo:
+        reason = run_folder.damage(results, job.run.run_id)
+        if reason:
+            out.print(f"[yellow]{escape(reason)}[/]")
+    cells = len({job.run.cell_id for job in plan.planned})
+    text = f"Plan: {len(plan.planned)} runs of {cells} cells, {plan.done} done, {len(plan.todo)} to train"
+    out.print(text + (f", about {duration(seconds)} on {workers} workers." if plan.todo else "."))
+
+
+def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
+    """What is done and, by name, what is not and why."""
+    out = console()
+    out.print(
+        f"{len(plan.planned) - len(left)} of {len(plan.planned)} runs done, results in {escape(str(results))}/runs."
+    )
+    for job in left:
+        record = run_folder.failure(results, job.run.run_id)
+        why = f"{record['status']}: {record['error']}" if record else "not run"
+        out.print(f"[red]not done[/]  {name(job.run)} ({job.run.run_id})  {escape(why)}")
+    planned = {job.run.run_id for job in plan.planned}
+    for folder, reason in run_folder.aside(results).items():
+        if folder.partition(".")[0] in planned:
+            out.print(f"set aside  runs/{folder}: {escape(reason)}")
+    if left:
+        out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
+
+
+def show_run(job: Job, state: str) -> None:
+    """How one run ended."""
+    found = run_folder.result(job.results, job.run.run_id)
+    words = {"held": "another process trains it now", "stopped": "the same command again goes on"}
+    why = words.get(state) or (run_folder.failure(job.results, job.run.run_id) or {}).get("error", "")
+    text = f"error {100 * found['error']:.2f} %" if found else why
+    folder = run_folder.run_folder(job.results, job.run.run_id)
+    console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")
+
+
+def show_data(stage: str, done: int, total: int) -> None:
+    """Progress of building a data set: one line, rewritten on a terminal, else at the start and the end."""
+    if sys.stdout.isatty():
+        print(f"\r{stage}: {done} of {total}", end="\n" if done == total else "", flush=True)
+    elif done in (0, total):
+        print(f"{stage}: {done} of {total}", flush=True)

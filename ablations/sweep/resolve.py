@@ -1,0 +1,189 @@
+"""From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
+
+import math
+import re
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablations import data
+from ablations.core.config import Config, DataConfig, RuntimeConfig
+from ablations.core.device import resolve_device, resolve_precision
+from ablations.core.errors import UserError, sentence
+from ablations.core.run_spec import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
+from ablations.execution.loggers import logger
+from model import STRUCTURES
+from model.widths import resolve_stem
+
+PROGRESS = ("auto", "rich", "plain")
+"""Ways to show runs as they train."""
+
+KERNELS = ("auto", "reference")
+"""Code that computes the network: the fastest there is for the device, or plain PyTorch."""
+
+
+def typed(composed: DictConfig) -> DictConfig:
+    """A composed configuration without Hydra's own subtree, with every value checked against its type.
+
+    Hydra's subtree cannot be resolved inside a sweeper, and is the larger part.
+
+    Raises:
+        UserError: a key that the schema lacks, or a value of another type.
+    """
+    own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), own)
+    except OmegaConfBaseException as error:
+        raise UserError(f"The configuration is wrong: {sentence(error)}.") from None
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def to_config(own: DictConfig) -> Config:
+    """The configuration as dataclasses, from what `typed` gives.
+
+    Raises:
+        UserError: a key has no value, or there is a key (added with +) that the schema lacks.
+    """
+    missing = OmegaConf.missing_keys(own)
+    if missing:
+        raise UserError(
+            f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
+        )
+    nested = {f"{key!s}.": own[key] for key in own if isinstance(own[key], DictConfig)}
+    for name, node in {"": own, **nested}.items():
+        kind = OmegaConf.get_type(node)
+        unknown = {str(key) for key in node} - {f.name for f in fields(kind or Config)}
+        if unknown:
+            raise UserError(f"{name}{min(unknown)} is not a key of the configuration; see python -m ablations --help.")
+    config = OmegaConf.to_object(own)
+    assert isinstance(config, Config)
+    return config
+
+
+def to_run(config: Config) -> Run:
+    """The run that a configuration describes.
+
+    Raises:
+        UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
+    """
+    logger.check(config.logger)
+    try:
+        stem_channels = resolve_stem(
+            config.model.groups, config.model.width, config.model.stem, config.model.stem_channels
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if config.model.structure not in STRUCTURES:
+        known = ", ".join(STRUCTURES)
+        raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {known}.")
+    if config.seed < 0:
+        raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
+    _check_names(config)
+    _check_runtime(config.runtime)
+    _check_processes(config)
+    variant = Variant(
+        structure=config.model.structure,
+        groups=config.model.groups,
+        width=config.model.width,
+        shuffle=config.model.shuffle,
+        stem_channels=stem_channels,
+    )
+    spec = _data_spec(config.data)
+    recipe = _recipe(config, spec)
+    precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
+    protocol = Protocol(spec, recipe, config.data.resolution, config.model.stem, precision)
+    return Run(canonical(variant), protocol, config.seed)
+
+
+def _check_names(config: Config) -> None:
+    """Refuse labels that are no plain names: they become part of file names and pages."""
+    for key, value in {"study": config.study, "preset": config.preset}.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+            raise UserError(f"{key}={value!r} is not a name: use up to 64 letters, digits and _ . - after the first.")
+
+
+def _check_runtime(runtime: RuntimeConfig) -> None:
+    """Refuse settings of the execution that make no sense; those of workers are checked where they are counted."""
+    for key in ("evaluate_every", "checkpoint_every", "run_timeout", "retries"):
+        value = getattr(runtime, key)
+        if not 0 <= value < math.inf:
+            raise UserError(f"runtime.{key}={value} must be a number from 0.")
+    for key, choices in {"progress": PROGRESS, "kernels": KERNELS}.items():
+        if getattr(runtime, key) not in choices:
+            raise UserError(f"runtime.{key}={getattr(runtime, key)} is not one of {', '.join(choices)}.")
+    if runtime.fuse != "auto" and not (runtime.fuse.isascii() and runtime.fuse.isdigit() and int(runtime.fuse) >= 1):
+        raise UserError(f"runtime.fuse={runtime.fuse} must be auto, or a number of networks from 1.")
+
+
+def _check_processes(config: Config) -> None:
+    """Refuse numbers of processes for a run that would change what it is."""
+    processes, ghosts = config.runtime.processes_per_run, config.recipe.ghost_batches
+    if processes < 1:
+        raise UserError(f"runtime.processes_per_run={processes} must be at least 1.")
+    if ghosts >= 1 and ghosts % processes:
+        raise UserError(
+            f"runtime.processes_per_run={processes} must divide recipe.ghost_batches={ghosts}: BatchNorm's statistics "
+            "are of each process's own part of the batch. With another number of ghost batches it is another run."
+        )
+    if processes > 1 and config.runtime.fuse not in ("auto", "1"):
+        raise UserError(
+            f"runtime.fuse={config.runtime.fuse} and runtime.processes_per_run={processes} exclude another."
+        )
+
+
+def _recipe(config: Config, spec: DataSpec) -> Recipe:
+    """The checked recipe, without its name."""
+    values: dict[str, Any] = {f.name: getattr(config.recipe, f.name) for f in fields(Recipe)}
+    recipe = Recipe(**{**values, "area": tuple(config.recipe.area)})
+    bounds = {
+        "epochs": 1,
+        "ghost_batches": 1,
+        "batch_size": 2,
+        "lr": 0,
+        "weight_decay": 0,
+        "warmup_epochs": 0,
+        "pad": 0,
+        "jitter": 0,
+    }
+    for key, least in bounds.items():
+        if not least <= values[key] < math.inf:
+            raise UserError(f"recipe.{key}={values[key]} is too small or no number: it must be at least {least}.")
+    checks = {
+        f"recipe.crop={recipe.crop} is not one of {', '.join(CROPS)}.": recipe.crop in CROPS,
+        f"recipe.decay={recipe.decay} is not one of {', '.join(DECAYS)}.": recipe.decay in DECAYS,
+        f"recipe.momentum={recipe.momentum} must lie in 0 <= momentum < 1.": 0 <= recipe.momentum < 1,
+        f"recipe.label_smoothing={recipe.label_smoothing} must lie in 0 .. 1.": 0 <= recipe.label_smoothing < 1,
+        f"recipe.area={list(recipe.area)} must be two shares of the image, 0 < least <= most <= 1.": (
+            len(recipe.area) == 2 and 0 < recipe.area[0] <= recipe.area[1] <= 1
+        ),
+        f"recipe.warmup_epochs={recipe.warmup_epochs:g} must be less than recipe.epochs={recipe.epochs}.": (
+            recipe.warmup_epochs < recipe.epochs
+        ),
+        "recipe.nesterov=true needs recipe.momentum above 0.": recipe.momentum > 0 or not recipe.nesterov,
+        f"recipe.batch_size={recipe.batch_size} is more than the {spec.train_images} training images.": (
+            recipe.batch_size <= spec.train_images
+        ),
+        f"recipe.crop={recipe.crop} needs images of one size, data.keep=whole goes with recipe.crop=resized or none.": (
+            recipe.crop != "pad" or getattr(config.data, "keep", "square") != "whole"
+        ),
+        f"recipe.ghost_batches={recipe.ghost_batches} must divide recipe.batch_size={recipe.batch_size} into parts of "
+        "two images or more.": (
+            recipe.batch_size % recipe.ghost_batches == 0 and recipe.batch_size >= 2 * recipe.ghost_batches
+        ),
+        f"data.resolution={config.data.resolution} is more than the stored data.cache_resolution="
+        f"{spec.cache_resolution}.": 8 <= config.data.resolution <= spec.cache_resolution,
+    }
+    for complaint, holds in checks.items():
+        if not holds:
+            raise UserError(complaint)
+    return recipe
+
+
+@lru_cache(maxsize=64)
+def _data_spec(config: DataConfig) -> DataSpec:
+    """Listing a folder of images takes a while: once per data configuration, not once per cell."""
+    return data.resolve(config)

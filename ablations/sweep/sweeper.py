@@ -1,0 +1,100 @@
+"""The sweeper: Hydra's own grid expansion, between which and any launcher stands the plan.
+
+Composes all jobs, merges equal runs, drops finished ones, and hands the rest to the launcher in the plan's order.
+What came of them is read from the results folder alone, so every launcher will do.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.plugins import Plugins
+
+from ablations.core import provenance
+from ablations.core.errors import UserError
+from ablations.core.signals import Detached, Interrupted
+from ablations.store import writable
+from ablations.sweep import messages, publishing
+from ablations.sweep.compose import Composer
+from ablations.sweep.elsewhere import at_once, check, settle
+from ablations.sweep.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
+from ablations.verification import fingerprint
+
+LEAVE_SECONDS = 9.0
+"""Once asked to stop, tables are written for so long; after ten the program has left."""
+
+# Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
+Plugins.instance()
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
+
+
+@dataclass
+class AblationSweeperConf:
+    """Settings of the sweeper: `params` is the grid, as Hydra's basic sweeper takes it."""
+
+    _target_: str = "hydra_plugins.ablations.AblationSweeper"
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+class AblationSweeper(BasicSweeper):
+    """Hydra's basic sweeper with a plan. Ends the program itself: exit code 0 only when every planned run is done."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=params)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan, train, publish, and leave with the exit code."""
+        try:
+            left = self._sweep(arguments)
+        except UserError as error:
+            messages.show_error(error)
+            raise SystemExit(2) from None
+        except Detached as left:
+            messages.console().print(left.note, markup=False)
+            raise SystemExit(left.exit_code) from None
+        except Interrupted as request:
+            messages.show_stopped()
+            raise SystemExit(request.exit_code) from None
+        raise SystemExit(1 if left else 0)
+
+    def _sweep(self, arguments: list[str]) -> Sequence[Planned]:
+        """The runs that are still not done at the end."""
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        check(self.launcher)
+        composer = Composer(self.hydra_context.config_loader, self.config, settle(self.launcher))
+        jobs = [composer.compose(overrides) for overrides in composer.expand(arguments, self.split_arguments)]
+        runtime = jobs[0].config.runtime
+        results = writable.open_results(Path(runtime.results_dir))
+        workers = at_once(self.launcher, runtime)
+        plan = make_plan(jobs, results)
+        if plan.todo and runtime.publish:
+            publishing.check()
+        write_plans(jobs, results, provenance.command())
+        messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
+        if plan.todo:
+            fingerprint.verify([job.run for job in plan.planned], results)
+        try:
+            if plan.todo:
+                with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
+                    self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
+        except Interrupted as request:
+            if not request.at_once:
+                messages.show_outcome(plan, unfinished(plan, results), results)
+                if runtime.publish:
+                    publishing.publish_within(results, request.when + LEAVE_SECONDS - time.monotonic())
+            raise
+        except UserError:
+            self._conclude(plan, results, runtime.publish)
+            raise
+        return self._conclude(plan, results, runtime.publish)
+
+    def _conclude(self, plan: Plan, results: Path, publish: bool) -> Sequence[Planned]:
+        """Say what came of the plan and publish it; returns what is not done."""
+        left = unfinished(plan, results)
+        messages.show_outcome(plan, left, results)
+        if publish:
+            publishing.publish(results)
+        return left

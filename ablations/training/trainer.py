@@ -1,0 +1,219 @@
+"""The trainer: from runs' descriptions and their data to trained networks, on whatever device there is."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+import model as networks
+from ablations.core.errors import Diverged
+from ablations.core.run_spec import Run
+from ablations.training.checkpointing import Keeper, Trained
+from ablations.training.ddp import Ranks
+from ablations.training.evaluate import evaluate
+from ablations.training.input.augment import generator
+from ablations.training.input.batches import to_feed
+from ablations.training.metrics import Observer
+from ablations.training.optimizer import Course, Sgd, course
+from ablations.training.run_group import Group, Lane, by_progress, fusable
+
+if TYPE_CHECKING:
+    from ablations.data import Splits
+
+__all__ = ["Diverged", "Entry", "Trained", "build_model", "train", "train_together"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run to train and what is its own; see `train`."""
+
+    run: Run
+    checkpoint_path: Path | None = None
+    observe: Observer = lambda event: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def build_model(run: Run) -> nn.Module:
+    """The run's network with the weights of its seed: the same for both arms of a shuffle ablation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator(run.seed, "weights").get_state())
+        return networks.build(
+            run.variant.structure,
+            groups=run.variant.groups,
+            width=run.variant.width,
+            shuffle=run.variant.shuffle,
+            num_classes=run.protocol.data.classes,
+            in_channels=run.protocol.data.channels,
+            stem=run.protocol.stem,
+            stem_channels=run.variant.stem_channels,
+        )
+
+
+def train(
+    run: Run,
+    splits: "Splits",
+    device: str = "cpu",
+    checkpoint_path: Path | None = None,
+    evaluate_every: int = 0,
+    observe: Observer = lambda event: None,
+    checkpoint_every: float = 60.0,
+    stop: Callable[[], bool] = lambda: False,
+    kernels: str = "auto",
+    ranks: Ranks | None = None,
+) -> Trained:
+    """Train one run to its end.
+
+    A seed fixes everything: initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so they
+    are the same for every cell, and the same run twice on the same machine gives bit-equal results on the CPU, whether
+    it was stopped and resumed on the way or not.
+
+    Args:
+        checkpoint_path: where to keep the state, and to go on from when it is there.
+        evaluate_every: evaluate every so many epochs besides the last (0: the last only). Results do not depend on it.
+        observe: called with plain events: {"step", "loss", "images_per_second"} as steps pass, {"history"} after each
+            epoch; when training begins {"kernels"} (what computes), and {"fused_with"} (run_ids) if fused with others.
+        checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
+        stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
+        kernels: `auto`, the fastest there are for the device, or `reference`, plain PyTorch.
+        ranks: the processes that share the run's batches (ablations.training.ddp_processes); None: this one alone.
+
+    Raises:
+        Diverged: the loss is not finite.
+        Stopped: `stop` said so.
+        OSError: a checkpoint cannot be written.
+        RankLost: one of several processes has ended, or does not answer.
+    """
+    entry = Entry(run, checkpoint_path, observe, stop)
+    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ranks)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def train_together(
+    entries: Sequence[Entry],
+    splits: "Splits",
+    device: str = "cpu",
+    evaluate_every: int = 0,
+    checkpoint_every: float = 60.0,
+    kernels: str = "auto",
+    ranks: Ranks | None = None,
+) -> Iterator[tuple[int, Trained | Exception]]:
+    """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
+
+    Each run keeps the weights, data order and crops of its seed, and its own files; to rounding it is the run that it
+    would be alone. Runs that resume from different steps train one group after the other.
+
+    Yields:
+        (number in `entries`, what came of it) as each ends. What is one run's own fault is an exception given here,
+        while the others go on; what concerns all (no memory left, say) is raised.
+    """
+    place = torch.device(device)
+    feed = to_feed(splits, place)
+    steps = course(entries[0].run.protocol.recipe, len(feed.train_index))
+    torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
+    lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
+    alone = [[lane] for lane in lanes if not fusable(lane.run)]
+    for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
+        yield from _train(Group(together, feed, steps, kernels, ranks), evaluate_every)
+
+
+def to_part(run: Run, splits: "Splits", device: str, kernels: str, ranks: Ranks) -> Group:
+    """What a rank other than 0 trains: it has the run's state from rank 0, and keeps none."""
+    place = torch.device(device)
+    feed = to_feed(splits, place)
+    steps = course(run.protocol.recipe, len(feed.train_index))
+    return Group([_lane(0, Entry(run), place, 0)], feed, steps, kernels, ranks)
+
+
+def _lane(number: int, entry: Entry, place: torch.device, checkpoint_every: float) -> Lane:
+    """A run's network and momenta, as new or as its checkpoint has them."""
+    net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = Sgd(net, entry.run.protocol.recipe)
+    keeper = Keeper(entry.checkpoint_path, entry.run.run_id, Trained(net), optimiser, checkpoint_every, entry.stop)
+    return Lane(number, entry.run, keeper, entry.observe, keeper.restore())
+
+
+def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | Exception]]:
+    """Train a group to its end; yields its runs as they end."""
+    yield from group.departures()
+    if not group.lanes:
+        return
+    epochs = group.lanes[0].run.protocol.recipe.epochs
+    first, done = group.lanes[0].progress
+    for epoch in range(first, epochs):
+        group.begin(epoch, done)
+        for k in range(done, group.course.per_epoch):
+            group.step(k)
+            _after_step(group)
+            yield from group.departures()
+            if not group.lanes:
+                return
+        done = 0
+        last = epoch + 1 == epochs
+        _after_epoch(group, epoch, last, last or bool(evaluate_every and (epoch + 1) % evaluate_every == 0))
+        yield from group.departures()
+        if not group.lanes:
+            return
+    yield from ((lane.number, lane.trained) for lane in group.lanes)
+
+
+def _after_step(group: Group) -> None:
+    """Read the losses now and then, write checkpoints, stop: all lanes at the same step, or they could not go on so."""
+    asked, due = [], []
+
+    def ask(lane: Lane) -> None:
+        meter = lane.meter
+        if not meter.update():
+            step, steps = meter.done + meter.count, group.course.steps
+            raise Diverged(
+                f"The loss was not finite at step {step} of {steps} (epoch {meter.done // meter.steps + 1})."
+            )
+        asked.append(lane.keeper.stop())
+        due.append(lane.keeper.due())
+
+    group.attend(ask)
+    if any(asked) or any(due):
+        group.settle()
+    group.attend(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
+
+
+def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None:
+    """Evaluate each lane, then note its row, keep its state and tell of it."""
+    group.settle()
+    rows = {lane.number: _row(lane, epoch, group.course) for lane in group.lanes}
+    spent = {lane.number: lane.meter.seconds() for lane in group.lanes}
+
+    def judge(lane: Lane) -> None:
+        began, trained, feed = time.perf_counter(), lane.trained, group.feed
+        tick = partial(lane.keeper.leave_if_asked, lane.meter)
+        resolution = lane.run.protocol.resolution
+        found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels)
+        if not math.isfinite(found.loss):
+            raise Diverged(f"The loss on the evaluated images was not finite after epoch {epoch + 1}.")
+        trained.last = found
+        trained.seconds["evaluate"] += time.perf_counter() - began
+        rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
+
+    def close(lane: Lane) -> None:
+        lane.trained.seconds["train"] += spent[lane.number]
+        lane.trained.history.append(rows[lane.number])
+        if not last:
+            lane.keeper.save()
+        lane.observe({"history": lane.trained.history})
+
+    if evaluating:
+        group.attend(judge)  # all, before any is written down: stopped in between, all are where they were
+    group.attend(close)
+
+
+def _row(lane: Lane, epoch: int, steps: Course) -> dict[str, Any]:
+    """The training side of an epoch's row in metrics.csv."""
+    step = (epoch + 1) * steps.per_epoch
+    return {"epoch": epoch + 1, "step": step, "lr": steps.rate(step - 1), **lane.meter.summary()}

@@ -1,0 +1,210 @@
+"""Does the ablation ablate? Fingerprints of a plan's cells: those that must differ do, those that must be equal are.
+
+Checked before anything is trained. Measured by ablations/verification/trace.py in a process of its own, so that
+planning stays without torch; what was verified is kept in results/fingerprints.json, so that the next sweep does not
+pay again.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ablations.core.errors import UserError
+from ablations.core.files import read_json, timestamp, write_json
+from ablations.core.json_subprocess import ask
+from ablations.core.paths import ROOT
+from ablations.core.run_spec import SCHEMA, Run, Variant, digest, label, to_json
+from model.widths import stage_channels
+
+SOURCES = (
+    "model/*.py",
+    "ablations/training/trainer.py",
+    "ablations/verification/trace.py",
+    "ablations/verification/fingerprint.py",
+)
+"""What a fingerprint depends on, and the checks themselves."""
+
+UNITS = (4, 8, 4)
+"""Units in stages 2, 3 and 4 (paper, Table 1). Not model/shufflenet.py's: a check brings its own expectation."""
+
+UNGROUPED = {"shufflenet": 1, "blog": 2}
+"""1x1 convolutions at the network's start that always have one group: the paper's first; the blog's first unit."""
+
+LISTED = 8
+"""Complaints that are spelt out; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What was measured of a cell's network. Digests name what was seen; `faults` is what is wrong with the cell alone.
+
+    parameters: names and shapes; convolutions: arguments that they got, in order; operators: all that calculate, in
+    order; permutation: of the channels, in every unit; weights: the values that seed 0 starts from.
+    """
+
+    parameters: str
+    convolutions: str
+    operators: str
+    permutation: str
+    weights: str
+    summary: str
+    faults: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Names the network but for its weights: equal digests mean that an ablation compares a network with itself."""
+        parts = (self.parameters, self.convolutions, self.operators, self.permutation)
+        return digest({"fingerprint": parts})
+
+
+Measure = Callable[[list[Run]], list[Fingerprint]]
+
+
+def verify(runs: Sequence[Run], results: Path, measure: Measure | None = None) -> dict[str, Fingerprint]:
+    """Check the cells of a whole plan; fingerprints by cell_id. Starts torch only for cells not verified before.
+
+    Args:
+        measure: fingerprints of the networks of runs; by default found by another process.
+
+    Raises:
+        UserError: cells that must differ are equal, or the other way round, or one is not what was asked for, or the
+            networks could not be measured.
+    """
+    cells = {run.cell_id: replace(run, seed=0) for run in runs}
+    path, code = results / "fingerprints.json", _code()
+    kept = (read_json(path) or {}).get("cells", {})
+    known = {cell_id: found for cell_id in cells if (found := _from_json(kept.get(cell_id, {}), code))}
+    missing = [cell_id for cell_id in cells if cell_id not in known]
+    if missing:
+        known.update(zip(missing, (measure or _measure)([cells[cell_id] for cell_id in missing]), strict=True))
+    wrong = complaints([(cells[cell_id], known[cell_id]) for cell_id in cells])
+    if wrong:
+        more = f" And {len(wrong) - LISTED} more." if len(wrong) > LISTED else ""
+        raise UserError(
+            f"The ablation would not ablate, so nothing was trained. {' '.join(wrong[:LISTED])}{more} "
+            "Look at what was changed in model/ and in the trainer's build_model."
+        )
+    if missing:
+        new = {cell_id: _to_json(cells[cell_id], known[cell_id], code) for cell_id in missing}
+        write_json(path, {"schema": SCHEMA, "cells": dict(sorted({**kept, **new}.items()))})
+    return {cell_id: known[cell_id] for cell_id in cells}
+
+
+def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
+    """One sentence for each thing that is wrong with pairs of cells of one protocol, then with a cell, naming them."""
+    wrong = []
+    for (one, first), (other, second) in combinations(cells, 2):
+        if one.protocol != other.protocol:
+            continue
+        names = f"{label(one.variant)} and {label(other.variant)}"
+        if first.digest == second.digest:
+            wrong.append(f"{names} must differ, but are the same network.")
+        elif replace(one.variant, shuffle=True) == replace(other.variant, shuffle=True):
+            differing = [
+                part
+                for part in ("parameters", "convolutions", "operators", "weights")
+                if getattr(first, part) != getattr(second, part)
+            ]
+            if differing:
+                wrong.append(f"{names} must differ in the permutation only, but also do in {', '.join(differing)}.")
+            if first.permutation == second.permutation:
+                wrong.append(f"{names} must differ in the permutation, but do not.")
+    return wrong + [f"{label(run.variant)}: {fault}." for run, found in cells for fault in found.faults]
+
+
+def faults(
+    run: Run,
+    convolutions: Sequence[dict[str, Any]],
+    before: Sequence[Sequence[float]],
+    after: Sequence[Sequence[float]],
+) -> tuple[str, ...]:
+    """What of a cell is not as asked for, whatever the other cells are: groups, width and stem, permutation.
+
+    Args:
+        convolutions: as ablations.verification.trace.Operators records them.
+        before, after: as ablations.verification.trace.permutations gives them.
+    """
+    variant = run.variant
+    pointwise = [conv for conv in convolutions if conv["weight"][2:] == [1, 1]]
+    asked = [1 if k < UNGROUPED[variant.structure] else variant.groups for k in range(2 * sum(UNITS))]
+    found = [_differing("groups of its 1x1 convolutions", [conv["groups"] for conv in pointwise], asked)]
+    widths = [conv["weight"][1] * conv["groups"] for conv in pointwise[::2]]
+    found.append(_differing("input channels of its units", widths, _unit_inputs(variant)))
+    wanted = [permutation(len(order), g) for order, g in zip(before, _shuffled_groups(variant), strict=False)]
+    what = "transposition of (groups, channels / groups)" if variant.shuffle else "identity, as shuffle is off"
+    wrong = [k + 1 for k, (order, want) in enumerate(zip(before, wanted, strict=True)) if list(order) != want]
+    if wrong or len(before) != sum(UNITS):
+        more = f" and {len(wrong) - 1} more of {sum(UNITS)}" if len(wrong) > 1 else ""
+        where = f"unit {wrong[0]}{more}" if wrong else f"{len(before)} units in place of {sum(UNITS)}"
+        found.append(f"its channel permutation is not the {what} ({where})")
+    if any(list(order) != permutation(len(order), 1) for order in after):
+        found.append("channels are permuted after the depthwise convolution, too")
+    return tuple(fault for fault in found if fault)
+
+
+def permutation(channels: int, groups: int) -> list[int]:
+    """Which channel comes where after the paper's shuffle (Section 3.1): (g, C/g) transposed to (C/g, g)."""
+    return [k % groups * (channels // groups) + k // groups for k in range(channels)]
+
+
+def _shuffled_groups(variant: Variant) -> list[int]:
+    """Groups that each unit's shuffle transposes; 1 where it must be the identity."""
+    groups = variant.groups if variant.shuffle else 1
+    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
+    return [first] + [groups] * (sum(UNITS) - 1)
+
+
+def _unit_inputs(variant: Variant) -> list[int]:
+    """Input channels of each unit: the stem's, then those of the unit before."""
+    stages = stage_channels(variant.groups, variant.width)
+    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
+    return [variant.stem_channels, *outputs[:-1]]
+
+
+def _differing(what: str, found: list[int], asked: list[int]) -> str:
+    """Empty where two lists are equal, else how they differ."""
+    if found == asked:
+        return ""
+    if len(found) != len(asked):
+        return f"{what}: there are {len(found)} in place of {len(asked)}"
+    wrong = [k for k in range(len(asked)) if found[k] != asked[k]]
+    first = wrong[0]
+    return (
+        f"{what}: {len(wrong)} of {len(asked)} are not as asked for (the first has {found[first]}, not {asked[first]})"
+    )
+
+
+def _measure(runs: list[Run]) -> list[Fingerprint]:
+    """What ablations.verification.trace says of each, found by a process of its own."""
+    try:
+        found = ask("ablations.verification.trace", [to_json(run) for run in runs])
+    except RuntimeError as error:
+        raise UserError(
+            f"The networks of this plan could not be built and traced, so nothing was trained: {error}"
+        ) from None
+    return [Fingerprint(**{**one, "faults": tuple(one["faults"])}) for one in found]
+
+
+def _code() -> str:
+    """What a kept fingerprint holds for: these sources and this release of torch."""
+    files = [path for place in SOURCES for path in ROOT.glob(place)]
+    sources = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return digest({"sources": sources, "torch": importlib.metadata.version("torch")})
+
+
+def _to_json(run: Run, found: Fingerprint, code: str) -> dict[str, Any]:
+    """A cell's entry in fingerprints.json."""
+    parts = {key: value for key, value in asdict(found).items() if key != "faults"}
+    return {"cell": label(run.variant), "digest": found.digest, **parts, "code": code, "verified": timestamp()}
+
+
+def _from_json(entry: dict[str, Any], code: str) -> Fingerprint | None:
+    """The fingerprint in an entry, or None where there is none that holds for this code."""
+    names = [field.name for field in fields(Fingerprint) if field.name != "faults"]  # what was kept has none
+    if entry.get("code") != code or not all(name in entry for name in names):
+        return None
+    return Fingerprint(**{name: entry[name] for name in names})

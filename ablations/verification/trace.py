@@ -1,0 +1,169 @@
+"""What a network really does: its parameters, the operators of a traced forward pass, the permutation of its channels.
+
+Nothing is read from attributes such as `unit.shuffle`: an attribute says what was meant. Started as a process of its
+own by ablations/verification/fingerprint.py, with descriptions of runs on standard input.
+"""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ablations.core.run_spec import Run, from_json
+from ablations.training import checkpoint
+from ablations.training.trainer import build_model
+from ablations.verification.fingerprint import Fingerprint, faults
+from model.backend import logits
+from model.shufflenet import Unit
+
+Build = Callable[[Run], nn.Module]
+
+LAST_SIDE = 2
+"""Height and width of the smallest maps that are traced: of 1x1 maps torch cannot tell channels_last from the rest."""
+
+aten = torch.ops.aten
+MOVES = {
+    aten.clone,
+    aten._unsafe_view,
+    aten.copy_,
+    aten.channel_shuffle,
+    aten.native_channel_shuffle,
+    aten.index_select,
+}
+"""Operators that, like views, only move values: a permutation of channels is made of them."""
+
+
+@dataclass
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records aten's operators as they are called, convolutions with the arguments that they really get."""
+
+    convolutions: list[dict[str, Any]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: else torch imports its compiler, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called by torch in place of each operator."""
+        if func is aten.convolution.default:
+            _, weight, bias, stride, padding, dilation, transposed, _, groups = args
+            self.convolutions.append(
+                {
+                    "weight": list(weight.shape),
+                    "bias": bias is not None,
+                    "stride": list(stride),
+                    "padding": list(padding),
+                    "dilation": list(dilation),
+                    "transposed": transposed,
+                    "groups": groups,
+                }
+            )
+        if not func.is_view and func.overloadpacket not in MOVES:
+            self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
+    """The fingerprint of a run's network, built and run as the trainer does, on a small input."""
+    network = build(run)
+    weights = checkpoint.weights_digest(network)[:16]  # before the passes below move BatchNorm's statistics
+    x = small_input(run)
+    with torch.no_grad(), Operators() as traced:
+        logits(network, x)
+    before, after = permutations(network, x)
+    parameters = [[name, list(p.shape)] for name, p in network.named_parameters()]
+    found = Fingerprint(
+        parameters=_digest(parameters),
+        convolutions=_digest(traced.convolutions),
+        operators=_digest(traced.names),
+        permutation=_digest([before, after]),
+        weights=weights,
+        summary=summary(before, traced.convolutions),
+        faults=faults(run, traced.convolutions, before, after),
+    )
+    if run.variant.groups == 1 and run.variant.shuffle:
+        twin = fingerprint(replace(run, variant=replace(run.variant, shuffle=False)), build)
+        if twin != found:
+            fault = "with shuffle off it is another network, but of one group the shuffle is the identity"
+            return replace(found, faults=(*found.faults, fault))
+    return found
+
+
+def small_input(run: Run) -> Tensor:
+    """(2, C, H, W) zeros in the trainer's memory format; H and W so small that the last maps are LAST_SIDE wide."""
+    stem = {"stride1": 1, "stride2": 2}.get(run.protocol.stem, 4)
+    side = LAST_SIDE * 8 * stem  # three stages of stride 2
+    return torch.zeros(2, run.protocol.data.channels, side, side).to(memory_format=torch.channels_last)
+
+
+def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list[list[float]]]:
+    """Where each unit's channels come from, before and after its depthwise convolution, in order of execution.
+
+    After a unit's first two batch normalisations their outputs are replaced by each channel's own number; what then
+    arrives at the next convolution is the permutation that was applied: [0, 1, 2, ...] where none was. A map whose
+    pixels or images differ was not made by moving channels: NaN stands in the place of its number.
+    """
+    before: list[list[float]] = []
+    after: list[list[float]] = []
+    hooks = []
+    for unit in (module for module in network.modules() if isinstance(module, Unit)):
+        for norm, convolution, into in ((unit.bn1, unit.conv2, before), (unit.bn2, unit.conv3, after)):
+            hooks.append(norm.register_forward_hook(_number))
+            hooks.append(convolution.register_forward_pre_hook(partial(_read, into)))
+    try:
+        with torch.no_grad():
+            logits(network, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return before, after
+
+
+def _number(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """Each channel's number in the place of its values, in the same memory format."""
+    return torch.empty_like(output).copy_(torch.arange(output.shape[1]).view(1, -1, 1, 1))
+
+
+def _read(into: list[list[float]], module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Note the numbers that arrive, channel by channel."""
+    maps = inputs[0].transpose(0, 1).flatten(1)  # (C, N*H*W)
+    into.append(torch.where((maps == maps[:, :1]).all(1), maps[:, 0], torch.nan).tolist())
+
+
+def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> str:
+    """One line for people: units, what is permuted, groups of the 1x1 convolutions."""
+    moved = [len(order) for order in before if order != sorted(order)]
+    groups = Counter(conv["groups"] for conv in convolutions if conv["weight"][2:] == [1, 1])
+    span = f"{min(moved)}" + (f"..{max(moved)}" if max(moved) > min(moved) else "") if moved else ""
+    shuffle = f"permutation of {span} channels in {len(moved)} of them" if moved else "no permutation"
+    shuffle = shuffle if len(moved) != len(before) else f"permutation of {span} channels"
+    counted = ", ".join(f"{count} with groups {g}" for g, count in sorted(groups.items()))
+    return f"{len(before)} units, {shuffle}; 1x1 convolutions: {counted}"
+
+
+def fingerprints(runs: Iterable[Run], build: Build = build_model) -> list[Fingerprint]:
+    """The fingerprint of each run's network."""
+    return [fingerprint(run, build) for run in runs]
+
+
+def _digest(content: Any) -> str:
+    """16 hex digits that name a plain value."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
+    print(json.dumps([asdict(found) for found in fingerprints(from_json(text) for text in json.load(sys.stdin))]))

@@ -1,0 +1,206 @@
+"""Claims as data: reads claims.yaml, checks every entry and names the line of what is wrong."""
+
+import difflib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablations.core.errors import UserError
+from analysis import paper
+from analysis.claims.grammar import Bad, contrasts
+from analysis.claims.verdict import POINTS, TAU
+from analysis.paper import STUDIES
+from analysis.stats.contrast import Contrast, Ref
+
+CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
+
+POSITIVE, NOT_POSITIVE = "positive", "not_positive"
+TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
+NEEDED = ("id", "study", "source", "says", "margin", "paper")
+KEYS = (*NEEDED, "for", "direction", *TESTS)
+SLACK = 0.051
+"""How far a stated paper effect may lie from the contrast of the printed numbers: they have one decimal."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim about cells.
+
+    Attributes:
+        kind: contrast (one weighted sum of errors), any or every (of several gains), order (of pairs of cells, each
+            so that the paper's difference is above 0).
+        paper: the paper's effect in points; for `order` tau, 1.
+        line: where it stands in its file.
+    """
+
+    id: str
+    study: str
+    source: str
+    says: str
+    kind: str
+    contrasts: tuple[Contrast, ...]
+    direction: str
+    margin: float
+    paper: float | None
+    line: int
+
+    @property
+    def unit(self) -> str:
+        """Of effect and margin."""
+        return TAU if self.kind == "order" else POINTS
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """All cells that it is about, each once."""
+        return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
+
+
+def read(path: Path = CLAIMS) -> tuple[Claim, ...]:
+    """All claims of a file, in its order.
+
+    Raises:
+        UserError: the file cannot be read or a claim is malformed; names file, line, what is wrong and what would do.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: this is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(root, yaml.SequenceNode) or not root.value:
+        raise UserError(f"{path}, line 1: a list of claims is needed, each an entry that starts with `- id: ...`.")
+    claims: dict[str, Claim] = {}
+    for node in root.value:
+        try:
+            for claim in _claims(node):
+                if claim.id in claims:
+                    raise Bad("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
+                claims[claim.id] = claim
+        except Bad as error:
+            raise UserError(f"{path}, line {_line(node, error.key)}: {error}.") from None
+    return tuple(claims.values())
+
+
+def _claims(node: yaml.Node) -> Iterator[Claim]:
+    """The claims of one entry: one, or one for each value of `for`."""
+    entry = _entry(node)
+    tests = [key for key in TESTS if key in entry]
+    if len(tests) != 1:
+        found = " and ".join(tests) or "none"
+        raise Bad(tests[-1] if tests else "", f"exactly one test is needed of {', '.join(TESTS)}; there is {found}")
+    variants = list(_variants(entry.get("for", {})))
+    effects = entry["paper"] if isinstance(entry["paper"], list) else [entry["paper"]]
+    if len(effects) == 1:
+        effects *= len(variants)
+    if len(effects) != len(variants):
+        raise Bad("paper", f"paper has {len(effects)} effects for {len(variants)} claims; one is needed for each")
+    for values, effect in zip(variants, effects, strict=True):
+        yield _claim(node, entry, tests[0], values, effect)
+
+
+def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, Any], effect: Any) -> Claim:
+    kind, terms = contrasts(test, entry[test], values)
+    direction = entry.get("direction", POSITIVE)
+    if direction not in (POSITIVE, NOT_POSITIVE):
+        raise Bad("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
+    if direction == NOT_POSITIVE and kind != "contrast":
+        raise Bad("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
+    words = {"width": f"{values.get('width', 0):g}x", "groups": str(values.get("groups", ""))}
+    suffix = "".join(f"-{_short(key, value)}" for key, value in values.items())
+    return Claim(
+        id=f"{entry['id']}{suffix}",
+        study=entry["study"],
+        source=entry["source"],
+        says=re.sub(r"\{(width|groups)\}", lambda match: words[match[1]], entry["says"]),
+        kind=kind,
+        contrasts=terms,
+        direction=direction,
+        margin=float(entry["margin"]),
+        paper=_paper(kind, terms, effect),
+        line=node.start_mark.line + 1,
+    )
+
+
+def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
+    """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
+    number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
+    if stated is not None and not number:
+        raise Bad("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
+    refs = {ref for contrast in terms for ref in contrast.refs}
+    printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
+    numbers = {ref: number.value for ref, number in printed.items() if number}
+    if len(numbers) < len(refs):
+        return None if stated is None else float(stated)
+    effects = [contrast.of(numbers) for contrast in terms]
+    expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
+    if stated is None or abs(stated - expected) > SLACK:
+        raise Bad("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")
+    return float(stated)
+
+
+def _entry(node: yaml.Node) -> dict[str, Any]:
+    """One entry as plain values, checked but for its test."""
+    if not isinstance(node, yaml.MappingNode):
+        raise Bad("", "a claim is a mapping that starts with `- id: ...`")
+    entry: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise Bad("", f"the key in line {key_node.start_mark.line + 1} is not a word")
+        key = key_node.value
+        if key in entry:
+            raise Bad(key, f"{key} is given twice")
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, 1)
+            raise Bad(
+                key,
+                f"{key} is no key of a claim; {'do you mean ' + close[0] + '? ' if close else ''}the keys are "
+                f"{', '.join(KEYS)}",
+            )
+        try:
+            entry[key] = yaml.SafeLoader("").construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise Bad(key, f"{key} cannot be read: {' '.join(str(error).split())}") from None
+    missing = [key for key in NEEDED if key not in entry]
+    if missing:
+        raise Bad("", f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    for key in ("id", "study", "source", "says"):
+        if not isinstance(entry[key], str) or not entry[key].strip():
+            raise Bad(key, f"{key} must be a text")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", entry["id"]):
+        raise Bad("id", f"id {entry['id']!r} may have small letters, digits, dots and dashes only")
+    if entry["study"] not in STUDIES:
+        raise Bad("study", f"study {entry['study']!r} is unknown; choose {' or '.join(STUDIES)}")
+    margin = entry["margin"]
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < math.inf:
+        raise Bad("margin", f"margin {margin!r} must be a number above 0")
+    return entry
+
+
+def _variants(given: Any) -> Iterator[dict[str, Any]]:
+    """The values that `for` makes a claim for: all combinations."""
+    if not isinstance(given, Mapping) or not set(given) <= {"width", "groups"}:
+        raise Bad("for", "for takes width and groups, each with a list of values")
+    if not all(isinstance(values, list) and values for values in given.values()):
+        raise Bad("for", "for needs a list of values for each of its keys")
+    for values in itertools.product(*given.values()):
+        yield dict(zip(given, values, strict=True))
+
+
+def _short(key: str, value: Any) -> str:
+    return f"{value:g}x" if key == "width" and isinstance(value, int | float) else f"g{value}"
+
+
+def _line(node: yaml.Node, key: str) -> int:
+    """The line of a key of an entry, else of the entry."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    marks = [key_node.start_mark.line for key_node, _ in pairs if key_node.value == key]
+    return int(marks[-1] if marks else node.start_mark.line) + 1

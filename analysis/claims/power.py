@@ -1,0 +1,59 @@
+"""How many seeds a cell would probably decide a claim, if the effect and the spread are what they seem."""
+
+import math
+
+from analysis.claims.hypothesis_tests import Examined
+from analysis.stats.intervals import LEVEL, SEEDS
+
+POWER = 0.8
+"""Chance of a verdict that a number of seeds must give."""
+
+MOST = 1000
+"""Seeds beyond which the answer is only `more`."""
+
+
+def seeds_needed(found: Examined, seeds: int, claims: int) -> int | None:
+    """Least number of seeds a cell with which a verdict, for, against or none, comes out with a chance of POWER.
+
+    The effect seen is taken for the true one: of an effect that luck made large, too few are asked for.
+
+    Args:
+        seeds: that each cell has now (the fewest).
+        claims: how many claims share the level by Holm's rule; the answer reckons with the strictest share.
+
+    Returns:
+        More than `seeds` and at most MOST; None where no such number will do or the spread is not known.
+    """
+    if found.kind != SEEDS or (math.isnan(found.deciding) and math.isnan(found.beside[1])):
+        return None
+    low, high = seeds, MOST
+    if chance(found, seeds, high, claims) < POWER:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if chance(found, seeds, middle, claims) >= POWER else (middle, high)
+    return high
+
+
+def chance(found: Examined, now: int, then: int, claims: int) -> float:
+    """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
+    level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
+    far, near = found.beside
+    ends = [_exceeds(end * scale, level, found, then) for end in (far, near)] if near > 0 else [0.0]
+    return max(different(found, now, then, claims), sum(ends) - 1)
+
+
+def different(found: Examined, now: int, then: int, claims: int) -> float:
+    """Chance that the effect is found to be there, likewise."""
+    level = (1 - LEVEL) / claims / 2 / found.competing
+    return _exceeds(found.deciding * math.sqrt(then / now), level, found, then) if found.deciding > 0 else 0.0
+
+
+def _exceeds(t: float, alpha: float, found: Examined, seeds: int) -> float:
+    """Chance that a t whose noncentrality is `t` passes the one-sided level alpha."""
+    from statsmodels.stats.power import TTestPower  # here, for it takes a second to load
+
+    df = max(1, found.cells * (seeds - 1))
+    # An effect size of t / sqrt(n) and n observations.
+    power = TTestPower().power(t / math.sqrt(seeds), seeds, alpha, df=df, alternative="larger")
+    return float(power) if power == power else float(t > 0)  # far in the tail scipy's noncentral t gives NaN

@@ -1,0 +1,160 @@
+"""Inference times that `make latency` measured, checked, with the multiply-adds of each network beside them."""
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.runs.macs import Cost, Subject, costs
+from model.widths import STEMS
+
+FILE = "latency.csv"
+"""What ablations.latency writes into the results folder."""
+
+BYTES = 1_000_000
+"""A file of every variant, input, batch and engine has some 20,000."""
+
+TEXT = {"input": 60, "engine": 40, "memory_format": 40, "device": 200, "versions": 200, "measured": 60}
+"""Columns of any text, and how many characters of it are kept."""
+
+WHOLE = {
+    **{"resolution": 4096, "channels": 64, "classes": 1_000_000, "batch": 1_000_000, "groups": 64},
+    **{"stem_channels": 4096, "rounds": 1_000_000, "threads": 4096},
+}
+"""Columns of whole numbers above 0, and the most that each may be."""
+
+TIMES = ("median_ms", "low_ms", "high_ms")
+RATIOS = ("ratio", "ratio_low", "ratio_high", "shuffle_ratio", "shuffle_low", "shuffle_high", "format_ratio")
+"""Columns of numbers above 0; ratios may be empty. ablations/profiling/latency_rows.py says what each is."""
+
+INPUT = ("input", "resolution", "channels", "stem", "classes")
+WAY = (*INPUT, "engine", "batch")
+NETWORK = ("structure", "width", "groups", "shuffle", "stem_channels")
+COLUMNS = (
+    *(*INPUT, "engine", "memory_format", "batch", *NETWORK, "macs", "macs_ratio", *TIMES, *RATIOS),
+    *("rounds", "threads", "device", "versions", "measured"),
+)
+"""Of tables/latency.csv: those of latency.csv, and macs of one image with their ratio to one group's."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times in the order of the tables, columns COLUMNS; none, and one sentence why, where the file is damaged."""
+
+    rows: pd.DataFrame
+    problem: str = ""
+
+
+def read(results: Path) -> Latency | None:
+    """What latency.csv holds, with multiply-adds joined (NaN where unknown); None where there is no such file."""
+    path = results / FILE
+    if not path.exists():
+        return None
+    try:
+        rows = _checked(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        text = f"{FILE} cannot be used ({why}); `make latency` measures anew."
+        return Latency(pd.DataFrame(columns=list(COLUMNS)), " ".join(text.split()))
+    return Latency(_with_macs(rows, results)[list(COLUMNS)])
+
+
+def label(row: pd.Series) -> str:
+    """An input in words: `cifar10 32×32`."""
+    return f"{row['input']} {row['resolution']}×{row['resolution']}"
+
+
+def ways(rows: pd.DataFrame) -> list[tuple[str, str, int, pd.DataFrame]]:
+    """Input, engine, batch and rows of each way of measuring, in the order of `rows`."""
+    parts = rows.groupby(list(WAY), sort=False)
+    return [(label(part.iloc[0]), str(part["engine"].iloc[0]), int(part["batch"].iloc[0]), part) for _, part in parts]
+
+
+def _checked(path: Path) -> pd.DataFrame:
+    """The rows with their types, sorted; ValueError, naming column and value, for whatever cannot be."""
+    if path.stat().st_size > BYTES:
+        raise ValueError(f"it has more than {BYTES:,} bytes")
+    try:
+        text = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False).fillna("")
+    except ValueError:
+        raise ValueError("it is no table of comma-separated values") from None
+    needed = [*TEXT, "stem", *WHOLE, "structure", "width", "shuffle", *TIMES, *RATIOS]
+    missing = [name for name in needed if name not in text]
+    if missing or text.empty:
+        raise ValueError(f"it has no column {missing[0]}" if missing else "it has no rows")
+    rows = pd.DataFrame({name: _column(text, name, _kind(name)) for name in needed})
+    if rows.duplicated([*WAY, *NETWORK]).any():
+        raise ValueError("it has a network twice")
+    batches, engines = rows["batch"], rows["engine"] != "pytorch"
+    first = {name: k for k, name in enumerate(dict.fromkeys(rows["input"]))}
+    order = pd.DataFrame(
+        {
+            **{"input": rows["input"].map(first), "resolution": rows["resolution"], "stem": rows["stem"]},
+            **{"classes": rows["classes"], "channels": rows["channels"], "other": engines, "engine": rows["engine"]},
+            **{"batch": batches, "structure": rows["structure"], "width": -rows["width"], "groups": rows["groups"]},
+            **{"stem_channels": rows["stem_channels"], "shuffle": rows["shuffle"]},
+        }
+    )
+    return rows.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
+
+
+def _kind(name: str) -> Callable[[str], Any]:
+    """What makes a value of a column out of its text; ValueError where it is none."""
+    if name in TEXT:
+        return lambda text: " ".join(text.split())[: TEXT[name]]
+    if name in WHOLE:
+        return lambda text: _whole(text, WHOLE[name])
+    if name == "shuffle":
+        return lambda text: {"True": True, "False": False}[text]
+    if name == "stem":
+        return lambda text: STEMS[STEMS.index(text)]
+    if name == "structure":
+        return lambda text: {"shufflenet": text}[text]
+    return lambda text: _number(text, empty=name in RATIOS)
+
+
+def _column(text: pd.DataFrame, name: str, kind: Callable[[str], Any]) -> pd.Series:
+    values = []
+    for value in text[name]:
+        try:
+            values.append(kind(value))
+        except (ValueError, KeyError):
+            raise ValueError(f"{name} is {value[:40]!r} in one row") from None
+    return pd.Series(values)
+
+
+def _whole(text: str, most: int) -> int:
+    value = int(text)
+    if not 0 < value <= most:
+        raise ValueError
+    return value
+
+
+def _number(text: str, empty: bool) -> float:
+    if empty and not text:
+        return math.nan
+    value = float(text)
+    if not 1e-9 < value < 1e9:
+        raise ValueError
+    return value
+
+
+def _with_macs(rows: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Multiply-adds of one image, and their ratio to those of one group at the same width."""
+    names = ["structure", "groups", "width", "stem", "stem_channels", "channels", "resolution", "classes"]
+    subjects = [Subject(*values) for values in rows[names].itertuples(index=False, name=None)]
+    known: dict[Subject, Cost | None]
+    try:
+        known = costs(results, subjects)
+    except RuntimeError:
+        known = {}
+    rows["macs"] = [cost.macs if (cost := known.get(subject)) else math.nan for subject in subjects]
+    alike = [*WAY, "structure", "width"]
+    single = rows[(rows["groups"] == 1) & rows["shuffle"]].drop_duplicates(alike)
+    base = rows[alike].merge(single[[*alike, "macs"]], on=alike, how="left")["macs"]
+    rows["macs_ratio"] = rows["macs"] / base.to_numpy()
+    return rows

@@ -1,0 +1,83 @@
+"""Executes the notebooks on a results folder and writes them as .ipynb and .html to results/notebooks."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablations.core.errors import UserError
+from ablations.core.paths import ROOT
+from analysis.runs.files import write
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+NOTEBOOKS = ROOT / "analysis" / "notebooks"
+NAMES = ("groups", "shuffle")
+
+
+def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
+    """Run notebooks in a fresh kernel of this very Python, whatever kernels the user has installed.
+
+    Returns:
+        The written files, <results>/notebooks/<name>.ipynb and .html.
+
+    Raises:
+        UserError: there are no results, a package of the `dev` extra is missing, or a cell fails.
+    """
+    if not any((results / folder).is_dir() and any((results / folder).iterdir()) for folder in ("plans", "runs")):
+        raise UserError(f"There are no results in {results} to show: train some with `make ablation-groups`.")
+    try:
+        import ipykernel  # noqa: F401  the kernel itself is started by name
+        import jupytext
+        import nbformat
+        from nbconvert import HTMLExporter
+    except ImportError as error:
+        raise UserError(f"Notebooks need {error.name}: install the dev extra, or use `make notebooks`.") from None
+    written = []
+    for name in names:
+        notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
+        _run(notebook, name, results)
+        exporter = HTMLExporter()  # type: ignore[no-untyped-call]
+        page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
+        folder = results / "notebooks"
+        source = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+        written += [write(folder / f"{name}.ipynb", source), write(folder / f"{name}.html", page)]
+    return written
+
+
+def _run(notebook: "NotebookNode", name: str, results: Path) -> None:
+    """Execute a notebook in place, from the project's root."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    # With no folder to look in, the only kernel is the native one, which ipykernel makes of sys.executable.
+    specs = KernelSpecManager(kernel_dirs=[])
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    surroundings = {**os.environ, "RESULTS_DIR": str(results.resolve()), "PYTHONPATH": path}
+    quiet = ["--log-level=ERROR"]  # a kernel on this machine warns that its sockets are not encrypted
+    client = NotebookClient(notebook, km=manager, timeout=600, record_timing=False, extra_arguments=quiet)
+    try:
+        client.execute(env=surroundings, cwd=str(ROOT))
+    except CellExecutionError as error:
+        raise UserError(f"Notebook {name} failed: {error.ename}: {error.evalue}") from error
+    except DeadKernelError as error:
+        raise UserError(f"Notebook {name} lost its kernel: {error}") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Execute all notebooks and say where they are; exit code 1, with a sentence, where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.notebooks", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    try:
+        for path in execute(parser.parse_args(arguments).results):
+            print(path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,61 @@
+"""What the notebooks call to find results and to show tables and figures in a page."""
+
+import base64
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ablations.core.paths import ROOT
+from analysis.studies.figures.style import png
+from analysis.studies.grids import Grid
+from analysis.studies.render import STYLE, html_table
+
+
+@dataclass(frozen=True)
+class Html:
+    """A piece of a page, as Jupyter shows it."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+def results_folder() -> Path:
+    """The folder that RESULTS_DIR names, `results` without it; relative ones start at the project, wherever one is."""
+    return ROOT / os.environ.get("RESULTS_DIR", "results")
+
+
+def tables(grids: Iterable[Grid]) -> Html:
+    """Tables below each other, each with its notes."""
+    return Html(f"<style>{_within('.ablation')}</style>" + "".join(_boxed(html_table(grid)) for grid in grids))
+
+
+def figures(figures: Iterable[Figure]) -> Html:
+    """Figures below each other, at the size they are drawn for."""
+    return Html("".join(_image(figure) for figure in figures))
+
+
+def _image(figure: Figure) -> str:
+    title = figure.texts[0].get_text() if figure.texts else "figure"
+    data, width = base64.b64encode(png(figure)).decode(), round(96 * figure.get_figwidth())
+    return f'<p><img alt="{title}" width="{width}" src="data:image/png;base64,{data}"></p>\n'
+
+
+def _boxed(table: str) -> str:
+    return f'<div class="ablation">{table}</div>\n'
+
+
+def _within(selector: str) -> str:
+    """The pages' rules for tables and notes, kept from the rest of the notebook."""
+    rules = [rule.strip() for rule in STYLE.replace("\n", " ").split("}") if rule.strip()]
+    kept = [rule for rule in rules if not rule.startswith(("body", "h1"))]
+    scoped = (f"{_prefix(selector, rule.split('{', 1)[0])} {{{rule.split('{', 1)[1]}}}" for rule in kept)
+    return "\n".join(scoped)
+
+
+def _prefix(selector: str, names: str) -> str:
+    return ", ".join(f"{selector} {name.strip()}" for name in names.split(","))

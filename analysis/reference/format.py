@@ -1,0 +1,149 @@
+"""A study as a few small files: all of its runs, done or not, as far as anything that is published rests on them.
+
+study.json    the protocol, the plans, what all runs share, the fingerprints of the networks
+runs.csv      a row per run: what it is, its state, what result.json and (as `provenance.x`) provenance.json say
+curves.csv    metrics.csv of every run, below each other
+correct.npy   (done runs, bytes) uint8, a bit per test image, right or wrong; absent where it would be too large
+latency.csv   as it lies in the results folder, where it does
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablations.core.run_spec import RUN, Run, identity, plain
+from ablations.store import run_folder
+from analysis.reference.csv_fields import encode, flatten
+
+SCHEMA = 1
+"""Version of the form of these files."""
+
+LIMIT = 1 << 20
+"""Bytes that a committed file may have."""
+
+STUDY, RUNS, CURVES, BITS, LATENCY = FILES = ("study.json", "runs.csv", "curves.csv", "correct.npy", "latency.csv")
+
+VARIANT = ("structure", "groups", "width", "shuffle", "stem_channels")
+FIXED = ("run_id", *VARIANT, "seed", "planned_by", "state", "reason")
+"""The first columns of runs.csv; after them come those of results, then those of provenance."""
+
+ORIGIN = "provenance."
+SHARED = ("preset", "command", "versions")
+"""Long values of provenance, kept once in study.json where all runs have the same."""
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """A run with its records.
+
+    Attributes:
+        planned_by, state, reason: as frame.runs gives them.
+        result, provenance: the content of result.json, less checksums, and of provenance.json; empty where not there.
+        curve: the rows of metrics.csv.
+        correct: the packed bits of correct.npy; empty where there are none.
+    """
+
+    run: Run
+    planned_by: str
+    state: str
+    reason: str | None
+    result: dict[str, Any]
+    provenance: dict[str, Any]
+    curve: tuple[dict[str, Any], ...]
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A study under one protocol.
+
+    Attributes:
+        numerics: version of the training maths that its runs are named by.
+        plans: study, preset, command, written of each.
+        fingerprints: entries of fingerprints.json, by cell_id.
+        latency: the content of latency.csv, None where there is none.
+    """
+
+    protocol_id: str
+    numerics: int
+    plans: tuple[dict[str, Any], ...]
+    runs: tuple[PackedRun, ...]
+    fingerprints: dict[str, Any]
+    latency: bytes | None
+
+    def run_id(self, run: Run) -> str:
+        """The name that a run has here."""
+        return identity(run, RUN, self.numerics)
+
+
+def to_files(packed: Packed) -> dict[str, bytes]:
+    """The content of each file, by name; the same bytes for the same study."""
+    shared = _shared([run.provenance for run in packed.runs])
+    study = {
+        "schema": SCHEMA,
+        "numerics": packed.numerics,
+        "protocol_id": packed.protocol_id,
+        "protocol": plain(packed.runs[0].run.protocol),
+        "plans": list(packed.plans),
+        "provenance": shared,
+        "fingerprints": packed.fingerprints,
+    }
+    rows, curves = [], []
+    for one in packed.runs:
+        name = {"run_id": packed.run_id(one.run)}
+        state = {"planned_by": one.planned_by, "state": one.state, "reason": one.reason}
+        rows.append(
+            {
+                **name,
+                **plain(one.run.variant),
+                "seed": one.run.seed,
+                **{key: text for key, text in state.items() if text},
+                **flatten(one.result),
+                **{f"{ORIGIN}{key}": value for key, value in one.provenance.items() if key not in shared},
+            }
+        )
+        curves += [{**name, **row} for row in one.curve]
+    names = dict.fromkeys([*FIXED, *(name for row in rows for name in row)])
+    columns = sorted(names, key=lambda name: name.startswith(ORIGIN))
+    files = {
+        RUNS: _to_csv(columns, [{name: encode(value) for name, value in row.items()} for row in rows]),
+        CURVES: _to_csv(["run_id", *run_folder.METRICS], curves),
+    }
+    if (bits := _stacked(packed)) is not None:
+        files[BITS] = bits
+    if packed.latency is not None:
+        files[LATENCY] = packed.latency
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    text = json.dumps({**study, "sha256": digests}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return {STUDY: text.encode(), **files}
+
+
+def _shared(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Those of SHARED that all records that are there have the same value of."""
+    there = [record for record in records if record]
+    return {key: there[0][key] for key in SHARED if there and all(key in r and r[key] == there[0][key] for r in there)}
+
+
+def _stacked(packed: Packed) -> bytes | None:
+    """correct.npy, or None where there are no bits, or too many."""
+    parts = [run.correct for run in packed.runs if run.state == "done"]
+    if not parts or not any(len(part) for part in parts):
+        return None
+    file = io.BytesIO()
+    np.save(file, np.stack(parts))
+    return file.getvalue() if file.tell() <= LIMIT else None
+
+
+def _to_csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
+    """Rows with a field for each name, empty where a row has none."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()

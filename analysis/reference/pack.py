@@ -1,0 +1,176 @@
+"""From a results folder to a packed study and back: `gather` takes, `lay_out` gives what analysis reads as ever."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablations.core.errors import UserError
+from ablations.core.files import write, write_json
+from ablations.core.run_spec import NUMERICS, RUN, SCHEMA, Run, from_json, identity, plain, to_json
+from ablations.store import run_folder
+from ablations.store.run_state import FAILED
+from analysis.reference.format import LATENCY, Packed, PackedRun
+from analysis.reference.mask_paths import mask
+from analysis.reference.reader import metric, read_csv
+from analysis.runs import frame
+from analysis.runs.files import read_json
+from analysis.studies import notes, selection
+
+LEFT = ("schema", "run_id", "status", "files", "sha256")
+"""What a result.json says of itself and of files that are not packed."""
+
+STAMPS = ("study", "preset", "command", "written")
+"""What a plan says beside its runs and their protocol."""
+
+
+def gather(results: Path, protocol: str = "") -> Packed:
+    """All that is published of a results folder rests on, of one protocol, without paths of this machine.
+
+    Args:
+        protocol: how the protocol's id begins; only needed where there are several.
+
+    Raises:
+        UserError: there is no such protocol or more than one; a run is under way or damaged; a file cannot be read.
+    """
+    table = frame.runs(results)
+    lost = table[table["structure"].isna()]
+    if len(lost):
+        raise UserError(f"{lost['reason'].iloc[0]} Delete the folder, or give it back its run.json.")
+    protocol_id = _chosen(results, table, protocol)
+    rows = table[table["protocol_id"] == protocol_id]
+    _settled(results, rows)
+    plans = [plan for plan in run_folder.plans(results) if plan["protocol_id"] == protocol_id]
+    own = {run_id: read_json(results / "runs" / run_id / "run.json") or {} for run_id in rows["run_id"]}
+    numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)
+    described = {**own, **{e["run_id"]: {**e, "protocol": plan["protocol"]} for plan in plans for e in plan["runs"]}}
+    runs = [_run(results, row, from_json(described[row["run_id"]]), numerics) for row in rows.to_dict("records")]
+    prints = (read_json(results / "fingerprints.json") or {}).get("cells")
+    cells = set(rows["cell_id"])
+    return Packed(
+        protocol_id=protocol_id,
+        numerics=numerics,
+        plans=tuple(mask({key: plan[key] for key in STAMPS if key in plan}) for plan in plans),
+        runs=tuple(runs),
+        fingerprints={key: mask(prints[key]) for key in sorted(cells & {*prints})} if isinstance(prints, dict) else {},
+        latency=mask((results / LATENCY).read_text()).encode() if (results / LATENCY).exists() else None,
+    )
+
+
+def lay_out(packed: Packed, results: Path) -> None:
+    """Write a packed study as a results folder, with everything but checkpoints and logs.
+
+    Raises:
+        UserError: there are results in the folder.
+    """
+    if any((results / name).is_dir() and any((results / name).iterdir()) for name in ("runs", "plans")):
+        raise UserError(f"{results} has results already: choose a new folder (make merge brings two together).")
+    results.mkdir(parents=True, exist_ok=True)
+    for one in packed.runs:
+        if one.state != "planned" or one.provenance or not one.planned_by:
+            _lay_out_run(one, results, packed)
+    for plan in packed.plans:
+        mine = [one.run for one in packed.runs if plan["study"] in one.planned_by.split(",")]
+        (results / "plans").mkdir(exist_ok=True)
+        write_json(results / "plans" / f"{plan['study']}-{packed.protocol_id}.json", _plan(plan, mine, packed))
+    if packed.fingerprints:
+        write_json(results / "fingerprints.json", {"schema": SCHEMA, "cells": packed.fingerprints})
+    if packed.latency is not None:
+        write(results / LATENCY, packed.latency)
+
+
+def _chosen(results: Path, table: pd.DataFrame, protocol: str) -> str:
+    """The protocol that is meant."""
+    there = selection.protocols(selection.known(table))
+    found = [protocol_id for protocol_id in there if protocol_id.startswith(protocol)]
+    if len(found) == 1:
+        return found[0]
+    if not there:
+        raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
+    names = [f"{key} ({notes.title(table[table['protocol_id'] == key])})" for key in found or there]
+    what = "are runs of several protocols" if found else f"is no protocol {protocol}"
+    raise UserError(f"There {what} in {results}: choose one with --protocol. {'; '.join(names)}.")
+
+
+def _settled(results: Path, rows: pd.DataFrame) -> None:
+    """Refuse what would be another thing tomorrow, and what no longer says what it said."""
+    for state, advice in (("running", "wait for it, or stop the sweep"), ("damaged", "the same sweep trains it again")):
+        if len(bad := rows[rows["state"] == state]):
+            first = bad.iloc[0]
+            raise UserError(
+                f"{len(bad)} of the runs in {results} are {state}, the first is {first['run_id']} ({first['reason']}): "
+                f"{advice}, then pack."
+            )
+
+
+def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int) -> PackedRun:
+    """A run with what its folder says."""
+    run_id = row["run_id"]
+    if identity(run, RUN, numerics) != run_id:
+        raise UserError(f"runs/{run_id} is described as {identity(run, RUN, numerics)}: its run.json is another run's.")
+    folder, done = run_folder.run_folder(results, run_id), row["state"] == "done"
+    record = (read_json(folder / "result.json") or {}) if done else {}
+    return PackedRun(
+        run=run,
+        planned_by=row["planned_by"],
+        state=row["state"],
+        reason=None if pd.isna(row["reason"]) else mask(str(row["reason"])),
+        result={key: value for key, value in record.items() if key not in LEFT},
+        provenance=mask(read_json(folder / "provenance.json") or {}),
+        curve=tuple(_curve(folder / "metrics.csv")) if done or (folder / "metrics.csv").exists() else (),
+        correct=_bits(folder / "correct.npy", int(row["tested"])) if done else np.zeros(0, np.uint8),
+    )
+
+
+def _curve(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.csv."""
+    rows = read_csv(path)
+    try:
+        if rows and {*rows[0]} != {*run_folder.METRICS}:
+            raise ValueError(f"its columns are {', '.join(rows[0])}")
+        return [{name: metric(row[name]) for name in run_folder.METRICS} for row in rows]
+    except ValueError as error:
+        raise UserError(f"{path} is no table of metrics: {error}.") from None
+
+
+def _bits(path: Path, images: int) -> np.ndarray:
+    """The bytes of correct.npy; none where it has none, as in a study that was packed without."""
+    try:
+        packed: np.ndarray = np.load(path)
+        if packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
+            raise ValueError(f"it has not one bit for each of {images} images")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+    return packed
+
+
+def _lay_out_run(one: PackedRun, results: Path, packed: Packed) -> None:
+    """The folder of one run."""
+    run_id = packed.run_id(one.run)
+    folder = run_folder.begin(results, one.run, one.provenance, packed.numerics)
+    if one.curve or one.state == "done":
+        run_folder.write_metrics(folder, one.curve)
+    if one.state == "done":
+        images = one.result["test_images"] if len(one.correct) else 0
+        bits = np.unpackbits(one.correct, count=images).astype(bool)
+        run_folder.finish(folder, {"run_id": run_id, **one.result}, bits)
+    elif one.state in FAILED:
+        run_folder.fail(folder, run_id, one.state, str(one.reason))
+    elif one.state == "stopped":
+        epochs = one.run.protocol.recipe.epochs
+        run_folder.write_progress(folder, state="stopped", epoch=len(one.curve), epochs=epochs)
+        run_folder.stopped(folder)
+
+
+def _plan(plan: dict[str, Any], runs: Sequence[Run], packed: Packed) -> dict[str, Any]:
+    """The content of a plan's file."""
+    described = [to_json(run, packed.numerics) for run in runs]
+    return {
+        "schema": SCHEMA,
+        "protocol_id": packed.protocol_id,
+        "protocol": plain(packed.runs[0].run.protocol),
+        "runs": [{key: one[key] for key in ("run_id", "cell_id", "seed", "variant")} for one in described],
+        **plan,
+    }

@@ -1,0 +1,101 @@
+"""Multiply-adds and parameters of the cells of a table, measured once and kept in results/complexity.json."""
+
+import json
+import sys
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablations.core.json_subprocess import ask
+from ablations.core.paths import ROOT
+from analysis.runs.files import read_json, source_digest, write_json
+
+MEASURING: ContextVar[bool] = ContextVar("MEASURING", default=True)
+"""False where there is no time for it: measuring takes longer than all else that is published."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its input: everything that its cost depends on. Channel shuffle is not: it only moves channels."""
+
+    structure: str
+    groups: int
+    width: float
+    stem: str
+    stem_channels: int
+    channels: int
+    resolution: int
+    classes: int
+
+    @property
+    def name(self) -> str:
+        """Its key in complexity.json."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-adds of one image, of convolutions and fully connected layers (the paper's FLOPs), and parameters."""
+
+    macs: int
+    conv_macs: int
+    params: int
+
+
+def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Subject:
+    """A network as the paper measures it: 3 x 224 x 224 input, the paper's stem, 1000 classes."""
+    return Subject(structure, groups, width, "imagenet", stem_channels, 3, 224, 1000)
+
+
+def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | None]:
+    """Cost of each subject, None where it cannot be built; starts torch only for what complexity.json does not hold.
+
+    Where MEASURING is False, what complexity.json does not hold is None too.
+
+    Raises:
+        RuntimeError: measuring failed, for instance since the two counters of model.complexity disagree.
+    """
+    wanted = list(dict.fromkeys(subjects))
+    path, digest = results / "complexity.json", source_digest(ROOT / "model")
+    kept = read_json(path) or {}
+    known: dict[str, Any] = kept.get("costs", {}) if kept.get("model") == digest else {}
+    missing = [subject for subject in wanted if subject.name not in known]
+    if missing and MEASURING.get():
+        known.update(zip((subject.name for subject in missing), _measure(missing), strict=True))
+        write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
+    return {subject: Cost(**found) if (found := known.get(subject.name)) else None for subject in wanted}
+
+
+def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
+    """What `_measure_one` says of each, found by a process of its own: torch's counter takes seconds to load."""
+    try:
+        found: list[dict[str, int] | None] = ask("analysis.runs.macs", [asdict(subject) for subject in subjects])
+    except RuntimeError as error:
+        raise RuntimeError(f"The complexity of networks could not be measured: {error}") from None
+    return found
+
+
+def _measure_one(subject: Subject) -> dict[str, int] | None:
+    """The numbers of a Cost, or None for a network that cannot be built. Needs torch."""
+    from model import build, complexity
+
+    try:
+        network = build(
+            subject.structure,
+            groups=subject.groups,
+            width=subject.width,
+            num_classes=subject.classes,
+            in_channels=subject.channels,
+            stem=subject.stem,
+            stem_channels=subject.stem_channels,
+        )
+    except ValueError:
+        return None
+    found = complexity(network, (subject.channels, subject.resolution, subject.resolution))
+    return {"macs": found.macs, "conv_macs": found.conv_macs, "params": found.params}
+
+
+if __name__ == "__main__":
+    print(json.dumps([_measure_one(Subject(**subject)) for subject in json.load(sys.stdin)]))

@@ -1,0 +1,149 @@
+"""A weighted sum of cells' mean errors, with its standard error, from the runs there are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from analysis.stats.contrast import Contrast, Ref
+from analysis.stats.intervals import EXAMPLES, NONE, SEEDS, Interval, Spread, least_known, paired_examples, quantile
+from analysis.stats.sample import Sample, alike, own
+
+POOLED = "t, standard deviation pooled over the width"
+PAIRED = "t of paired differences, their standard deviation pooled over the width"
+WELCH = "Welch's t: the cells of a width spread differently"
+TEST_IMAGES = "test images of one seed: run-to-run variation not covered"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A contrast's value in points and how sure it is; `se` is NaN where the runs do not tell.
+
+    Attributes:
+        df: degrees of freedom of `se`; inf where it is from test images.
+        kind: what the interval is over (statistics.SEEDS, EXAMPLES or NONE); method: the same in words.
+        levene_p: least over the widths concerned, that their cells spread alike; NaN where that is not testable.
+        cells: how many cells (or pairs) share the standard deviation: with n seeds each, df = cells (n - 1).
+        exact_p: of McNemar's exact test, where that is what there is; else NaN.
+    """
+
+    effect: float
+    se: float
+    df: float
+    kind: str
+    method: str
+    levene_p: float = math.nan
+    cells: int = 1
+    exact_p: float = math.nan
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a standard error."""
+        return bool(self.se > 0)
+
+    def t(self, against: float = 0.0) -> float:
+        """How many standard errors the effect lies above a value."""
+        return (self.effect - against) / self.se
+
+    def interval(self) -> Interval:
+        """The 95 % interval of this contrast alone; none where the runs do not tell."""
+        if not self.known:
+            return Interval(self.effect, math.nan, math.nan, NONE)
+        half = quantile(self.df) * self.se
+        return Interval(self.effect, self.effect - half, self.effect + half, self.kind)
+
+
+def estimate(contrast: Contrast, sample: Sample) -> Estimate:
+    """The contrast from what is done: by rule paired, pooled or Welch's; from test images where each cell has one run.
+
+    Every cell must have a run (KeyError).
+    """
+    means = {ref: float(np.mean(list(sample.errors[ref].values()))) for ref in contrast.refs}
+    effect = contrast.of(means)
+    gains = _as_gains(contrast)
+    if gains and all(sample.pairs(ref.row) for ref, _ in gains):
+        return _paired(gains, sample)
+    rows = {ref.row: sample.spreads[ref.row] for ref in contrast.refs}
+    if all(len(sample.errors[ref]) == 1 for ref in contrast.refs) and any(s.df == 0 for s in rows.values()):
+        return _from_images(contrast, sample, effect)
+    welch = not all(alike(spread) for spread in rows.values())
+    parts = []
+    for ref, weight in contrast.terms:
+        spread = sample.spread(ref)
+        parts.append((spread, weight**2 / len(sample.errors[ref]), ref if not alike(rows[ref.row]) else ref.row))
+    cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if r.row == row) for row in rows)
+    se, df = _satterthwaite(parts)
+    levene_p = least_known(spread.levene_p for spread in rows.values())
+    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, WELCH if welch else POOLED, levene_p, cells)
+
+
+def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float, float]:
+    """Standard error of a sum of terms, and its degrees of freedom; (NaN, 0) where a spread is not known.
+
+    Args:
+        parts: standard deviation, share of the variance, and what other terms have the same standard deviation.
+    """
+    variances: dict[object, float] = {}
+    dfs: dict[object, int] = {}
+    for spread, share, source in parts:
+        if spread.df == 0 or not spread.sd > 0:
+            return math.nan, 0.0
+        variances[source] = variances.get(source, 0.0) + share * spread.sd**2
+        dfs[source] = spread.df
+    total = sum(variances.values())
+    return math.sqrt(total), total**2 / sum(v**2 / dfs[source] for source, v in variances.items())
+
+
+def _as_gains(contrast: Contrast) -> list[tuple[Ref, float]]:
+    """The contrast as a weighted sum of shuffle's gains (by its cell without shuffle); empty where it is none."""
+    weights = dict(contrast.terms)
+    off = [(ref, weight) for ref, weight in contrast.terms if not ref.shuffle]
+    paired = all(weights.get(ref._replace(shuffle=True)) == -weight for ref, weight in off)
+    return off if off and paired and len(contrast.terms) == 2 * len(off) else []
+
+
+def _paired(gains: list[tuple[Ref, float]], sample: Sample) -> Estimate:
+    """A sum of shuffle's gains, each the mean of its pairs."""
+    effect, parts, rows = 0.0, [], {ref.row: sample.gain_spreads[ref.row] for ref, _ in gains}
+    for ref, weight in gains:
+        values = list(sample.gains(ref).values())
+        effect += weight * float(np.mean(values))
+        pooled = rows[ref.row]
+        mine: tuple[Spread, object] = (pooled, ref.row) if alike(pooled) else (own(values, pooled), ref)
+        parts.append((mine[0], weight**2 / len(values), mine[1]))
+    se, df = _satterthwaite(parts)
+    cells = max(sum(r.row == row and not r.shuffle for r in sample.errors) for row in rows)
+    levene_p = least_known(spread.levene_p for spread in rows.values())
+    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
+
+
+def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
+    """The contrast of single runs from the test images, which all of them saw.
+
+    Two networks: standard error after Agresti and Min (statistics.paired_examples), p of McNemar's exact test. More:
+    the mean over images of the weighted wrongs, with the standard error that a bootstrap over images tends to.
+    """
+    unknown = Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)
+    bits = {ref: sample.bits(ref) for ref in contrast.refs}
+    found = [b for b in bits.values() if b is not None]
+    if len(found) < len(bits) or len({len(b) for b in found}) != 1:
+        return unknown
+    if len(found) == 2 and sorted(weight for _, weight in contrast.terms) == [-1, 1]:
+        worse, better = (next(bits[ref] for ref, weight in contrast.terms if weight == sign) for sign in (1, -1))
+        assert worse is not None and better is not None
+        both = paired_examples(worse, better)
+        se = 100 * (both.high - both.low) / 2 / quantile(math.inf)
+        return Estimate(100 * both.mean, se, math.inf, EXAMPLES, TEST_IMAGES, exact_p=mcnemar(worse, better))
+    wrong = np.zeros(len(found[0]))
+    for ref, weight in contrast.terms:
+        wrong += weight * ~np.asarray(bits[ref], bool)
+    se = 100 * float(np.std(wrong, ddof=1)) / math.sqrt(len(found[0]))
+    return Estimate(effect, se, math.inf, EXAMPLES if se > 0 else NONE, TEST_IMAGES)
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p of McNemar's exact test: of the images that one has right and the other wrong, half each way."""
+    b, c = int((second & ~first).sum()), int((first & ~second).sum())
+    return min(1.0, 2 * float(special.bdtr(min(b, c), b + c, 0.5))) if b + c else 1.0

@@ -1,0 +1,87 @@
+"""Verdicts as a table: claim, verdict, effect with its interval beside the paper's, p, seeds, and what to know."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import pandas as pd
+
+from analysis.claims.parser import NOT_POSITIVE
+from analysis.claims.verdict import TAU, Verdict
+from analysis.studies.assemble import Section
+from analysis.studies.grids import Grid
+
+HOW = (
+    "Effects are in percentage points of top-1 error (tau where it says so); “claimed” says where "
+    "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers.",
+    "Supported and contradicted: two-sided p, adjusted over the study's claims by Holm, is at most 0.05. No effect: "
+    "two one-sided tests place the effect within the margin. Inconclusive: the runs do not decide; the note says how "
+    "many seeds a cell probably would.",
+)
+
+
+def table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """claims.csv: one row per claim and protocol, columns as in claims.json but for the cells."""
+    rows = [{key: value for key, value in asdict(verdict).items() if key != "cells"} for verdict in verdicts]
+    return pd.DataFrame(rows)
+
+
+def grid(section: Section) -> Grid:
+    """A study's claims under one protocol."""
+    rows = [
+        {
+            "Claim": one.says,
+            "Verdict": one.verdict,
+            "Claimed": claimed(one),
+            "Effect": effect_text(one),
+            "Paper": signed(one.paper_effect, one.unit),
+            "p": p_text(one.p),
+            "p (Holm)": p_text(one.p_holm),
+            "Seeds": seeds_text(one),
+            "Note": one.reason,
+        }
+        for one in section.verdicts
+    ]
+    methods = sorted({one.method for one in section.verdicts if one.method})
+    notes = (section.scope, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
+    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "p", "p (Holm)", "Seeds", "Note"]
+    title = f"Claims of the {section.study} study: {section.title}"
+    return Grid(
+        f"claims-{section.study}-{section.protocol_id}", title, pd.DataFrame(rows, columns=columns), notes, prose=True
+    )
+
+
+def claimed(one: Verdict) -> str:
+    """Where the claim puts the effect: `> 0`, or `≤ 0.5` where it is that the margin is not exceeded."""
+    return f"≤ {one.margin:g}" if one.direction == NOT_POSITIVE else "> 0"
+
+
+def effect_text(one: Verdict) -> str:
+    """`+1.2 [+0.3, +2.1]`; a dash where untested."""
+    if one.effect is None:
+        return "–"
+    unit = " tau" if one.unit == TAU else ""
+    if one.low is None or one.high is None:
+        return f"{signed(one.effect, one.unit)}{unit}"
+    return f"{signed(one.effect, one.unit)} [{signed(one.low, one.unit)}, {signed(one.high, one.unit)}]{unit}"
+
+
+def signed(value: float | None, unit: str) -> str:
+    """An effect with its sign: one decimal, as the paper prints errors; tau has no more either."""
+    if value is None or math.isnan(value):
+        return "–"
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def p_text(p: float | None) -> str:
+    """`0.021`, `<0.001`."""
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def seeds_text(one: Verdict) -> str:
+    """`3`, `2–3`: seeds done in the cells compared."""
+    least, most = one.seeds_least, one.seeds_most
+    return f"{least}" if least == most else f"{least}–{most}"

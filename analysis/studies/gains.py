@@ -1,0 +1,65 @@
+"""What shuffle gains: error without it minus error with it, by cell."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis import paper
+from analysis.stats.contrast import gain
+from analysis.stats.estimate import Estimate, estimate
+from analysis.stats.intervals import Interval
+from analysis.stats.sample import PAIR_CORRELATION, Sample
+from analysis.studies.selection import Key
+
+COLUMNS = (
+    *("width", "groups", "gain", "gain_low", "gain_high", "seeds_off", "seeds_on", "paper_gain", "interval", "method"),
+    *("se", "df", "levene_p", "structure", "stem_channels", "protocol_id"),
+)
+"""Columns of gains.csv."""
+
+RULE = (
+    "Δ of both arms' means; seeds are paired only where, at the correlation of the arms measured beforehand "
+    f"({PAIR_CORRELATION:g}), pairs give the narrower interval for the number of seeds there is."
+)
+"""Depends on numbers of seeds alone: it is applied whatever the results show."""
+
+
+def summarise(rows: pd.DataFrame, keys: Iterable[Key], sample: Sample) -> pd.DataFrame:
+    """One row per (structure, width, groups, stem) of Table 3's `keys`, from the runs `rows` of one protocol.
+
+    Columns, all in percentage points:
+        gain, gain_low, gain_high: error without shuffle minus error with it, and its 95 % interval; positive means
+            that shuffle helps. The same contrast, and so the same numbers, as the claims about it.
+        seeds_off, seeds_on: seeds done of each arm. method: how the interval was found.
+        interval: what it is over: `seeds` (t, standard error `se` with `df` degrees of freedom), `examples` (of one run
+            each, from which test images each arm has right: run-to-run variation not covered), or empty.
+    """
+    table = []
+    for key in (key for key in keys if key.shuffle):
+        on, off = sample.ref(key), sample.ref(key._replace(shuffle=False))
+        seeds = {arm: len(sample.errors.get(arm, {})) for arm in (off, on)}
+        found = estimate(gain(off, on), sample) if all(seeds.values()) else None
+        interval = found.interval() if found else Interval(*3 * (float("nan"),), "")
+        printed = paper.shuffle_gain(key.width, key.groups) if key.structure == "shufflenet" else None
+        table.append(
+            {
+                **key._asdict(),
+                **{"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high},
+                **{"interval": interval.kind, "seeds_off": seeds[off], "seeds_on": seeds[on]},
+                **_how(found),
+                "paper_gain": printed.value if printed else None,
+                "protocol_id": rows["protocol_id"].iloc[0],
+            }
+        )
+    frame = pd.DataFrame(table, columns=list(COLUMNS))
+    real = ["gain", "gain_low", "gain_high", "se", "df", "levene_p", "paper_gain"]
+    frame[real] = frame[real].astype(float).round(4)
+    return frame
+
+
+def _how(found: Estimate | None) -> dict[str, object]:
+    if not found:
+        return {"method": "", "se": None, "df": None, "levene_p": None}
+    df = found.df if math.isfinite(found.df) else None  # test images have none
+    return {"method": found.method, "se": found.se, "df": df, "levene_p": found.levene_p}

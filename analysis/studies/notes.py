@@ -1,0 +1,139 @@
+"""The words around a table: what it was trained on, what its intervals mean, what is missing and why."""
+
+import pandas as pd
+
+from analysis.runs.frame import FAILED
+from analysis.stats.intervals import EXAMPLES, SEEDS
+from analysis.stats.sample import ALIKE
+from analysis.studies import gains
+
+LISTED = 12
+"""Runs that are named one by one; of more, only the number is given."""
+
+ON_SEEDS = (
+    "Brackets over several seeds: 95 % t interval, standard deviation pooled over all cells of one width; "
+    "it says what other seeds would give on the same test images."
+)
+ON_EXAMPLES = (
+    "Brackets marked ‡: one seed, 95 % interval from its test images alone; run-to-run variation is not covered."
+)
+
+
+def title(rows: pd.DataFrame) -> str:
+    """A protocol in a few words: `glyphs 24x24, 2,000 training images, 8 epochs`."""
+    first = rows.iloc[0]
+    size = f"{first['resolution']}×{first['resolution']}"
+    return f"{first['data']} {size}, {first['train_images']:,} training images, {_epochs(first)}"
+
+
+def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
+    """A protocol in one sentence, with the seeds that are done."""
+    first, seeds = rows.iloc[0], planned_seeds(table)
+    done = f"{seeds.min()} to {seeds.max()}" if seeds.min() != seeds.max() else f"{seeds.max()}"
+    colour = {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
+    return (
+        f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour} training images at "
+        f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}; "
+        f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
+        f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
+        f"protocol {first['protocol_id']})."
+    )
+
+
+def planned_seeds(table: pd.DataFrame) -> pd.Series:
+    """Seeds done of the cells that were planned; of all when none was. The others are marked in the table itself."""
+    planned = table.loc[table["seeds_planned"] > 0, "seeds_done"]
+    return planned if len(planned) else table["seeds_done"]
+
+
+def on_intervals(study: str, table: pd.DataFrame, gain: pd.DataFrame) -> list[str]:
+    """What the brackets mean, and how wide seeds spread at each width."""
+    kinds = {*table["interval"], *gain["interval"]}
+    text = [ON_SEEDS] if SEEDS in kinds else []
+    text += [ON_EXAMPLES] if EXAMPLES in kinds else []
+    text += [gains.RULE] if study == "shuffle" else []
+    text += [_spread(table)] if table["df"].gt(0).any() else []
+    unlike = table.loc[table["levene_p"] < ALIKE, "width"].drop_duplicates()
+    if len(unlike):
+        text.append(
+            f"At {', '.join(f'{width:g}x' for width in unlike)} the cells spread differently (Levene): each interval "
+            "there has its cell's own standard deviation, differences are Welch's."
+        )
+    return text
+
+
+def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """What is not planned, and which runs are not done and why."""
+    text = []
+    if not rows["planned_by"].str.contains(study, regex=False).any():
+        text.append(
+            f"The {study} study has not been planned under this protocol: what is here was trained for other tables. "
+            f"make ablation-{study} PRESET={rows['preset'].iloc[0] if len(rows) else 'quick'} trains the rest."
+        )
+    elif (table["seeds_planned"] == 0).any():
+        text.append("Cells marked “not planned” were left out of the sweep; the grid is the paper's.")
+    bad = rows[rows["state"].isin((*FAILED, "damaged"))]
+    text += [_reason(run) for _, run in bad.head(LISTED).iterrows()]
+    if len(bad) > LISTED:
+        text.append(f"{len(bad) - LISTED} more runs failed: make status lists them.")
+    waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
+    if waiting:
+        text.append(
+            f"{waiting} planned {_plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
+        )
+    return text
+
+
+def on_origin(rows: pd.DataFrame) -> list[str]:
+    """Devices and commits of the runs that are done, and a warning where these differ."""
+    done = rows[rows["state"] == "done"]
+    if done.empty:
+        return []
+    devices = sorted({str(device).split(": ")[-1] for device in done["device"].dropna()})
+    commits = sorted(done["commit"].dropna().unique())
+    text = [f"Trained on {'; '.join(devices)}."] if devices else []
+    if len(commits) > 1:
+        text.append(f"Runs come from {len(commits)} commits: {', '.join(commit[:10] for commit in commits)}.")
+    elif commits:
+        text.append(f"Code at commit {commits[0][:10]}.")
+    dirty = int(done["dirty"].eq(True).sum())
+    if dirty:
+        text.append(f"{dirty} {_plural(dirty, 'run')} trained with uncommitted changes.")
+    return text
+
+
+def orphans(frame: pd.DataFrame) -> list[str]:
+    """Run folders that no table can show, since nothing says which cell they are."""
+    lost = frame[frame["structure"].isna()]
+    return [str(reason) for reason in lost["reason"].head(LISTED)]
+
+
+def _spread(part: pd.DataFrame) -> str:
+    """Standard deviation by width, with degrees of freedom and Levene's p; a range where each cell has its own."""
+    words = []
+    for (structure, width), same in part[part["df"] > 0].groupby(["structure", "width"], sort=False):
+        one = same.iloc[0]
+        levene = f", Levene p {one['levene_p']:.2f}" if pd.notna(one["levene_p"]) else ""
+        prefix = "" if structure == "shufflenet" else f"{structure} "
+        low, high = same["sd"].min(), same["sd"].max()
+        sd = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+        words.append(f"{prefix}{width:g}x {sd} (df {one['df']}{levene})")
+    return f"Standard deviation between seeds in points: {'; '.join(words)}."
+
+
+def _reason(run: pd.Series) -> str:
+    structure = "" if run["structure"] == "shufflenet" else f"{run['structure']} "
+    arm = "" if run["shuffle"] else " no shuffle"
+    return f"{structure}{run['width']:g}x g={run['groups']}{arm}, seed {run['seed']}: {run['state']}: {run['reason']}"
+
+
+def _epochs(first: pd.Series) -> str:
+    return f"{first['epochs']} {_plural(int(first['epochs']), 'epoch')}"
+
+
+def _split(first: pd.Series) -> str:
+    return {"val": "validation"}.get(str(first["evaluate"]), str(first["evaluate"]))
+
+
+def _plural(number: int, word: str) -> str:
+    return word if number == 1 else f"{word}s"

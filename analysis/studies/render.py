@@ -1,0 +1,159 @@
+"""Tables of text as Markdown, LaTeX and HTML; every character of a result is escaped for where it goes."""
+
+import html
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from analysis.studies.grids import Grid
+
+LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"},
+    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$", "≤": r"$\le$"},
+    **{"“": "``", "”": "''", "|": r"$|$", "[": "{[}", "]": "{]}", '"': "''"},
+}
+"""What LaTeX takes for a character that it reads as a command or does not have."""
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; border-top: 2px solid #1a1a1a; border-bottom: 2px solid #1a1a1a; }
+th, td { padding: .3rem .8rem; text-align: right; vertical-align: top; white-space: pre;
+         font-variant-numeric: tabular-nums; }
+th { font-weight: 600; border-bottom: 1px solid #999; } th[colspan] { text-align: center; }
+td:first-child, th:first-child { text-align: left; }
+.prose td:first-child, .prose td:last-child { white-space: normal; text-align: left; min-width: 15rem; }
+tbody tr + tr td { border-top: 1px solid #e4e4e4; }
+.notes { color: #444; font-size: .87rem; max-width: 60rem; } .notes p { margin: .3rem 0; }
+"""
+
+
+def markdown(title: str, grids: Sequence[Grid]) -> str:
+    """A page of tables in GitHub's Markdown; lines within a cell become <br>."""
+    parts = [f"# {_mark(title)}"]
+    for grid in grids:
+        heads = [_mark(_flat(column)) for column in grid.frame.columns]
+        rule = ["---", *["---:"] * (len(heads) - 1)]
+        body = [[_mark(cell) for cell in row] for row in grid.frame.itertuples(index=False)]
+        lines = [f"| {' | '.join(row)} |" for row in [heads, rule, *body]]
+        parts += [f"## {_mark(grid.title)}", "\n".join(lines), *map(_mark, grid.notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(title: str, grids: Sequence[Grid]) -> str:
+    r"""Tables for a paper of two columns: \input this file; needs the booktabs package."""
+    parts = [f"% {_one_line(title)}; needs \\usepackage{{booktabs}}"]
+    for grid in grids:
+        frame = grid.frame
+        lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{tex(grid.title)}}}"]
+        spec = rf"p{{0.27\textwidth}}{'r' * (frame.shape[1] - 2)}p{{0.2\textwidth}}" if grid.prose else ""
+        spec = spec or f"l{'r' * (frame.shape[1] - 1)}"
+        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
+        lines += [*_latex_heads(frame), r"\midrule"]
+        lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in frame.itertuples(index=False)]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{\textwidth}\footnotesize"]
+        lines += [" ".join(map(tex, grid.notes)), r"\end{minipage}", r"\end{table*}"]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(title: str, grids: Sequence[Grid]) -> str:
+    """A page of tables that stands alone: no script, nothing loaded from elsewhere."""
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+    )
+    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *map(html_table, grids)])
+    page = f"<head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body>"
+    return f'<!doctype html>\n<html lang="en">\n{page}\n</html>\n'
+
+
+def html_table(grid: Grid) -> str:
+    """One table with its title and notes, as a piece of a page."""
+    styler = grid.frame.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
+    table = styler.set_uuid(grid.name).to_html(exclude_styles=True, sparse_columns=True)
+    kind = "wide prose" if grid.prose else "wide"
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in grid.notes)
+    return f'<h2>{html.escape(grid.title)}</h2>\n<div class="{kind}">\n{table}</div>\n<div class="notes">{notes}</div>'
+
+
+def linked_table(grid: Grid, heads: int) -> Markup:
+    """A table alone, its first `heads` columns as headings of rows, each number a link to its place in the page."""
+    cells = [[_cell(text, grid.anchors.get((i, k), "")) for k, text in enumerate(row)] for i, row in _rows(grid.frame)]
+    frame = pd.DataFrame(cells, columns=grid.frame.columns)
+    names = list(frame.columns)
+    frame = frame.set_index(names[:heads]).rename_axis([None] * heads)
+    styler = frame.style.format_index(escape="html", axis="columns")
+    head, body = styler.to_html(exclude_styles=True, sparse_index=True, sparse_columns=True).split("<tbody>")
+    # The names of those first columns, in the blanks that pandas leaves above them (or, given names, in a row below).
+    blanks = head.rsplit("&nbsp;", heads)
+    tops = ["", *(html.escape(str(name[-1] if isinstance(name, tuple) else name)) for name in names[:heads])]
+    head = "".join(top + blank for top, blank in zip(tops, blanks, strict=True))
+    # Everything that came from data is escaped by now, so no other text can look like these tags.
+    head, body = (
+        re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', part) for part, scope in ((head, "col"), (body, "row"))
+    )
+    return Markup(f"{head}<tbody>{body}")
+
+
+def _rows(frame: pd.DataFrame) -> list[tuple[int, tuple[str, ...]]]:
+    return list(enumerate(frame.itertuples(index=False, name=None)))
+
+
+def _cell(text: str, anchor: str) -> Markup:
+    """`12.3 [11.5, 13.1]` and what is below it: the mean, its interval lighter, the rest small."""
+    first, *below = str(text).split("\n")
+    mean, bracket, interval = first.partition(" [")
+    shown = Markup("{}<i>{}{}</i>").format(mean, bracket, interval) if bracket else escape(first)
+    shown = Markup('<a href="#{}">{}</a>').format(anchor, shown) if anchor else shown
+    return shown + Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
+
+
+def tex(text: str) -> str:
+    """Text with every character that LaTeX would trip over replaced."""
+    return "".join(LATEX.get(sign, sign) for sign in _one_line(text))
+
+
+def _latex_cell(text: str) -> str:
+    lines = [tex(line) for line in text.split("\n")]
+    stack = r" \\ ".join(lines)
+    return stack if len(lines) == 1 else rf"\shortstack[r]{{{stack}}}"
+
+
+def _latex_heads(frame: pd.DataFrame) -> list[str]:
+    """One line of headings, or two with the upper ones spanning their columns."""
+    if frame.columns.nlevels == 1:
+        return [" & ".join(tex(str(column)) for column in frame.columns) + r" \\"]
+    upper, rules, start = [], [], 1
+    tops = [str(column[0]) for column in frame.columns]
+    for top in dict.fromkeys(tops):
+        count = tops.count(top)
+        upper.append(rf"\multicolumn{{{count}}}{{c}}{{{tex(top)}}}")
+        if top:
+            rules.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
+        start += count
+    lower = " & ".join(tex(str(column[1])) for column in frame.columns)
+    return [" & ".join(upper) + r" \\", " ".join(rules), lower + r" \\"]
+
+
+def _flat(column: object) -> str:
+    """A heading of two levels in one line: `No shuffle, ours`."""
+    if not isinstance(column, tuple):
+        return str(column)
+    top, name = column
+    return f"{name}, {str(top).lower()}" if top else str(name)
+
+
+def _mark(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    lines = [_one_line(line) for line in str(text).split("\n")]
+    safe = (re.sub(r"([\\`*_|]|(?<=\])\()", r"\\\1", html.escape(line, quote=False)) for line in lines)
+    return "<br>".join(safe)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())

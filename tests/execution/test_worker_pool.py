@@ -1,0 +1,101 @@
+"""Workers: each has its own pipe, so that one that dies, hangs or is asked to stop concerns no other."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from ablations.core.config import RuntimeConfig
+from ablations.execution import worker, worker_pool
+from ablations.execution.run_jobs import Job
+from ablations.execution.worker_pool import Crew, Outcome
+from ablations.store import writable
+from tests.make import run
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job that fails at once, since its data are not there."""
+    return Job(run(), tmp_path / "nowhere", writable.open_results(tmp_path), "cpu", 1, False, 0, {})
+
+
+def outcomes(it: Crew, number: int = 1) -> list[Outcome]:
+    found: list[Outcome] = []
+    deadline = time.monotonic() + 60
+    while len(found) < number and time.monotonic() < deadline:
+        found += it.poll(0.1)
+    return found
+
+
+def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with Crew(1, RuntimeConfig(device="cpu")) as it:
+        it.give([7], [job])
+        assert it.busy == [7] and not it.free()
+        dead = it.workers[0].process
+        os.kill(dead.pid, signal.SIGKILL)
+        ((number, state, reason),) = outcomes(it)
+        assert (number, state) == (7, "killed") and "exit code -9" in reason and it.free()
+        it.give([8], [job])
+        ((number, state, reason),) = outcomes(it)
+        assert (number, state) == (8, "wrong") and "holds no prepared data set" in reason
+        process = it.workers[0].process
+        assert process.pid != dead.pid and process.is_alive()
+        it.give([9], [job])
+        assert outcomes(it)[0].number == 9 and it.workers[0].process is process, "a living one is kept"
+    assert not process.is_alive()
+
+
+def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):
+    monkeypatch.setattr(worker_pool, "START_SECONDS", 0.5)
+    with Crew(1, RuntimeConfig(device="cpu", run_timeout=0.1)) as it:
+        it.give([3], [job])
+        hung = it.workers[0].process
+        os.kill(hung.pid, signal.SIGSTOP)
+        ((number, state, reason),) = outcomes(it)
+        assert (number, state) == (3, "killed") and "No step within 0.5 s" in reason
+        assert not hung.is_alive()
+
+
+def test_without_a_limit_nothing_is_ended(job):
+    with Crew(1, RuntimeConfig(device="cpu", run_timeout=0)) as it:
+        it.give([3], [job])
+        it.workers[0].seen -= 1e6
+        assert it._end_hung(0) == []
+
+
+def test_a_worker_that_is_still_starting_stops_without_a_failure(job):
+    with Crew(1, RuntimeConfig(device="cpu")) as it:
+        it.give([3], [job])
+        assert list(it.stop(30)) == [Outcome(3, "stopped", "")]
+
+
+def test_one_that_does_not_stop_in_time_is_ended(job):
+    with Crew(1, RuntimeConfig(device="cpu")) as it:
+        it.give([3], [job])
+        stubborn = it.workers[0].process
+        os.kill(stubborn.pid, signal.SIGSTOP)
+        assert list(it.stop(0.3)) == [Outcome(3, "stopped", "")] and not stubborn.is_alive()
+
+
+def test_jobs_that_train_together_end_one_by_one_and_die_together(job):
+    jobs = [job, Job(run(seed=1), *[getattr(job, field) for field in list(job.__dataclass_fields__)[1:]])]
+    with Crew(2, RuntimeConfig(device="cpu")) as it:
+        it.give([4, 2], jobs)
+        assert it.busy == [4, 2] and it.free(), "they have one worker"
+        found = outcomes(it, 2)
+        assert [(each.number, each.state) for each in found] == [(4, "wrong"), (2, "wrong")]
+        it.give([4, 2], jobs)
+        os.kill(it.workers[0].process.pid, signal.SIGSTOP)
+        os.kill(it.workers[0].process.pid, signal.SIGKILL)
+        assert sorted((each.number, each.state) for each in outcomes(it, 2)) == [(2, "killed"), (4, "killed")]
+
+
+def test_a_worker_without_its_parent_leaves(monkeypatch):
+    """Where the system does not kill it: the number of its parent is no longer that of its parent."""
+    left = []
+    monkeypatch.setattr(worker, "kill_with_parent", lambda: None)
+    monkeypatch.setattr(os, "_exit", left.append)
+    worker.die_with_parent(os.getppid() + 1)
+    assert left == [1]

@@ -1,0 +1,67 @@
+"""Kernels for GPUs: checked on the CPU by Triton's interpreter, which must be chosen before Triton is imported."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from ablations.core.paths import ROOT
+from model.gpu.layout import splits_of, tile
+
+
+def test_kernels_against_pytorch():
+    pytest.importorskip("triton")
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    if not torch.cuda.is_available():
+        settings["TRITON_INTERPRET"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests/kernels/check.py")]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+SIZES = {"M", "units", "rows", "splits", "each", "H", "W", "HO", "WO"}
+FLOATS = {"means", "squares", "mean", "scale", "running_mean", "running_var", "weight", "bias", "partial", "total"}
+
+
+def compiled(kernel: Any, **constants: Any) -> str:
+    """The PTX of a kernel on bfloat16 activations for Hopper; the compiler needs no GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    kinds = {**dict.fromkeys(SIZES, "i32"), **dict.fromkeys(FLOATS, "*fp32"), "source": "*i32", "target": "*i32"}
+    kinds |= {"eps": "fp32", "momentum": "fp32", **dict.fromkeys(constants, "constexpr")}
+    signature = {name: kinds.get(name, "*bf16") for name in kernel.arg_names}
+    aligned = {(k,): [["tt.divisibility", 16]] for k, kind in enumerate(signature.values()) if kind.startswith("*")}
+    values = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(kernel, signature, constexprs=values, attrs=aligned)
+    return str(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"])
+
+
+def test_kernels_compile_for_a_gpu_with_wide_loads(tmp_path, monkeypatch):
+    """Of 180 channels, say, rows begin at multiples of 8 bytes: loads of so many, not of single numbers."""
+    tl = pytest.importorskip("triton.language")
+    from model.gpu import depthwise_kernels as depthwise
+    from model.gpu import norm_kernels as norm
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    tiles = {"ACC": tl.float32, "ALIGN": 4, "BM": 64, "BC": 64}
+    assert "ld.global.v2.b32" in compiled(norm.moments, **tiles)
+    assert "ld.global" in compiled(norm.combine, ACC=tl.float32, ALIGN=4, BS=256, BC=16)
+    assert "st.global.v2.b32" in compiled(norm.apply, RELU=True, ORDER=True, ADD=False, **tiles)
+    assert "ld.global.v2.b32" in compiled(norm.sums, RELU=True, ORDER=False, ADD=True, **tiles)
+    assert "st.global.v2.b32" in compiled(norm.back, RELU=True, ORDER=True, **tiles)
+    for kernel in (depthwise.forward, depthwise.to_input, depthwise.to_weight):
+        assert "ld.global.v2.b32" in compiled(kernel, STRIDE=2, **tiles)
+
+
+@pytest.mark.parametrize("rows", [1, 49, 5000, 12345678])
+@pytest.mark.parametrize("channels", [4, 24, 100, 144, 1536, 9216])
+def test_rows_are_cut_into_parts_without_gaps(rows, channels):
+    parts, each = splits_of(rows, channels)
+    height, width = tile(channels)
+    assert each % height == 0 and height * width == 4096 and width in (16, 32, 64, 128)
+    assert (parts - 1) * each < rows <= parts * each and parts <= 256

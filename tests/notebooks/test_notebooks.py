@@ -1,0 +1,60 @@
+"""The notebooks execute on a results folder, from anywhere, in the Python that asks for it."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from analysis import publish
+from analysis.notebooks import execute, show
+from analysis.runs import macs
+from tests import results_fixture as fixture
+
+
+def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    # A kernel of the user's that would fail, and a working directory that is not the project's.
+    stale = tmp_path / "jupyter" / "kernels" / "python3"
+    stale.mkdir(parents=True)
+    (stale / "kernel.json").write_text('{"argv": ["/nowhere/python"], "display_name": "stale", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.chdir(tmp_path)
+    fixture.plausible(Path("results"), seeds=1)
+    with monkeypatch.context() as patch:  # the kernels find these costs, and need no torch
+        patch.setattr(macs, "_measure", fixture.cheap_costs)
+        patch.setattr(publish, "_draw", lambda *_: {})
+        publish.publish(Path("results"))
+    assert execute.main([]) == 0
+    written = capsys.readouterr().out.split()
+    assert written == [
+        f"results/notebooks/{name}.{form}" for name in ("groups", "shuffle") for form in ("ipynb", "html")
+    ]
+    for name, table, figures in (("groups", "Table 2. Top-1 error", 3), ("shuffle", "Table 3. Top-1 error", 2)):
+        notebook = nbformat.read(f"results/notebooks/{name}.ipynb", as_version=4)
+        nbformat.validate(notebook)
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        shown = "".join(output["data"].get("text/html", "") for output in outputs)
+        assert table in shown and shown.count("data:image/png") == figures
+        assert not any(output["output_type"] in ("stream", "error") for output in outputs)
+        assert table in Path(f"results/notebooks/{name}.html").read_text()
+
+
+def test_a_failing_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken.py").write_text("# %%\nraise KeyError('no such column')\n")
+    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    fixture.begin(tmp_path, fixture.run(3, 0.25))
+    with pytest.raises(execute.UserError, match=r"Notebook broken failed: KeyError.*no such column"):
+        execute.execute(tmp_path, ["broken"])
+    assert not (tmp_path / "notebooks").exists()
+
+
+def test_no_results_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute.main(["--results", str(tmp_path)]) == 1
+    assert "There are no results in" in capsys.readouterr().err
+
+
+def test_the_results_folder_starts_at_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RESULTS_DIR", raising=False)
+    assert show.results_folder() == show.ROOT / "results"
+    monkeypatch.setenv("RESULTS_DIR", str(tmp_path))
+    assert show.results_folder() == tmp_path

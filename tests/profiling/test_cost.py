@@ -1,0 +1,171 @@
+"""What a study costs: counted as the paper counts, without the data, and power as statistics' own formula gives it."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablations.profiling import cost as costs
+from ablations.profiling.cost import Network, compose, cost
+from ablations.profiling.cost_table import show
+from ablations.profiling.rates import DEVICES, seconds_per_image
+from analysis.claims.budget import answer, scattered
+from analysis.claims.parser import read
+from model import ShuffleNetV1, complexity
+from tests.results_fixture import write_done
+from tests.sweeps import ROOT
+
+PAPER = ["preset=imagenet", "ablation=groups,shuffle"]
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return compose(PAPER)
+
+
+@pytest.fixture(scope="module")
+def found(jobs, tmp_path_factory):
+    """The cost of the paper's two studies, on a machine without ImageNet."""
+    return cost(jobs, tmp_path_factory.mktemp("results"))
+
+
+def network(found, **what):
+    """The weights of the one cell with such a variant."""
+    cells = {job.run.cell_id: job.run.variant for job in found.plan.planned}
+    (cell,) = [c for c, v in cells.items() if all(getattr(v, key) == value for key, value in what.items())]
+    return found.networks[cell]
+
+
+def test_two_studies_share_their_cells(jobs, found):
+    assert len(jobs) == (15 + 12) * 3 and len(found.plan.planned) == len(found.plan.todo) == 63
+    assert len(found.networks) == 21
+    assert compose(["preset=imagenet", "ablation=groups", "seed=0"])[0].run.run_id in {j.run.run_id for j in jobs}
+
+
+def test_the_recipe_is_the_papers(jobs):
+    run = jobs[0].run
+    recipe = run.protocol.recipe
+    assert (recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.warmup_epochs) == (1024, 0.5, 4e-5, 0)
+    assert (run.protocol.resolution, run.protocol.data.cache_resolution) == (224, 256)
+    iterations = costs.images(run) // 1024
+    assert iterations == 240 * 1251 and abs(iterations / 3e5 - 1) < 0.001, "3e5, to the nearest whole epoch"
+
+
+@pytest.mark.parametrize(("groups", "width"), [(1, 1.0), (8, 0.25)])
+def test_multiply_adds_are_those_of_the_network(found, groups, width):
+    one = network(found, groups=groups, width=width, shuffle=True)
+    expected = complexity(ShuffleNetV1(groups=groups, width=width), (3, 224, 224))
+    assert (one.macs, one.params) == (expected.macs, expected.params)
+
+
+def test_the_total_is_the_sum_over_runs(found):
+    by_hand = sum(
+        3 * 240 * 1251 * 1024 * found.networks[job.run.cell_id].macs + 50_000 * found.networks[job.run.cell_id].macs
+        for job in found.plan.planned
+    )
+    assert found.macs == by_hand and 3.6e18 < found.macs < 3.8e18
+
+
+def test_hours_follow_the_data_sheet_and_say_so(found):
+    gpu = DEVICES[1]
+    seconds = sum(
+        240 * 1251 * 1024 * seconds_per_image(one.macs, one.activations, gpu)
+        for one in (found.networks[job.run.cell_id] for job in found.plan.todo)
+    )
+    assert found.hours[gpu.name][0] == pytest.approx(seconds / 3600)
+    assert all("assumed" in source for _, source in found.hours.values())
+    assert found.hours["NVIDIA V100"][0] > found.hours["NVIDIA H200"][0] > 0
+
+
+def test_disk_and_memory(found):
+    assert found.cache_bytes == int(1_281_167 * 256 * 256 * 3 * 1.36 + 50_000 * 256 * 256 * 3)
+    largest = network(found, groups=8, width=1.0, shuffle=True)
+    assert found.memory_bytes == 1024 * (largest.activations * 2 + 224 * 224 * 3 * 8) + largest.params * 12
+
+
+def test_what_layers_put_out_is_counted():
+    """A network whose layers can be counted by hand: 3x3 convolution to 2 channels of 4 x 4, and a sum over all."""
+    from torch import nn
+
+    from ablations.profiling.weigh import activations
+
+    small = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 5))
+    assert activations(small, (3, 4, 4)) == 32 + 32 + 32 + 5
+
+
+def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, "weigh", lambda cells: {cell_id: Network(100, 10, 1000) for cell_id in cells})
+    monkeypatch.setattr(costs, "budgets", lambda *what: ())
+    jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
+    before = cost(jobs, tmp_path)
+    write_done(tmp_path, jobs[0].run, 0.5)
+    after = cost(jobs, tmp_path)
+    assert after.plan.done == 1 and after.macs == 100 * (3 * 128 + 64) and before.macs == 2 * after.macs
+    assert after.hours["CPU core"] < before.hours["CPU core"]
+
+
+def test_budgets_in_proportion(found):
+    planned, *others = found.budgets
+    assert (planned.seeds, planned.epochs, planned.runs, planned.share) == (3, 240, 63, 1.0)
+    assert planned.claims == len(read()) and planned.decided > 20
+    by = {(one.seeds, one.widths, one.epochs): one for one in others}
+    every = planned.widths
+    assert by[2, every, 240].share == pytest.approx(2 / 3) and by[3, every, 60].share == pytest.approx(1 / 4)
+    assert by[1, every, 240].decided == 0 and by[1, every, 240].least is None
+    narrow = by[3, (0.5, 0.25), 240]
+    assert narrow.runs == 42 and narrow.claims < planned.claims and 0.2 < narrow.share < 0.35
+    assert by[5, every, 240].least < planned.least < by[2, every, 240].least
+
+
+def test_the_least_gain_is_that_of_the_t_test(jobs):
+    """One comparison of two cells, of seven of a width; the level is shared by Holm's strictest rule."""
+    from analysis.stats.contrast import Ref
+
+    refs = {Ref(v.groups, v.width, v.shuffle) for v in (job.run.variant for job in jobs)}
+    claims = read()
+    gain = next(c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive")
+    rivals = sum(claim.study == gain.study for claim in claims)
+    for seeds, sd in ((2, 0.2), (3, 0.2), (3, 0.4), (5, 0.2)):
+        df = 7 * (seeds - 1)
+        critical = stats.t.isf(0.05 / 2 / rivals, df)
+        least = answer(sorted(refs), seeds, sd)["least"]
+        chance = stats.nct.sf(critical, df, least / (sd * math.sqrt(2 / seeds)))
+        assert chance == pytest.approx(0.8, abs=0.02), (seeds, sd)
+
+
+def test_scattered_errors_have_the_spread_that_is_asked_for():
+    for seeds in (2, 3, 5):
+        values = list(scattered(40.0, 0.3, seeds).values())
+        assert np.mean(values) == pytest.approx(40) and np.std(values, ddof=1) == pytest.approx(0.3)
+
+
+def test_the_tables_say_it(found, capsys):
+    show(found, 0.2)
+    said = capsys.readouterr().out
+    for text in ("63 runs of 21 cells, 0 done, 63 to train", "300,240 iterations", "g3 0.25x no shuffle", "143.1 M"):
+        assert text in said
+    assert "NVIDIA H100" in said and "assumed" in said and "352 GB" in said and "21.0 of 22" in said
+
+
+def test_measured_here_and_on_the_command_line(tmp_path):
+    """A small study, calibrated by training it; and planning for it does not load torch or pandas."""
+    overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0", f"runtime.results_dir={tmp_path}"]
+    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "runtime.device=cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "CPU core here" in done.stdout and "measured here" in done.stdout and "no claim" in done.stdout
+    wrong = subprocess.run(
+        [*command[:3], "preset=imagenet", "recipe.lr=fast"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and "Traceback" not in wrong.stderr
+    code = (
+        "import sys, json; from ablations.profiling.cost import compose;"
+        "jobs = compose(['preset=imagenet', 'ablation=groups']);"
+        "print(json.dumps([len(jobs), sorted({'torch', 'pandas'} & set(sys.modules))]))"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(asked.stdout) == [45, []]

@@ -1,0 +1,134 @@
+"""`python -m analysis.explain`: the number as the table shows it, and everything behind it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from analysis.explain import main
+from analysis.runs import macs
+from tests import results_fixture as fixture
+from tests.sweeps import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Both studies at 0.25x with two seeds, one of g=3 failed."""
+    for study in ("groups", "shuffle"):
+        runs = fixture.grid(study, [0, 1], widths=[0.25])
+        fixture.write_plan(tmp_path, study, runs, day=2)
+        for one in runs:
+            fixture.write_done(
+                tmp_path, one, 0.3 + one.seed / 100 + (0 if one.variant.shuffle else 0.05 + one.seed / 50)
+            )
+    failed = fixture.run(3, 0.25, seed=1)
+    (tmp_path / "runs" / failed.run_id / "result.json").unlink()
+    fixture.write_failure(tmp_path, failed, "failed", "out of \x1b[31mmemory")
+    return tmp_path
+
+
+def explain(results: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main([*arguments, "--results", str(results)])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_a_cell_of_table_2(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (results / "runs" / fixture.run(3, 0.25).run_id / "log.txt").touch()
+    code, text = explain(results, capsys, "table2", "--groups", "3", "--width", "0.25")
+    assert code == 0 and "Table 2: ShuffleNet 0.25x, g=3\n===" in text
+    assert "Top-1 error (%): 30.0 [26.7, 33.3], 1 of 2 seeds, 1 failed" in text
+    assert "The paper: 55.0 (Table 2, g=3)" in text and "missing: Seed 1 failed: out of  [31mmemory" in text
+    assert "\x1b" not in text
+    done = next(line for line in text.splitlines() if line.split()[:2] == ["0", "done"])
+    assert "30.00" in done and "commit cccccccccc, clean" in done and "cpu: Test CPU" in done
+    assert "python:       3.11.0\ntorch:        2.15.0\n" in text and "command:      python -m ablations\n" in text
+    folder = results / "runs" / fixture.run(3, 0.25).run_id
+    assert f"seed 0 config:   {folder}/run.json\n" in text and f"seed 0 log:      {folder}/log.txt\n" in text
+    assert "log.txt  (absent)" in text, "the failed run has none"
+    assert "glyphs: 10 classes, 2,000 grey training images" in text and "no shuffle" not in text
+
+
+def test_table_3_shows_both_arms_and_the_gain(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explain(results, capsys, "table3", "--groups", "8", "--width", "0.25")
+    assert code == 0
+    heads = [line for line in text.splitlines() if line.startswith("Table 3: ")]
+    assert [head.removeprefix("Table 3: ShuffleNet 0.25x, g=8") for head in heads] == [
+        ", no shuffle",
+        "",
+        ": gain from shuffle",
+    ]
+    assert "Points off the error: +6.0 [2.7, 9.3], 2 seeds" in text and "+7.00" in text
+    code, text = explain(results, capsys, "table3", "--groups", "8", "--width", "0.25", "--shuffle", "false")
+    assert code == 0 and text.count("Table 3: ") == 1 and "g=8, no shuffle" in text
+
+
+def test_runs_of_one_cell_from_two_commits_are_warned_of(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fixture.write_done(results, fixture.run(8, 0.25, seed=1), 0.3, commit="d" * 40)
+    _, text = explain(results, capsys, "table2", "--groups", "8", "--width", "0.25")
+    assert "WARNING: The runs differ in code: commit cccccccccc, clean (seed 0); commit dddddddddd, clean (s" in text
+
+
+def test_many_runs_are_a_table_with_a_pattern_for_their_files(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(2, 20):
+        fixture.write_done(results, fixture.run(8, 0.25, seed=seed), 0.3)
+    _, text = explain(results, capsys, "table2", "--groups", "8", "--width", "0.25")
+    assert f"config:       {results}/runs/RUN/run.json\n" in text and "seed 3 config" not in text
+    assert all(fixture.run(8, 0.25, seed=seed).run_id in text for seed in range(20))
+
+
+def test_a_cell_without_runs_is_told(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explain(results, capsys, "table2", "--groups", "3", "--width", "1")
+    assert code == 0 and "Top-1 error (%): not planned\n" in text and "No run of this cell is planned" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["table2", "--groups", "5", "--width", "0.25"], "table2 has no cell with g=5 at 0.25x. It has 1x g=1, 1x g=2"),
+        (["table3", "--groups", "1", "--width", "1"], "table3 has no cell with g=1 at 1x"),
+        (["table2", "--groups", "3", "--width", "1", "--protocol", "zz"], "--protocol zz fits none of the protocols"),
+        (["table2", "--groups", "3", "--width", "1", "--structure", "blog"], "Say which with --structure: this cell"),
+        (["table2", "--groups", "3", "--width", "1", "--shuffle", "false"], "has this cell with shuffle on only"),
+    ],
+)
+def test_a_number_that_is_not_there_is_an_error(
+    results: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    code, text = explain(results, capsys, *arguments)
+    assert code == 1 and text.startswith("error: ") and sentence in text
+
+
+def test_no_results_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explain(tmp_path, capsys, "table3", "--groups", "3", "--width", "1")
+    assert code == 1 and "train some with `make ablation-shuffle`" in text
+
+
+def test_which_of_several_is_asked_for(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    older = fixture.protocol(epochs=4)
+    fixture.write_plan(results, "groups", [fixture.run(8, 0.25, under=older)], day=1)
+    fixture.write_done(results, fixture.run(8, 0.25, under=older), 0.5)
+    fixture.write_done(results, fixture.run(8, 0.25, stem_channels=16), 0.6)
+    cell = ("table2", "--groups", "8", "--width", "0.25")
+    code, text = explain(results, capsys, *cell)
+    assert code == 1 and "Say which with --stem-channels: this cell comes with 8, 16." in text
+    _, text = explain(results, capsys, *cell, "--stem-channels", "16")
+    assert "Top-1 error (%): 60.0" in text
+    protocol_id = fixture.run(8, 0.25, under=older).protocol_id
+    _, text = explain(results, capsys, *cell, "--protocol", protocol_id[:6])
+    assert "Top-1 error (%): 50.0" in text and "4 epochs" in text
+
+
+def test_make_explain_hands_its_variables_on() -> None:
+    command = ["make", "-n", "explain", "TABLE=table3", "GROUPS=8", "WIDTH=0.5", "SHUFFLE=false", "PROTOCOL=ab"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    line = " ".join(done.stdout.replace("\\\n", " ").split())
+    wanted = "-m analysis.explain table3 --results results --groups 8 --width 0.5 --shuffle false --protocol ab"
+    assert wanted in line

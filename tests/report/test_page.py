@@ -1,0 +1,219 @@
+"""The report: one file that stands alone, the same bytes for the same results, nothing of a result read as markup."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from analysis import publish
+from analysis.report.page import page
+from analysis.runs import frame, macs
+from analysis.studies import assemble
+from tests import results_fixture as fixture
+from tests.page import Page
+from tests.report_fixture import published, render
+from tests.verdict_fixture import verdict
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} </style> & '`"
+
+
+@pytest.fixture(autouse=True)
+def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def whole(results: Path) -> str:
+    return render(results)
+
+
+def test_it_is_published_with_the_tables_and_is_the_same_when_made_again(results: Path) -> None:
+    before = (results / "report.html").read_bytes()
+    assert len(before) < 3_000_000
+    files = publish.publish(results, force=True)
+    assert results / "report.html" in files and (results / "report.html").read_bytes() == before
+
+
+def test_the_folder_that_it_is_made_from_leaves_no_trace(results: Path, whole: str, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    results.rename(moved)
+    try:
+        assert render(moved) == whole
+    finally:
+        moved.rename(results)
+
+
+def test_it_loads_nothing_and_has_no_script(whole: str) -> None:
+    found = Page(whole)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert ("meta", "content", policy) in found.attributes and "script" not in found.tags
+    assert not [name for _, name, _ in found.attributes if name.startswith("on")]
+    loaded = [v for t, n, v in found.attributes if n in ("src", "href", "xlink:href") and not v.startswith("#")]
+    assert loaded == ["data:,"] and "@import" not in whole
+    assert not re.findall(r"url\((?!#)", whole)
+
+
+def test_ids_are_unique_and_links_lead_somewhere(whole: str) -> None:
+    found = Page(whole)
+    ids = Counter(found.values("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+    targets = {value[1:] for value in found.values("href", "xlink:href") if value.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]+)\)", whole))
+    targets |= {name for value in found.values("aria-labelledby", "aria-describedby") for name in value.split()}
+    assert len(targets) > 100 and targets <= ids.keys()
+
+
+def test_the_order_and_the_levels_of_headings(whole: str) -> None:
+    headings = re.findall(r"<h([1-4])[^>]*>(.*?)(?: <span.*?)?</h", whole)
+    levels = [int(level) for level, _ in headings]
+    assert levels[:3] == [1, 2, 3] and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    names = [name for level, name in headings if level == "3"]
+    assert names == [
+        "Do the paper’s claims hold here?",
+        "Tables 2 and 3, beside the paper’s",
+        "Figures",
+        "Complexity",
+        "Where the numbers come from",
+        "Failed and missing runs",
+        "Environment of the training",
+    ]
+    assert headings[-1] == ("2", "How it was computed")
+
+
+def test_a_verdict_says_its_word_effect_interval_and_the_papers(results: Path, whole: str) -> None:
+    words = Page(whole).words
+    assert (
+        "✓ supported Grouped convolutions lower the error at 0.5x: g=8 against g=1 +2.3 [+1.1, +3.5] paper +2.8"
+        in words
+    )
+    assert (
+        "✗ contradicted At 0.5x the error stops falling before g=8 +1.6 [+0.8, +2.4] claimed ≤ 0.5, paper −0.7" in words
+    )
+    assert "≈ no effect Grouped convolutions lower the error at 1x" in words
+    assert "About 7 seeds a cell would decide it if the effect is what it seems." in words
+    assert "Not judged: ShuffleNet 1x, g=4 has no finished run. not known paper +2.8" in words
+    assert "One seed: run-to-run variation not covered." in words and "ShuffleNet 1x, g=4 (no run)" in words
+    assert "p of no effect <0.001; adjusted over the study’s claims 0.005" in words
+    described = Page(whole).values("aria-label")
+    assert (
+        "effect +2.3 percentage points of top-1 error, 95 % interval +1.1 to +3.5; the paper’s effect +2.8; margin 0.5"
+    ) in described
+    assert "no effect to show: runs are missing" in described
+    assert "effect +0.7 percentage points of top-1 error, no interval; margin 0.5" in described
+
+
+def test_no_interval_is_drawn_where_there_is_none(whole: str) -> None:
+    plots = re.findall(r'<svg class="forest" viewBox="0 0 300 24".*?</svg>', whole, re.S)
+    without = [plot for plot in plots if "no interval" in plot]
+    assert without and all('class="dot"' in plot and 'class="bar"' not in plot for plot in without)
+    missing = [plot for plot in plots if "no effect to show" in plot]
+    assert missing and all('class="dot"' not in plot for plot in missing)
+
+
+def test_every_number_leads_to_its_runs(results: Path, whole: str) -> None:
+    one = fixture.run(3, 0.5)
+    fold = re.search(rf'<div class="inside" id="cell-{one.cell_id}".*?</details>', whole, re.S)
+    assert fold and f'<a href="#cell-{one.cell_id}">' in whole
+    words = Page(f"<div>{fold[0].removesuffix('</details>')}</div>").words
+    for text in (
+        one.run_id,
+        "commit cccccccccc, clean",
+        "cpu: Test CPU",
+        "python 3.11.0, torch 2.15.0",
+        "Tables 2 and 3",
+    ):
+        assert text in words
+    errors = [run.error for _, run in frame.runs(results).query("cell_id == @one.cell_id").iterrows()]
+    assert all(f"{100 * error:.2f}" in words for error in errors)
+    linked = re.findall(r'<td ?><a href="#(?:cell|gain)-[^"]+">', whole)
+    assert len(linked) == 15 + 12 + 6
+
+
+def test_what_failed_or_is_missing_is_said(whole: str) -> None:
+    words = Page(whole).words
+    assert "Partial results: 40 of 42 runs are done (1 failed, 1 not run). What is missing is said below." in words
+    assert "ShuffleNet 1x, g=4, seed 1 failed out of memory" in words
+    assert "Planned, not run yet: 1 run. 0.5x, g=4 (seed 1)." in words
+    assert "1 cell has runs whose origin needs a look" in words and "Warning: The runs differ in code" in words
+
+
+def test_the_environment_is_the_runs_own(whole: str) -> None:
+    words = Page(whole).words
+    part = words[words.index("Environment of the training") :]
+    assert "code commit cccccccccc, clean (41 runs); commit dddddddddd, clean (1 run)" in part
+    assert "versions python 3.11.0, torch 2.15.0" in part and "host test" in part
+    assert "python -m ablations -m ablation=groups preset=quick" in part
+
+
+def test_figures_are_described(whole: str) -> None:
+    images = re.findall(r"<svg [^>]*role=\"img\"[^>]*aria-describedby[^>]*>.*?</svg>", whole, re.S)
+    assert len(images) == 8, "four figures, each for wide and for narrow screens"
+    described = " ".join(re.findall(r"<desc[^>]*>(.*?)</desc>", whole))
+    for text in (
+        "Line chart",
+        "paper, on ImageNet: 1x: g=1 33.6",
+        "takes off the error",
+        "40 runs",
+        "cheaper and better",
+    ):
+        assert text in described, text
+    assert "<metadata" not in whole and "<?xml" not in whole
+
+
+def test_without_verdicts_there_is_a_sentence(results: Path) -> None:
+    words = Page(render(results, verdicts=False)).words
+    assert "No claim has been judged under this protocol" in words and "supported Grouped" not in words
+
+
+def test_text_from_data_is_text(tmp_path: Path) -> None:
+    under = fixture.protocol(name=HOSTILE)
+    runs = fixture.grid("groups", [0, 1], under, [0.5])
+    fixture.write_plan(tmp_path, "groups", runs, preset=HOSTILE)
+    for one in runs[:-1]:
+        path = fixture.write_done(tmp_path, one, 0.3).parent / "provenance.json"
+        facts = dict.fromkeys(("device", "command", "host", "started", "threads", "device_type", "commit"), HOSTILE)
+        content = {**json.loads(path.read_text()), **facts, "versions": {HOSTILE: f"{HOSTILE}{one.seed}"}}
+        path.write_text(json.dumps(content))
+    fixture.write_failure(tmp_path, runs[-1], "failed", HOSTILE)
+    fixture.write_done(tmp_path, replace(runs[0], variant=replace(runs[0].variant, structure=HOSTILE)), 0.3)
+    (tmp_path / "runs" / HOSTILE.replace("/", "_")).mkdir()
+    (tmp_path / "fingerprints.json").write_text(json.dumps({"cells": {runs[0].cell_id: HOSTILE}}))
+    everything = frame.runs(tmp_path)
+    (section,) = assemble.sections("groups", everything, tmp_path)
+    texts = dict.fromkeys(("claim", "source", "says", "method", "reason", "scope", "unit", "verdict"), HOSTILE)
+    claim = replace(verdict(section), **texts, study=HOSTILE, cells=((runs[0].cell_id, HOSTILE), ("", HOSTILE)))
+    found = Page(page(tmp_path, everything, [replace(section, verdicts=(claim,))], []))
+    assert not {"script", "img"} & set(found.tags)
+    assert not [name for _, name, _ in found.attributes if name.startswith("on")]
+    assert found.words.count("<script>alert(1)</script>") > 20 and "{{ 7 * 7 }}" in found.words
+    assert "49" not in found.words.replace("149", "")
+
+
+def test_an_unreadable_figure_is_named(results: Path, tmp_path: Path) -> None:
+    path = results / "figures" / "curves.svg"
+    content = path.read_bytes()
+    path.write_bytes(b"<svg")
+    try:
+        assert "figures/curves.svg cannot be read; make tables draws it anew." in Page(render(results)).words
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_single_failed_run_still_gives_a_page(tmp_path: Path) -> None:
+    fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], widths=[0.25]))
+    fixture.write_failure(tmp_path, fixture.run(3, 0.25), "killed", "the worker was killed")
+    runs = frame.runs(tmp_path)
+    groups, shuffle = (assemble.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
+    words = Page(page(tmp_path, runs, groups, shuffle)).words
+    assert "Partial results: 0 of 5 runs are done (1 killed, 4 not run)" in words
+    assert "the worker was killed" in words and "10 of the 15 cells of Table 2 are not planned" in words

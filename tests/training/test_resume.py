@@ -1,0 +1,172 @@
+"""A run stopped at any step and started again is the same run, bit for bit; a damaged checkpoint is never believed."""
+
+import pytest
+import torch
+
+from ablations.core.signals import Stopped
+from ablations.training import checkpoint
+from ablations.training.metrics import Meter
+from ablations.training.trainer import train
+from tests.make import run
+from tests.training.test_trainer import digest, splits, timeless
+
+RUN = run(groups=3, recipe={"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1})
+STEPS = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return splits(RUN.protocol.data)
+
+
+@pytest.fixture(scope="module")
+def whole(data):
+    return train(RUN, data, evaluate_every=2)
+
+
+def after(calls: int):
+    """A `stop` that says yes at its nth call and ever after."""
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) >= calls
+
+    return stop
+
+
+def same(a, b) -> bool:
+    return (
+        digest(a) == digest(b)
+        and timeless(a.history) == timeless(b.history)
+        and bool((a.last.correct == b.last.correct).all())
+        and a.last.loss == b.last.loss
+    )
+
+
+# One call a step, and one for each evaluation: after epochs 2 and 3 (calls 9 and 14).
+@pytest.mark.parametrize("call", [1, 3, 4, 5, 8, 9, 10, 13, 14])
+def test_stopped_after_any_step_or_inside_an_evaluation(tmp_path, data, whole, call):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        train(RUN, data, "cpu", path, 2, stop=after(call))
+    torch.rand(7)  # whatever else the process does in between
+    assert same(train(RUN, data, "cpu", path, 2), whole)
+
+
+def test_stopped_at_every_single_step(tmp_path, data, whole):
+    path = tmp_path / "checkpoint.pt"
+    ends = 0
+    for _ in range(2 * STEPS):
+        try:
+            trained = train(RUN, data, "cpu", path, 2, stop=after(1))
+            break
+        except Stopped:
+            ends += 1
+            if ends >= STEPS + 2:  # an evaluation is one batch: it is let through
+                trained = train(RUN, data, "cpu", path, 2)
+                break
+    assert ends >= STEPS and same(trained, whole)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [2, 6, 11])
+def test_killed_between_checkpoints_inside_an_epoch(tmp_path, data, whole, step, monkeypatch):
+    """With a checkpoint after each step, and the process gone without a word at a later one."""
+    path = tmp_path / "checkpoint.pt"
+    update = Meter.update
+
+    def dies(self, *arguments):
+        if self.done + self.count == step:
+            raise Killed
+        return update(self, *arguments)
+
+    monkeypatch.setattr(Meter, "update", dies)
+    with pytest.raises(Killed):
+        train(RUN, data, "cpu", path, 2, checkpoint_every=0)
+    monkeypatch.undo()
+    left = checkpoint.load(path, RUN.run_id)
+    assert left and (left["meter"] or {"count": 0})["count"] == step % 4
+    assert same(train(RUN, data, "cpu", path, 2), whole)
+
+
+def test_time_between_checkpoints_is_kept(tmp_path, data, monkeypatch):
+    saves = []
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: saves.append(state["meter"]))
+    train(RUN, data, "cpu", tmp_path / "checkpoint.pt", checkpoint_every=1e9)
+    assert saves == [None, None], "between epochs; none inside, none after the last"
+    saves.clear()
+    train(RUN, data, "cpu", tmp_path / "checkpoint.pt", checkpoint_every=0)
+    assert [state["count"] for state in saves if state] == [1, 2, 3, 4] * 3
+
+
+def test_a_bit_flipped_anywhere_is_seen_and_the_one_before_is_used(tmp_path, data, whole):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        train(RUN, data, "cpu", path, 2, stop=after(7), checkpoint_every=0)
+    whole_file, older = path.read_bytes(), checkpoint.load(path.with_name("checkpoint.pt.previous"), RUN.run_id)
+    assert older and older["meter"]["count"] == 2
+    unseen = 0
+    for k in range(0, len(whole_file), len(whole_file) // 30):
+        path.write_bytes(whole_file[:k] + bytes([whole_file[k] ^ 16]) + whole_file[k + 1 :])
+        found = checkpoint.load(path, RUN.run_id)
+        assert found and found["meter"]["count"] in (2, 3)
+        # Some bytes of a zip file mean nothing (padding, dates): then the state is whole, and its digest says so.
+        unseen += found["meter"]["count"] == 3
+    assert unseen < 10
+    for length in range(0, len(whole_file), len(whole_file) // 20):
+        path.write_bytes(whole_file[:length])
+        assert checkpoint.load(path, RUN.run_id)["meter"]["count"] == 2
+    assert same(train(RUN, data, "cpu", path, 2), whole)
+
+
+def test_a_pickle_that_runs_code_is_not_loaded(tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"run_id": RUN.run_id, "x": Evil()}, path)
+    assert checkpoint.load(path, RUN.run_id) is None
+    path.write_bytes(pickle.dumps(Evil(), protocol=2))
+    assert checkpoint.load(path, RUN.run_id) is None
+    assert not (tmp_path / "owned").exists()
+
+
+def test_global_random_numbers_are_restored_and_not_used(tmp_path, data, whole):
+    torch.manual_seed(99)
+    assert same(train(RUN, data, evaluate_every=2), whole)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        train(RUN, data, "cpu", path, stop=after(2))
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with pytest.raises(Stopped):
+        train(RUN, data, "cpu", path, stop=after(1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_failed_write_leaves_the_checkpoints_there_were(tmp_path, data, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        train(RUN, data, "cpu", path, stop=after(2))
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError):
+        train(RUN, data, "cpu", path, stop=after(1))
+    monkeypatch.undo()
+    assert checkpoint.load(path, RUN.run_id)["meter"]["count"] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
