@@ -159,7 +159,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
         "claims": "The paper's claims",
         "latency": "Inference time",
     }
-    measured = times.read(results)
+    measured = times.read_times(results)
     if measured is not None and not measured.problem:
         csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
     folder = results / "tables"
@@ -204,7 +204,7 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
     from analysis.latency import figure, times
     from analysis.studies.figures import style
 
-    measured = times.read(results)
+    measured = times.read_times(results)
     if measured is None or not measured.rows["ratio"].notna().any():
         return [], ""
     code = source_digest(ROOT / "analysis")

@@ -37,7 +37,7 @@ def alone(folder: Path, times: int = 20) -> list[str]:
     """A line for each width: size of a checkpoint of the default preset's networks, and time to write it."""
     import torch
 
-    from ablations.training.checkpointing import Keeper, Trained
+    from ablations.training.checkpointing import Checkpointer, TrainResult
     from ablations.training.optimizer import Sgd
     from ablations.training.trainer import build_model
     from tests.make import RECIPE, run
@@ -48,7 +48,7 @@ def alone(folder: Path, times: int = 20) -> list[str]:
         one = run(groups=3, width=width)
         net = build_model(one)
         path = folder / f"{width}.pt"
-        keeper = Keeper(path, one.run_id, Trained(net), Sgd(net, RECIPE), 60.0, lambda: False)
+        keeper = Checkpointer(path, one.run_id, TrainResult(net), Sgd(net, RECIPE), 60.0, lambda: False)
         began = time.perf_counter()
         for _ in range(times):
             keeper.save()

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
-from ablations.training.cuda_graph import Captured, cuda_graph
-from ablations.training.input.augment import Draws, draw_epoch
-from ablations.training.input.batches import Feed
+from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
+from ablations.training.input.augment import EpochRandomness, draw_epoch
+from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import Sums
-from ablations.training.optimizer import Sgd, course
-from ablations.training.step import Eager, Work
+from ablations.training.optimizer import Sgd, schedule
+from ablations.training.step import EagerStep, TrainStep
 from ablations.training.trainer import build_model
 from benchmarks.gpu_layers import Setting, kernel_rows, setting, timed
 from model.fused import FusedShuffleNet
@@ -63,16 +63,18 @@ def run_of(what: Setting, groups: int, width: float, seed: int) -> Run:
     return Run(variant, Protocol(spec, recipe, 32, "stride1", what.precision), seed)
 
 
-def random_feed(what: Setting) -> Feed:
+def random_feed(what: Setting) -> BatchLoader:
     """Images in the device's memory."""
     images = torch.randint(0, 256, (what.images, 32, 32, 3), dtype=torch.uint8, device=what.device)
     labels = torch.randint(0, 10, (what.images,), device=what.device)
     stats = (torch.full((3,), 120.0, device=what.device), torch.full((3,), 60.0, device=what.device))
     index = torch.arange(what.images, device=what.device)
-    return Feed(images, labels, index, images[:100].cpu(), labels[:100].cpu(), stats)
+    return BatchLoader(images, labels, index, images[:100].cpu(), labels[:100].cpu(), stats)
 
 
-def stepper(what: Setting, feed: Feed, runs: list[Run], ops: Ops | None, captured: bool) -> tuple[Any, Work]:
+def stepper(
+    what: Setting, feed: BatchLoader, runs: list[Run], ops: Ops | None, captured: bool
+) -> tuple[Any, TrainStep]:
     """The step of these runs; `ops` None: a plain network."""
     nets: list[Any] = [
         build_model(run).to(what.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -81,9 +83,9 @@ def stepper(what: Setting, feed: Feed, runs: list[Run], ops: Ops | None, capture
     net = nets[0] if ops is None else FusedShuffleNet(nets, ops)
     copies = None if ops is None else len(runs)
     recipe = runs[0].protocol.recipe
-    work = Work(net, copies, Sgd(net, recipe), feed, runs[0].protocol, Sums(len(runs), what.device))
+    work = TrainStep(net, copies, Sgd(net, recipe), feed, runs[0].protocol, Sums(len(runs), what.device))
     graph = cuda_graph if what.device.type == "cuda" else lambda body: body
-    return (Captured(work, what.batch, graph) if captured else Eager(work, what.batch)), work
+    return (CudaGraphStep(work, what.batch, graph) if captured else EagerStep(work, what.batch)), work
 
 
 def activation_bytes(what: Setting, run: Run, bytes_each: int) -> int:
@@ -103,7 +105,7 @@ def activation_bytes(what: Setting, run: Run, bytes_each: int) -> int:
     return total * what.batch * bytes_each
 
 
-def step_rows(what: Setting, feed: Feed, groups: int, width: float, peak: float) -> Iterator[dict[str, Any]]:
+def step_rows(what: Setting, feed: BatchLoader, groups: int, width: float, peak: float) -> Iterator[dict[str, Any]]:
     """A row for each way to train a cell: time of a step, images per second, share of peak bandwidth, mean loss."""
     runs = [run_of(what, groups, width, seed) for seed in range(what.fused)]
     ways: list[tuple[str, int, Ops | None, bool]] = [
@@ -123,8 +125,8 @@ def step_rows(what: Setting, feed: Feed, groups: int, width: float, peak: float)
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         step, work = stepper(what, feed, runs[:count], ops, captured)
-        steps = course(runs[0].protocol.recipe, what.images)
-        draws: list[Draws] = [draw_epoch(run.seed, 0, what.images) for run in runs[:count]]
+        steps = schedule(runs[0].protocol.recipe, what.images)
+        draws: list[EpochRandomness] = [draw_epoch(run.seed, 0, what.images) for run in runs[:count]]
         step.begin(draws, [steps.rate(k) for k in range(steps.per_epoch)], 0)
         warm = min(8, steps.per_epoch // 2)
         for k in range(warm):

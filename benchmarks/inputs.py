@@ -87,12 +87,12 @@ def training_input(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[
     from ablations.core.run_spec import Protocol
     from ablations.training.evaluate import normalise
     from ablations.training.input.augment import draw_epoch
-    from ablations.training.input.batches import to_feed
+    from ablations.training.input.batches import to_batch_loader
     from tests.make import run
 
     one = config(tree, cache, sides)
     spec = data.resolve(one)
-    feed = to_feed(data.load(data.prepare(one, spec), spec), torch.device("cpu"))
+    feed = to_batch_loader(data.load(data.prepare(one, spec), spec), torch.device("cpu"))
     recipe = run(recipe={"crop": "resized", "area": (0.25, 1.0), "flip": True, "jitter": 0.4}).protocol.recipe
     protocol = Protocol(spec, recipe, sides[1], "imagenet", "float32")
     images = len(feed.train_index)
@@ -110,7 +110,7 @@ def training_input(tree: Path, cache: Path, sides: tuple[int, int]) -> Callable[
 def measure(way: str, tree: Path, cache: Path, sides: tuple[int, int]) -> None:
     """Print images, seconds of processor time and of the clock of one pass, as JSON."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    from ablations.execution.worker import tune
+    from ablations.core.processes import tune
 
     tune(threads=1)  # as the harness's workers do; it helps torchvision too
     work = {"torchvision": torchvision, "build": build, "input": training_input}[way](tree, cache, sides)

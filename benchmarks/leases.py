@@ -1,6 +1,6 @@
 """Leases under a crowd: `python -m benchmarks.leases` has 200 processes take 10,000 planned runs from one folder.
 
-Each process is a task: it works the list off with the code that Slurm's tasks use (`tasks.work_off`, and `execute` with
+Each process is a task: it works the list off with the code that Slurm's tasks use (`tasks.work_off`, and `run_job` with
 its lease), but a run takes no time, where training would be. Counted are runs done twice (must be 0) and processes that
 got none (must be 0). The list is read once, before the processes are forked: reading it is timed by itself.
 
@@ -26,10 +26,10 @@ from typing import Any
 from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.files import write_json
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
-from ablations.execution import run_jobs
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job
-from ablations.execution.run_recorder import Record
+from ablations.execution import job_queue, job_runner
+from ablations.execution.job import Job
+from ablations.execution.job_queue import JobQueue
+from ablations.execution.run_recorder import RunRecorder
 from ablations.execution.worker_pool import Outcome
 from ablations.sweep import cluster_task, work_list
 from ablations.sweep.plan import Planned
@@ -55,7 +55,7 @@ class NoTime:
     def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
         """Execute a job."""
         [number], [job] = numbers, jobs
-        self.ended.append(Outcome(number, run_jobs.execute(job), ""))
+        self.ended.append(Outcome(number, job_runner.run_job(job), ""))
 
     def poll(self, seconds: float) -> Iterable[Outcome]:
         """The outcome, if any; else wait."""
@@ -80,8 +80,8 @@ def plan(runs: int, results: Path) -> list[Planned]:
     return [Planned(run, config, ()) for run, _ in zip(grid, range(runs), strict=False)]
 
 
-def no_training(records: dict[int, Record], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
-    """In the place of `execute._execute`: results without a training, and a note of who wrote them."""
+def no_training(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+    """In the place of `job_runner._execute`: results without a training, and a note of who wrote them."""
     for number, record in records.items():
         record.folder.mkdir(parents=True, exist_ok=True)
         with (record.folder / "by.txt").open("a") as file:
@@ -94,10 +94,10 @@ def no_training(records: dict[int, Record], outcomes: dict[int, tuple[str, Excep
 
 def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> None:
     """One task: waits for all others to be there, works the list off, and writes what it did."""
-    run_jobs._execute = no_training
+    job_runner._execute = no_training
     counts: Counter[str] = Counter()
     jobs = cluster_task.in_turn(listed.jobs, first)
-    board = Board(jobs, 0, lambda text: None, cluster_task.since(listed.written))
+    board = JobQueue(jobs, 0, lambda text: None, cluster_task.since(listed.written))
     barrier.wait()
     began, mine = time.time(), set()
 
@@ -106,7 +106,7 @@ def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> N
         if outcome.state == "done":
             mine.add(jobs[outcome.number].run.run_id)
 
-    cluster_task.work_off(board, NoTime(), lambda: False, ended, patience=60)
+    job_queue.work_off(board, NoTime(), lambda: False, ended, patience=60)
     record = {"began": began, "ended": time.time(), "done": len(mine), "lost": counts["held"]}
     report.write_text(json.dumps({**record, "left": board.left}))
 
@@ -114,9 +114,9 @@ def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> N
 def measure(runs: int, workers: int, folder: Path) -> dict[str, Any]:
     """What came of it: counts and rates."""
     began = time.perf_counter()
-    path = work_list.write(plan(runs, folder / "results"), "cpu", RuntimeConfig(device="cpu"))
+    path = work_list.write_job_list(plan(runs, folder / "results"), "cpu", RuntimeConfig(device="cpu"))
     wrote = time.perf_counter() - began
-    listed = work_list.read(path)
+    listed = work_list.read_job_list(path)
     read = time.perf_counter() - began - wrote
     (folder / "results" / "runs").mkdir()
     context = multiprocessing.get_context("fork")

@@ -26,7 +26,7 @@ from benchmarks.networks import build
 from benchmarks.reference_settings import Settings
 
 
-def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """SGD in two groups: weights of more than one dimension decay, BatchNorm's and biases do not."""
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
@@ -37,13 +37,13 @@ def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimi
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov)
 
 
-def make_schedule(optimiser: torch.optim.Optimizer, steps: int, warmup: int) -> LambdaLR:
+def make_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> LambdaLR:
     """Linear up in `warmup` steps, then linear down to 0, by step."""
 
     def factor(step: int) -> float:
         return (step + 1) / (warmup + 1) if step < warmup else (steps - step) / (steps - warmup)
 
-    return LambdaLR(optimiser, factor)
+    return LambdaLR(optimizer, factor)
 
 
 def make_criterion(settings: Settings) -> nn.Module:
@@ -73,9 +73,9 @@ def make_loaders(settings: Settings) -> tuple[DataLoader[Any], DataLoader[Any]]:
 
 def train(network: nn.Module, loader: Any, settings: Settings) -> list[float]:
     """Train to the end; seconds of each epoch. `loader` gives (images, labels) and has a length, in each epoch anew."""
-    optimiser = make_optimiser(network, settings)
+    optimizer = make_optimizer(network, settings)
     warmup = round(settings.warmup_epochs * len(loader))
-    schedule = make_schedule(optimiser, settings.epochs * len(loader), warmup)
+    schedule = make_schedule(optimizer, settings.epochs * len(loader), warmup)
     criterion = make_criterion(settings)
     network.train()
     seconds = []
@@ -83,7 +83,7 @@ def train(network: nn.Module, loader: Any, settings: Settings) -> list[float]:
         began = time.perf_counter()
         total = torch.zeros((), device=settings.device)
         for images, labels in loader:
-            total += step(network, optimiser, criterion, images, labels, settings)
+            total += step(network, optimizer, criterion, images, labels, settings)
             schedule.step()
         mean = total.item() / len(loader)  # waits for the GPU
         seconds.append(time.perf_counter() - began)
@@ -93,7 +93,7 @@ def train(network: nn.Module, loader: Any, settings: Settings) -> list[float]:
 
 def step(
     network: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     criterion: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -102,11 +102,11 @@ def step(
     """One step of the optimiser; the loss, on the device."""
     images, labels = images.to(settings.device, non_blocking=True), labels.to(settings.device, non_blocking=True)
     mixed = settings.precision != "float32"
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     with torch.autocast(settings.device, dtype=torch.bfloat16, enabled=mixed):
         loss: Tensor = criterion(network(images), labels)
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     return loss.detach()
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 from analysis import paper
-from analysis.claims.parser import NOT_POSITIVE, Claim, read
+from analysis.claims.parser import NOT_POSITIVE, Claim, read_claims
 from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
 from benchmarks.worlds import LEVEL, Tally, World, false_alarm, flat, hardest, papers, simulate, truth
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2000, help="simulated studies for each number")
     rounds = parser.parse_args().rounds
-    began, claims = time.perf_counter(), read()
+    began, claims = time.perf_counter(), read_claims()
     studies = {study: [claim for claim in claims if claim.study == study] for study in paper.STUDIES}
     error = 100 * math.sqrt(LEVEL * (1 - LEVEL) / rounds)
     print(f"{rounds} simulated studies a number; at 5 % the standard error is {error:.2f} points.\n")

@@ -11,7 +11,7 @@ from analysis import paper
 from analysis.claims.judge import judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
-from analysis.stats.contrast import Ref
+from analysis.stats.contrast import CellRef
 from analysis.stats.sample import Sample
 
 LEVEL = 0.05
@@ -27,7 +27,7 @@ class World:
         lost: share of runs that are missing.
     """
 
-    means: Mapping[Ref, float]
+    means: Mapping[CellRef, float]
     sd: float = 1.0
     uneven: float = 1.0
     shared: float = 0.0
@@ -91,7 +91,7 @@ def simulate(
     return tally
 
 
-def refs_of(claims: Sequence[Claim]) -> list[Ref]:
+def refs_of(claims: Sequence[Claim]) -> list[CellRef]:
     """All cells of claims."""
     return sorted({ref for claim in claims for ref in claim.refs})
 
@@ -134,7 +134,7 @@ def false_alarm(claim: Claim, verdict: str) -> bool:
     return verdict == CONTRADICTED or (verdict == SUPPORTED and claim.direction != NOT_POSITIVE)
 
 
-def truth(claim: Claim, means: Mapping[Ref, float]) -> float:
+def truth(claim: Claim, means: Mapping[CellRef, float]) -> float:
     """The effect that a claim is about in a world of these means, in its unit."""
     effects = [contrast.of(means) for contrast in claim.contrasts]
     if claim.kind == "order":

@@ -47,7 +47,7 @@ def _copy(model: nn.Module, device: str) -> nn.Module:
 def independent_macs(model: nn.Module, shape: Shape) -> int:
     """Multiply-adds of one image of `shape` by torch's own counter, which counts each as two operations."""
     # The meta device has shapes but no numbers: nothing is computed. (The first call in a process takes seconds all the
-    # same: torch's counter, like its optimisers, imports torch._dynamo.)
+    # same: torch's counter, like its optimizers, imports torch._dynamo.)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _copy(model, "meta")(torch.empty(1, *shape, device="meta"))
     return int(counter.get_total_flops()) // 2

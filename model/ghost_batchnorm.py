@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Ghosts:
+class GhostBatchNorm:
     """The parts of a network's batches.
 
     Running statistics move once a step, towards the mean of the parts' statistics. That mean does not depend on how

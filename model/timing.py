@@ -31,7 +31,7 @@ LEAST = 5
 
 
 @dataclass(frozen=True)
-class Entry:
+class TimedNetwork:
     """A network, by its number, as one engine computes it; `call` gives its (N, classes) scores of the same images."""
 
     network: int
@@ -40,7 +40,7 @@ class Entry:
     call: Callable[[], Tensor]
 
 
-def settle(net: nn.Module, channels: int, size: int, images: int = 8) -> nn.Module:
+def settle_statistics(net: nn.Module, channels: int, size: int, images: int = 8) -> nn.Module:
     """Give every BatchNorm the statistics of random images, and leave the network in eval mode; returns it.
 
     As made they are 0 and 1, with which values grow or vanish from layer to layer, and tiny ones are slow to compute.
@@ -56,7 +56,7 @@ def settle(net: nn.Module, channels: int, size: int, images: int = 8) -> nn.Modu
     return net.eval()
 
 
-def entries(nets: Sequence[nn.Module], images: Tensor) -> list[Entry]:
+def entries(nets: Sequence[nn.Module], images: Tensor) -> list[TimedNetwork]:
     """Each network by PyTorch in each memory format, BatchNorm folded, and by the compiled kernels where they fit it.
 
     images: (N, C, S, S). The compiled kernels need torch.set_num_threads(1).
@@ -66,15 +66,15 @@ def entries(nets: Sequence[nn.Module], images: Tensor) -> list[Entry]:
     for number, net in enumerate(nets):
         for name, form in FORMATS.items():
             folded = fold(net).to(memory_format=form)  # type: ignore[call-overload]
-            found.append(Entry(number, PYTORCH, name, partial(logits, folded, formed[name])))
+            found.append(TimedNetwork(number, PYTORCH, name, partial(logits, folded, formed[name])))
         if native(net):
             score = evaluation_scorer(net, len(images), images.shape[-1])
-            found.append(Entry(number, describe(net), INNERMOST, partial(score, formed["channels_last"])))
+            found.append(TimedNetwork(number, describe(net), INNERMOST, partial(score, formed["channels_last"])))
     return found
 
 
 @torch.inference_mode()
-def measure(entries: Sequence[Entry], rounds: int, seconds: float) -> np.ndarray:
+def measure(entries: Sequence[TimedNetwork], rounds: int, seconds: float) -> np.ndarray:
     """Seconds a call of each entry in each round, (entries, rounds); a first round warms up and is not among them.
 
     In a round each entry has a turn, in an order drawn anew; the median of its calls counts. No more rounds than
@@ -102,7 +102,7 @@ def measure(entries: Sequence[Entry], rounds: int, seconds: float) -> np.ndarray
     return np.stack(taken, axis=1)
 
 
-def _warm_up(entries: Sequence[Entry]) -> list[int]:
+def _warm_up(entries: Sequence[TimedNetwork]) -> list[int]:
     """How many calls make a turn of each entry; all engines must agree on the scores of a network."""
     scores: dict[int, Tensor] = {}
     calls = []

@@ -21,7 +21,7 @@ def round_up(value: float, multiple: int) -> int:
     return math.ceil(round(value / multiple, 9)) * multiple
 
 
-def check(groups: int, width: float) -> None:
+def check_width(groups: int, width: float) -> None:
     """Raise ValueError, naming the numbers, unless Table 1 and the width rule give channels for this network."""
     if groups not in TABLE_1:
         raise ValueError(
@@ -37,9 +37,9 @@ def stage_channels(groups: int, width: float) -> tuple[int, int, int]:
 
     At 1x this is Table 1. The paper writes "ShuffleNet s x" for other widths but not how scaled channels are made
     divisible by the groups. Here stage 2 is the nearest multiple of `groups` to width x Table 1 (a tie goes up), and
-    the channels double from stage to stage, as the paper's do (Section 3.3). ValueError: see `check`.
+    the channels double from stage to stage, as the paper's do (Section 3.3). ValueError: see `check_width`.
     """
-    check(groups, width)
+    check_width(groups, width)
     stage2 = math.floor(round(width * TABLE_1[groups] / groups, 9) + 0.5) * groups
     if stage2 == 0:
         least = math.ceil(10_000 * groups / 2 / TABLE_1[groups]) / 10_000
@@ -61,9 +61,9 @@ def default_stem_channels(groups: int, width: float) -> int:
     The paper prints 24 at 1x and is silent on other widths, but its complexities of 13, 38, 140, 292 and 524 M at
     0.25, 0.5, 1, 1.5 and 2x fit 12, 12, 24, 24 and 48 channels. Public ports that take 24 x width train a smaller
     0.25x network (10.8 M). At any other width: 24 x width rounded up to a multiple of `groups`.
-    ValueError: see `check`.
+    ValueError: see `check_width`.
     """
-    check(groups, width)
+    check_width(groups, width)
     fitted = FITTED_STEMS | FITTED_STEMS_8 if groups == 8 else FITTED_STEMS
     return fitted.get(width, round_up(24 * width, groups))
 

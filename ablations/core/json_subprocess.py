@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from ablations.core.paths import ROOT
-from ablations.execution.worker import kill_with_parent
+from ablations.core.processes import kill_with_parent
 
 
-def ask(module: str, question: Any) -> Any:
+def run_module_json(module: str, question: Any) -> Any:
     """What `python -m module` prints last, as JSON, when given `question` as JSON; it does not outlive this process.
 
     It has one thread: what is asked here (networks built and traced) is many small operations, for which more threads

@@ -76,7 +76,7 @@ def immediate() -> Iterator[None]:
 
 
 @contextmanager
-def deferred(patient: bool = False, also: tuple[int, ...] = ()) -> Iterator[Stop]:
+def defer_signals(patient: bool = False, also: tuple[int, ...] = ()) -> Iterator[Stop]:
     """The first request to stop is noted in the Stop given, the second raises Interrupted.
 
     Args:

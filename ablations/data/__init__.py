@@ -33,7 +33,7 @@ def resolve(config: DataConfig) -> DataSpec:
     """
     if config.name not in _SETS:
         raise UserError(f"data.name={config.name} is not a data set: choose one of {', '.join(_SETS)}.")
-    subsets.check(config)
+    subsets.check_counts(config)
     spec: DataSpec = _SETS[config.name].resolve(config)
     return spec
 

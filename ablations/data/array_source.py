@@ -13,7 +13,7 @@ from ablations.data.cache import Report
 
 
 @dataclass(frozen=True)
-class Stream:
+class ArraySource:
     """The pixels of a data set of equal images: `batches(split)` yields (B, H, W, C) uint8 with labels (B,) int64."""
 
     class_names: list[str]

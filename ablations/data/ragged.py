@@ -10,7 +10,7 @@ from ablations.core.errors import UserError
 from ablations.data import shard
 
 
-class Whole:
+class RaggedImages:
     """All images of a split, in order: `images[row]` is (H, W, 3) uint8, a view of the mapped file.
 
     Attributes:
@@ -54,7 +54,7 @@ def _allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def load(folder: Path, split: str, shards: int) -> tuple[Whole, np.ndarray, np.ndarray]:
+def load(folder: Path, split: str, shards: int) -> tuple[RaggedImages, np.ndarray, np.ndarray]:
     """Map a split: its images, labels (N,) int64 and the sums of `rows.sums` (N, 2, 3).
 
     Raises:
@@ -64,7 +64,7 @@ def load(folder: Path, split: str, shards: int) -> tuple[Whole, np.ndarray, np.n
     records, files = [], []
     for number in range(shards):
         stem = f"{split}-{number:05d}"
-        record = shard.read(folder, stem)
+        record = shard.read_record(folder, stem)
         if record is None:
             raise UserError(f"{folder / stem}.npz cannot be read; delete it and run again: the shard is then rebuilt.")
         pixels = int(record.sizes.astype(np.int64).prod(1).sum()) * 3
@@ -74,4 +74,4 @@ def load(folder: Path, split: str, shards: int) -> tuple[Whole, np.ndarray, np.n
         records.append(record)
         files.append(np.memmap(path, np.uint8, "r") if pixels else np.empty(0, np.uint8))
     labels, sums = (np.concatenate([getattr(one, key) for one in records]) for key in ("labels", "sums"))
-    return Whole(files, [one.sizes for one in records]), labels, sums
+    return RaggedImages(files, [one.sizes for one in records]), labels, sums

@@ -26,7 +26,7 @@ SQUARE, WHOLE, CENTRE = "square", "whole", "centre"
 """Forms: the central square resized in one step; the whole image, shorter side resized; of that, the central square."""
 
 
-class Entry(NamedTuple):
+class ShardEntry(NamedTuple):
     """An image: its name below the split's place, class number, bytes, where it begins in an archive (-1: a file)."""
 
     name: str
@@ -47,7 +47,7 @@ class Shard:
     place: str
     form: str
     side: int
-    entries: tuple[Entry, ...]
+    entries: tuple[ShardEntry, ...]
 
     @property
     def stem(self) -> str:
@@ -61,7 +61,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Record:
+class ShardRecord:
     """What a shard holds: `sizes` (n, 2) height and width, `labels` (n,), `sums` (n, 2, 3) or (0, 2, 3); `broken`:
     name and reason of each image that is not in it.
     """
@@ -74,15 +74,15 @@ class Record:
     key: str
 
 
-def build(shard: Shard, folder: Path) -> str:
+def build_shard(shard: Shard, folder: Path) -> str:
     """Build a shard unless it is done; returns the sha256 of its pixels.
 
     Raises:
         OSError: the disk is full, or what holds the images cannot be read.
     """
-    done = read(folder, shard.stem)
+    done = read_record(folder, shard.stem)
     data = folder / f"{shard.stem}.u8"
-    if done is not None and done.key == shard.key and damage(folder, shard.stem, done) is None:
+    if done is not None and done.key == shard.key and shard_damage(folder, shard.stem, done) is None:
         return done.sha256
     record = _decode(shard, data)
     text = io.BytesIO()
@@ -92,13 +92,13 @@ def build(shard: Shard, folder: Path) -> str:
     return record.sha256
 
 
-def read(folder: Path, stem: str) -> Record | None:
+def read_record(folder: Path, stem: str) -> ShardRecord | None:
     """The record of a shard, or None where there is none that can be read."""
     try:
         with np.load(folder / f"{stem}.npz", allow_pickle=False) as content:
             plain = {key: content[key] for key in content.files}
         broken = tuple(str(name) for name in plain.pop("broken"))
-        return Record(broken=broken, sha256=str(plain.pop("sha256")), key=str(plain.pop("key")), **plain)
+        return ShardRecord(broken=broken, sha256=str(plain.pop("sha256")), key=str(plain.pop("key")), **plain)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     except Exception as error:  # zipfile.BadZipFile and zlib.error, which have no common base
@@ -107,7 +107,7 @@ def read(folder: Path, stem: str) -> Record | None:
         raise
 
 
-def damage(folder: Path, stem: str, record: Record) -> str | None:
+def shard_damage(folder: Path, stem: str, record: ShardRecord) -> str | None:
     """What is wrong with the pixels of a shard, or None; reads all of them."""
     path = folder / f"{stem}.u8"
     expected = int(record.sizes.astype(np.int64).prod(1).sum()) * 3
@@ -119,7 +119,7 @@ def damage(folder: Path, stem: str, record: Record) -> str | None:
         return f"{path.name} cannot be read ({error.strerror})"
 
 
-def _decode(shard: Shard, path: Path) -> Record:
+def _decode(shard: Shard, path: Path) -> ShardRecord:
     """Decode the images into a file, flushed to disk."""
     sizes: list[tuple[int, int]] = []
     labels: list[int] = []
@@ -140,7 +140,7 @@ def _decode(shard: Shard, path: Path) -> Record:
                 sums.append(npy_writer.sums(pixels[None]))
         file.flush()
         os.fsync(file.fileno())
-    return Record(
+    return ShardRecord(
         sizes=np.array(sizes, np.uint32).reshape(-1, 2),
         labels=np.array(labels, np.int64),
         sums=np.concatenate(sums) if sums else np.empty((0, 2, 3), np.int64),
@@ -150,7 +150,7 @@ def _decode(shard: Shard, path: Path) -> Record:
     )
 
 
-def _pixels(shard: Shard, content_of: "Callable[[Entry], bytes]", entry: Entry) -> np.ndarray | str:
+def _pixels(shard: Shard, content_of: "Callable[[ShardEntry], bytes]", entry: ShardEntry) -> np.ndarray | str:
     """The image in the shard's form, C-contiguous; or why it cannot be had."""
     try:
         content = content_of(entry)
@@ -173,16 +173,16 @@ class _reader:
         self.place = Path(shard.place)
         self.archive = None if self.place.is_dir() else self.place.open("rb")
 
-    def __enter__(self) -> "Callable[[Entry], bytes]":
+    def __enter__(self) -> "Callable[[ShardEntry], bytes]":
         return partial(_from_archive, self.archive.fileno()) if self.archive else self._from_file
 
     def __exit__(self, *what: object) -> None:
         if self.archive:
             self.archive.close()
 
-    def _from_file(self, entry: Entry) -> bytes:
+    def _from_file(self, entry: ShardEntry) -> bytes:
         return (self.place / entry.name).read_bytes()
 
 
-def _from_archive(descriptor: int, entry: Entry) -> bytes:
+def _from_archive(descriptor: int, entry: ShardEntry) -> bytes:
     return os.pread(descriptor, entry.size, entry.offset)

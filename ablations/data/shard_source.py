@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ablations.core.errors import UserError
+from ablations.core.processes import cores
 from ablations.data import npy_writer, shard
 from ablations.data.cache import Report
 from ablations.data.decode import decoders
-from ablations.data.shard import Entry, Record, Shard
+from ablations.data.shard import Shard, ShardEntry, ShardRecord
 
 PER_SHARD = 2048
 """Images in a shard: half a gigabyte of ImageNet, so that all shards can be mapped with 1,024 open files."""
@@ -30,7 +31,7 @@ ASPECT = 1.36
 
 
 @dataclass(frozen=True)
-class Shards:
+class ShardSource:
     """The images of a data set that lie in files or archives.
 
     Attributes:
@@ -42,7 +43,7 @@ class Shards:
     """
 
     class_names: Sequence[str]
-    splits: dict[str, tuple[Path, Sequence[Entry]]]
+    splits: dict[str, tuple[Path, Sequence[ShardEntry]]]
     forms: dict[str, str]
     side: int
     judge: Callable[[list[str], set[tuple[str, int]]], None]
@@ -92,7 +93,7 @@ class Shards:
 def _build(pool: Executor, split: str, shards: Sequence[Shard], part: Path, report: Report | None) -> dict[str, str]:
     """Build a split's shards; returns the sha256 of their files of pixels."""
     images = sum(len(one.entries) for one in shards)
-    began = {pool.submit(shard.build, one, part): one for one in shards}
+    began = {pool.submit(shard.build_shard, one, part): one for one in shards}
     done, known = 0, {}
     try:
         for future in as_completed(began):
@@ -109,14 +110,14 @@ def _build(pool: Executor, split: str, shards: Sequence[Shard], part: Path, repo
     return known
 
 
-def _records(part: Path, shards: Iterable[Shard]) -> Iterator[Record]:
+def _records(part: Path, shards: Iterable[Shard]) -> Iterator[ShardRecord]:
     for one in shards:
-        found = shard.read(part, one.stem)
+        found = shard.read_record(part, one.stem)
         assert found is not None, one.stem  # it was written right before
         yield found
 
 
-def _join(part: Path, split: str, stems: Sequence[str], records: Sequence[Record], side: int) -> None:
+def _join(part: Path, split: str, stems: Sequence[str], records: Sequence[ShardRecord], side: int) -> None:
     """One array of the squares of a split in the place of its shards; they are deleted one by one, for lack of room."""
 
     def pieces() -> Iterator[np.ndarray]:
@@ -175,14 +176,9 @@ def one_thread() -> Iterator[None]:
 
 def _set_up(parent: int) -> None:
     """What a decoding process does once: end with its parent, leave Ctrl-C to it, and use one thread."""
-    from ablations.execution.worker import die_with_parent, keep_memory  # which imports the data sets
+    from ablations.core.processes import die_with_parent, keep_memory
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent)
     keep_memory()
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

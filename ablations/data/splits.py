@@ -10,14 +10,14 @@ import numpy as np
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec
 from ablations.data import ragged, subsets
-from ablations.data.ragged import Whole
+from ablations.data.ragged import RaggedImages
 
 
 @dataclass(frozen=True)
 class Splits:
     """Images are uint8 NHWC, labels int64; all of them are mapped read-only, none is read before it is used."""
 
-    train_images: np.ndarray | Whole  # (N, H, W, C) the whole training split; of unlike sizes where kept whole
+    train_images: np.ndarray | RaggedImages  # (N, H, W, C) the whole training split; of unlike sizes where kept whole
     train_labels: np.ndarray  # (N,)
     train_index: np.ndarray  # (n,) int64, sorted: rows of train_images to train on
     eval_images: np.ndarray  # (M, H, W, C) the split that holds the evaluated images; may be train_images itself
@@ -74,7 +74,7 @@ def _meta(folder: Path, spec: DataSpec) -> dict[str, Any]:
 
 def _train(
     folder: Path, meta: dict[str, Any], spec: DataSpec
-) -> tuple[np.ndarray | Whole, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | RaggedImages, np.ndarray, np.ndarray, np.ndarray]:
     """The training split: images, labels (N,), sums of pixels (N, 2, C) and numbers of pixels (N,)."""
     if "train" in meta.get("shards", {}):
         images, labels, sums = ragged.load(folder, "train", meta["shards"]["train"])
@@ -87,10 +87,10 @@ def _train(
 
 
 def _held(
-    images: np.ndarray | Whole, labels: np.ndarray, held: np.ndarray, side: int
+    images: np.ndarray | RaggedImages, labels: np.ndarray, held: np.ndarray, side: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training images that are held out, as they are evaluated: images, labels and rows of them."""
-    if isinstance(images, Whole):
+    if isinstance(images, RaggedImages):
         return images.centres(held, side), labels[held], np.arange(len(held))
     return images, labels, held
 

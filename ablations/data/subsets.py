@@ -11,7 +11,7 @@ _SEED = 20170704
 """Of the one permutation behind every subset. Not a setting: subsets are part of what a count means."""
 
 
-def check(config: DataConfig) -> None:
+def check_counts(config: DataConfig) -> None:
     """Refuse settings that are wrong for any data set.
 
     Raises:

@@ -9,8 +9,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ablations.core.processes import cores
 from ablations.data.cache import META, sha256
-from ablations.data.shard_source import cores
 
 
 def altered(folder: Path) -> list[str]:

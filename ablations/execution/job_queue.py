@@ -2,14 +2,17 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
 
+from ablations.core.config import RuntimeConfig
+from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
-from ablations.core.run_spec import name
-from ablations.execution.fusing import fuse
-from ablations.execution.run_jobs import Job
-from ablations.execution.worker_pool import Outcome
+from ablations.core.run_spec import Run, Variant, name
+from ablations.execution.job import Job
+from ablations.execution.worker_pool import POLL_SECONDS, Outcome
 from ablations.store import lease, run_folder, writable
 
 LOOK_SECONDS = 2.0
@@ -24,7 +27,7 @@ def is_done(job: Job, tries: int) -> str | None:
     return "done" if run_folder.result(job.results, job.run.run_id) else None
 
 
-class Board:
+class JobQueue:
     """The state of every job: `waiting`, `running`, `done`, `failed`, `diverged`, `killed` or `stopped`.
 
     Attributes:
@@ -86,7 +89,7 @@ class Board:
             self.states[number], self.obstacle = "waiting", self.obstacle or reason
             return
         if state == "stopped":  # by a signal to its worker alone, or with the whole sweep
-            run_folder.stopped(run_folder.run_folder(job.results, job.run.run_id))
+            run_folder.stopped(run_folder.path_of(job.results, job.run.run_id))
             self.states[number] = "waiting"
             self.tries[number] -= 1
             self.queue.appendleft(number)
@@ -142,4 +145,83 @@ class Board:
         with suppress(OSError, UserError):  # the folder may be what is wrong; the outcome is shown all the same
             writable.still_open(job.results)
             if lease.holder(job.results, run_id) is None and run_folder.result(job.results, run_id) is None:
-                run_folder.fail(run_folder.run_folder(job.results, run_id), run_id, "killed", reason)
+                run_folder.fail(run_folder.path_of(job.results, run_id), run_id, "killed", reason)
+
+
+EVERYTHING = 1 << 30
+
+
+def most_fused(runtime: RuntimeConfig) -> int:
+    """How many runs may train as one.
+
+    On a GPU all that can: a kernel on S networks' work costs little more than on one's. On the CPU none: a step of a
+    fused network takes as long as its parts do, and cores are kept busy by workers. Nor where a run has several GPUs.
+    """
+    if runtime.processes_per_run > 1:
+        return 1
+    if runtime.fuse != "auto":
+        return int(runtime.fuse)
+    return 1 if resolve_device(runtime.device) == "cpu" else EVERYTHING
+
+
+def fuse(one: Job, other: Job) -> bool:
+    """Whether two jobs can train as one network: equal but for the seed, for what each is told, and for the shuffle."""
+    mine, theirs = (replace(job, run=_shape(job.run), provenance={}) for job in (one, other))
+    return one.run.variant.structure == "shufflenet" and mine == theirs
+
+
+def _shape(run: Run) -> Run:
+    """A run without its seed and its permutation, which take part in no shape."""
+    variant: Variant = replace(run.variant, shuffle=True)
+    return replace(run, variant=variant, seed=0)
+
+
+class Hands(Protocol):
+    """What works for a task: worker_pool.WorkerPool, or in a benchmark something that takes no time."""
+
+    @property
+    def busy(self) -> list[int]:
+        """Numbers of the jobs that are being worked on."""
+
+    def free(self) -> bool:
+        """Whether another job could be given."""
+
+    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
+        """Start jobs that train together."""
+
+    def poll(self, seconds: float) -> Iterable[Outcome]:
+        """Outcomes as they come, waiting at most so long for the first."""
+
+
+def work_off(
+    board: JobQueue,
+    hands: Hands,
+    stop: Callable[[], bool],
+    ended: Callable[[Outcome], None],
+    patience: float,
+    most: int = 1,
+) -> None:
+    """Have the jobs of a board done until none is left that could be taken, or asked to stop.
+
+    Runs that others hold are theirs; once there are no others, this stays for `patience` seconds, then leaves: whoever
+    still holds one then is alive, and goes on with it.
+
+    Args:
+        ended: told of every outcome.
+        most: how many jobs may train as one network.
+    """
+    idle_since = None
+    while not (stop() or board.obstacle):
+        while hands.free() and (numbers := board.next_group(most)):
+            hands.give(numbers, [board.jobs[number] for number in numbers])
+        if hands.busy:
+            idle_since = None
+        else:
+            idle_since = idle_since or time.monotonic()
+            if not board.left or time.monotonic() - idle_since > patience:
+                return
+        for outcome in hands.poll(POLL_SECONDS):
+            if stop() and outcome.state == "killed":  # by the same signal, while it was starting
+                outcome = Outcome(outcome.number, "stopped", "")
+            board.end(outcome)
+            ended(outcome)

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ablations.core import provenance
+from ablations.core.device import peak_memory
 from ablations.core.errors import Diverged, UserError
 from ablations.core.files import write_json
-from ablations.core.memory import peak_memory
 from ablations.core.run_spec import name
 from ablations.core.signals import Stopped
 from ablations.execution.loggers.logger import to_logger
 from ablations.store import lease, run_folder, writable
 
 if TYPE_CHECKING:
-    from ablations.execution.run_jobs import Job
-    from ablations.training.checkpointing import Trained
+    from ablations.execution.job import Job
+    from ablations.training.checkpointing import TrainResult
 
 log = logging.getLogger("ablations.run")
 
 
-class Record:
+class RunRecorder:
     """A run that this process trains, by the lease that it holds until `conclude`."""
 
     def __init__(self, job: "Job", stop: Callable[[], bool]) -> None:
         self.job, self.stop = job, stop
         self.run_id = job.run.run_id
-        self.folder = run_folder.run_folder(job.results, self.run_id)
+        self.folder = run_folder.path_of(job.results, self.run_id)
         self.log = logging.LoggerAdapter(log, {"run_id": self.run_id})
         self.leased, self.opened = ExitStack(), ExitStack()
         self.origin: dict[str, Any] = {}
@@ -42,7 +42,7 @@ class Record:
         self.images = 0
         self.began = self.checked = time.monotonic()
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "RunRecorder":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -67,7 +67,7 @@ class Record:
     def open(self) -> None:
         """Lay the run's folder out, and log to it from now on."""
         job = self.job
-        run_folder.set_aside(job.results, self.run_id)
+        run_folder.quarantine(job.results, self.run_id)
         self.origin = {**job.provenance, **provenance.describe_host(job.device, job.threads)}
         if job.processes > 1:
             self.origin["processes"] = job.processes
@@ -113,7 +113,7 @@ class Record:
         total = {"epochs": epochs, "steps": epochs * self.per_epoch}
         run_folder.write_progress(self.folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
 
-    def conclude(self, outcome: "Trained | Exception") -> tuple[str, Exception | None]:
+    def finish(self, outcome: "TrainResult | Exception") -> tuple[str, Exception | None]:
         """Store a trained run, or record why it ended.
 
         Returns:
@@ -145,7 +145,7 @@ class Record:
                     return "failed", unrecorded
 
     def _fail(self, error: Exception) -> tuple[str, Exception | None]:
-        """Record a failure; see `conclude`."""
+        """Record a failure; see `finish`."""
         if isinstance(error, UserError):  # the same again would end the same
             return self._write_failure("failed", str(error), error), error
         if isinstance(error, Diverged):
@@ -171,7 +171,7 @@ class Record:
             raise UserError(f"{reason} (not recorded in {self.folder}: {failed.strerror})") from None
         return status
 
-    def _result(self, trained: "Trained") -> tuple[dict[str, Any], np.ndarray]:
+    def _result(self, trained: "TrainResult") -> tuple[dict[str, Any], np.ndarray]:
         """What goes into result.json, and each test image's right or wrong."""
         from ablations.training import checkpoint
 

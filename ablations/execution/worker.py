@@ -1,26 +1,20 @@
 """Worker processes: how many, what each sets up once, what it is given to do and how it ends with its parent."""
 
-import ctypes
-import multiprocessing
 import os
-import platform
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.connection import Connection
 
 from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
-from ablations.core.signals import deferred
-from ablations.execution.run_jobs import Job, execute_together
+from ablations.core.processes import die_with_parent, tune
+from ablations.core.signals import defer_signals
+from ablations.execution.job import Job
+from ablations.execution.job_runner import run_jobs
 from ablations.store.writable import Unwritable
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-PR_SET_PDEATHSIG = 1
 
 ALIVE = "alive"
 """What a worker says now and then, so that one that hangs is noticed."""
@@ -109,7 +103,7 @@ def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
 def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
     """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
     told = time.monotonic()
-    with deferred(patient=True) as request:
+    with defer_signals(patient=True) as request:
 
         def stop() -> bool:
             nonlocal told
@@ -119,7 +113,7 @@ def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
             return request.requested()
 
         try:
-            outcomes = execute_together(jobs, stop)
+            outcomes = run_jobs(jobs, stop)
             return [("wrong", str(error)) if error else (state, "") for state, error in outcomes]
         except Unwritable as error:
             return [("unwritable", str(error))] * len(jobs)
@@ -145,48 +139,3 @@ def set_up(threads: int, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     tune(threads)
-
-
-def tune(threads: int) -> None:
-    """Fix this process's threads, tune its memory, import torch: whoever trains does so, a worker or a single run."""
-    # Workspace of fixed size: without it cuBLAS results differ from run to run.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    keep_memory()
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def keep_memory() -> None:
-    """Tell glibc to keep freed memory: else each step maps and faults its activations in anew (14 % at width 1)."""
-    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
-
-
-def die_with_parent(parent: int) -> None:
-    """End this process when its parent ends, however that happens; `parent` is its number, in case it is gone already.
-
-    Linux does it by itself, which also works while Python is busy; elsewhere a thread watches a pipe to the parent.
-    """
-    kill_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
-    process = multiprocessing.parent_process()
-    if process is not None:
-        threading.Thread(target=_exit_after, args=(process.sentinel,), daemon=True).start()
-
-
-def kill_with_parent() -> None:
-    """On Linux, have this process killed when the thread that started it ends; nothing elsewhere."""
-    if platform.system() == "Linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _exit_after(sentinel: Any) -> None:
-    wait([sentinel])
-    os._exit(1)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ablations.core.config import RuntimeConfig
-from ablations.execution.run_jobs import Job
+from ablations.execution.job import Job
 from ablations.execution.worker import ALIVE, gpu_names, serve
 
 START_SECONDS = 300.0
@@ -61,7 +61,7 @@ class Worker:
         self.pipe.close()
 
 
-class Crew:
+class WorkerPool:
     """Up to `size` workers, started as they are needed."""
 
     def __init__(self, size: int, runtime: RuntimeConfig) -> None:
@@ -69,7 +69,7 @@ class Crew:
         self.gpus = gpu_names(runtime)
         self.workers: dict[int, Worker] = {}  # by slot, which decides the GPU
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -165,3 +165,6 @@ def _how(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return "with exit code -9 (SIGKILL: somebody's, or the system's for lack of memory; fewer workers need less)"
     return f"with exit code {code}"
+
+
+POLL_SECONDS = 0.5

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablations.core.run_spec import Run
-from ablations.store.run_state import State
-from ablations.sweep.plan import relative_cost, seconds_per_cost, turn
+from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
+from ablations.store.run_state import RunStatus
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Forecast:
     at_once: int
 
 
-def forecast(runs: Sequence[tuple[Run, State]]) -> Forecast:
+def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
     """When the runs of a sweep will end, given all runs that its plans name and how far each is.
 
     Waiting runs follow as a sweep takes them: by seed, the costliest first, on as many workers as train now (on one,
@@ -35,7 +35,7 @@ def forecast(runs: Sequence[tuple[Run, State]]) -> Forecast:
         return scales[run.protocol] * relative_cost(run)
 
     ends = {run.run_id: seconds_left(run, state.record, whole(run)) for run, state in running}
-    waiting.sort(key=lambda pair: turn(pair[0]))
+    waiting.sort(key=lambda pair: priority(pair[0]))
     free = sorted(ends.values()) or [0.0]
     for run, state in waiting:
         start = heapq.heappop(free)
@@ -58,7 +58,7 @@ def seconds_left(run: Run, now: dict[str, Any], whole: float) -> float:
     return float((steps - now.get("step", 0)) * batch / speed)
 
 
-def _scale(runs: Sequence[tuple[Run, State]]) -> float:
+def _scale(runs: Sequence[tuple[Run, RunStatus]]) -> float:
     """Seconds for each unit of `relative_cost`: from runs that are done, else from the speed of those under way."""
     took = [(run, _seconds(state)) for run, state in runs if state.state == "done"]
     known = [(run, seconds) for run, seconds in took if seconds]
@@ -68,7 +68,7 @@ def _scale(runs: Sequence[tuple[Run, State]]) -> float:
     return seconds_per_cost(known)
 
 
-def _seconds(state: State) -> float:
+def _seconds(state: RunStatus) -> float:
     """How long a finished run took; 0 where its result does not say."""
     return float((state.record.get("seconds") or {}).get("total") or 0.0)
 

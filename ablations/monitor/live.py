@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -10,10 +10,12 @@ from rich.live import Live as RichLive
 from rich.markup import escape
 from rich.table import Table
 
+from ablations.core.console import console, duration
 from ablations.core.run_spec import label, name
-from ablations.execution.run_jobs import Job
-from ablations.store import run_folder
-from ablations.sweep.messages import console, duration
+from ablations.core.signals import Stop
+from ablations.execution.job import Job
+from ablations.store import run_folder, run_state
+from ablations.store.run_state import FAILED
 
 
 class Live:
@@ -96,3 +98,50 @@ class Live:
         eta = duration(images / max(now["images_per_second"], 1e-9))
         epoch = f"{now['epoch']}/{now['epochs']}"
         return label(run.variant), str(run.seed), epoch, f"{now['loss']:.3f}", f"{now['images_per_second']:.0f}", eta
+
+
+LOOK_SECONDS = 2.0
+"""How often to look into the folders of runs, at the most."""
+
+
+SHARE = 0.05
+"""Of the time that may go into looking: thousands of runs on a network disk take a while."""
+
+
+def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[str]:
+    """Show runs until `news`, asked every so many seconds, is None, or a stop is requested; returns their states.
+
+    Args:
+        style: runtime.progress.
+        news: what to say besides, when it has changed.
+    """
+    found = ["waiting"] * len(jobs)
+    said, asked, looked, took = "", -every, -LOOK_SECONDS, 0.0
+    with Live(jobs, style) as live:
+        while not stop.requested():
+            now = time.monotonic()
+            if now - asked >= every:
+                asked, text = now, news()
+                if text is None:
+                    break
+                if text != said:
+                    said = text
+                    live.say(text)
+            if now - looked >= max(LOOK_SECONDS, took / SHARE):
+                looked = now
+                found = look(jobs, found)
+                live.update(found, [""] * len(jobs))
+                took = time.monotonic() - now
+            time.sleep(0.2)
+        found = look(jobs, found)
+        live.update(found, [""] * len(jobs))
+    return found
+
+
+def look(jobs: Sequence[Job], known: Sequence[str]) -> list[str]:
+    """States of runs, as a sweep has them, by their folders; what is done stays so."""
+    found = []
+    for job, before in zip(jobs, known, strict=True):
+        state = before if before == "done" else run_state.read_state(job.results, job.run.run_id).state
+        found.append(state if state in ("done", "running", *FAILED) else "waiting")
+    return found

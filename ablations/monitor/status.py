@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ablations.core.console import console, duration
 from ablations.core.run_spec import Run, from_json, label, name
 from ablations.monitor.forecast import Forecast, forecast
-from ablations.store import run_folder, run_state, unplanned
-from ablations.store.run_state import State
-from ablations.sweep.messages import console, duration
+from ablations.store import run_folder, run_state
+from ablations.store.plans import read_plans, unplanned
+from ablations.store.run_state import RunStatus
 
 COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow"}
 """Of states; the others are failures, and red."""
@@ -28,7 +29,7 @@ COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow
 LISTED = 5
 """Failures that are told with their reason."""
 
-Known = dict[str, tuple[Run, State]]
+Known = dict[str, tuple[Run, RunStatus]]
 """Runs and their states by run_id."""
 
 
@@ -39,7 +40,7 @@ def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
         for entry in plan["runs"]:
             if entry["run_id"] not in known:
                 run = from_json({**entry, "protocol": plan["protocol"]})
-                known[entry["run_id"]] = run, run_state.read(results, entry["run_id"])
+                known[entry["run_id"]] = run, run_state.read_state(results, entry["run_id"])
     return known
 
 
@@ -49,7 +50,7 @@ def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
     Runs that no plan names have tables of their own. They count only where there is no plan: what an earlier sweep left
     unfinished is not waited for.
     """
-    others = unplanned.plans(results, plans)
+    others = unplanned(results, plans)
     known, plans = look_up(results, plans or others), [*plans, *others]
     times = forecast(list(known.values()))
     total = Text.from_markup(totals([state for _, state in known.values()], times))
@@ -68,7 +69,7 @@ def failures(known: Known) -> list[Text]:
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
 
 
-def totals(found: Sequence[State], times: Forecast) -> str:
+def totals(found: Sequence[RunStatus], times: Forecast) -> str:
     """All runs in a sentence: counts by state and the time left."""
     counts = Counter(state.state for state in found)
     text = f"{counts['done']} of {len(found)} runs done{_others(counts, ', ')}"
@@ -80,7 +81,7 @@ def totals(found: Sequence[State], times: Forecast) -> str:
 
 def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast) -> Table:
     """The table of one study under one protocol, narrow enough for 80 columns."""
-    cells: dict[str, list[tuple[Run, State]]] = {}
+    cells: dict[str, list[tuple[Run, RunStatus]]] = {}
     for entry in plan["runs"]:
         cells.setdefault(entry["cell_id"], []).append(known[entry["run_id"]])
     preset = f", preset {escape(plan['preset'])}" if "preset" in plan else ""
@@ -97,7 +98,7 @@ def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast)
     return table
 
 
-def cell_row(results: Path, runs: Sequence[tuple[Run, State]], times: Forecast) -> tuple[str, ...]:
+def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Forecast) -> tuple[str, ...]:
     """One cell: name, seeds done of planned, states of the others, epoch of what runs, error so far, time left.
 
     The error is the mean over the seeds that are done; before there is one, in brackets, that of the latest evaluation
@@ -108,7 +109,7 @@ def cell_row(results: Path, runs: Sequence[tuple[Run, State]], times: Forecast) 
     errors = [100 * state.record["error"] for _, state in runs if state.state == "done"]
     error = f"{sum(errors) / len(errors):.2f}" if errors else ""
     if live and not errors:
-        latest = [last_error(run_folder.run_folder(results, run.run_id)) for run, s in runs if s.state == "running"]
+        latest = [last_error(run_folder.path_of(results, run.run_id)) for run, s in runs if s.state == "running"]
         seen = [100 * value for value in latest if value is not None]
         error = f"({sum(seen) / len(seen):.2f})" if seen else ""
     ends = [times.ends[run.run_id] for run, _ in runs if run.run_id in times.ends]
@@ -152,7 +153,7 @@ def watch(results: Path, seconds: float) -> None:
     out = console()
     with Live(console=out, auto_refresh=False) as screen:
         while True:
-            shown, done = view(results, run_folder.plans(results))
+            shown, done = view(results, read_plans(results))
             if out.is_terminal:
                 screen.update(shown, refresh=True)
             else:
@@ -170,8 +171,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.watch is not None and not options.watch > 0:
         parser.error(f"--watch {options.watch:g}: seconds between two views must be above 0")
-    plans = run_folder.plans(options.results)
-    if not plans and not unplanned.plans(options.results, []):
+    plans = read_plans(options.results)
+    if not plans and not unplanned(options.results, []):
         sys.exit(f"Nothing has been planned in {options.results} yet: start with make ablation-groups.")
     try:
         if options.watch:

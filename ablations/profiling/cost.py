@@ -5,234 +5,28 @@ Takes the overrides of a sweep. Needs neither ImageNet nor a GPU; --calibrate me
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from rich.markup import escape
+from rich.table import Table
 
-from ablations.core.device import resolve_device
+from ablations.core.console import console
 from ablations.core.errors import UserError
-from ablations.core.json_subprocess import ask
-from ablations.core.paths import CONF
-from ablations.core.run_spec import DataSpec, Run, to_json
-from ablations.data.sets.imagenet_files import ILSVRC2012, NEEDED
-from ablations.data.shard import WHOLE
-from ablations.data.shard_source import ASPECT
-from ablations.profiling.rates import (
-    ACTIVATION_BYTES,
-    BUILD_RATE,
-    CORE,
-    CORE_SOURCE,
-    DEVICES,
-    Device,
-    seconds_per_image,
+from ablations.core.run_spec import label
+from ablations.profiling.cost_model import (
+    SD,
+    PlanCost,
+    cost,
+    images,
 )
-from ablations.sweep.hydra_app import in_words
-from ablations.sweep.plan import Plan, Planned, make_plan, relative_cost
-
-TRAINING = 3
-"""Training costs as many multiply-adds as so many forward passes: one forward, two backward."""
-
-SD = 0.2
-"""Points between seeds' errors that power is reckoned with, unless --sd says otherwise. An assumption: such spreads are
-usual on ImageNet, the paper prints none."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """What one image costs a network: multiply-adds, parameters, and how many values its layers put out."""
-
-    macs: int
-    params: int
-    activations: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a plan costs.
-
-    Attributes:
-        networks: by cell_id.
-        macs: multiply-adds of the runs that are left to train: training, and one evaluation.
-        hours: of those runs on one device of each type, and where its speed comes from; of CPUs, of one core.
-        cache_bytes: on the disk; cache_hours: of one core, to fill it.
-        memory_bytes: of a GPU, by the largest network in training.
-    """
-
-    plan: Plan
-    networks: dict[str, Network]
-    macs: int
-    hours: dict[str, tuple[float, str]]
-    cache_bytes: int
-    cache_hours: float
-    memory_bytes: int
-    budgets: tuple["Budget", ...]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A smaller or larger plan: what it costs, as a share of the whole one, and what it would still decide.
-
-    Attributes:
-        decided: expected number of claims with the right verdict, of `claims` that its cells can test.
-        least: gain in points that it finds with a chance of 80 %; None where it finds none.
-    """
-
-    seeds: int
-    widths: tuple[float, ...]
-    epochs: int
-    runs: int
-    share: float
-    decided: float
-    claims: int
-    least: float | None
-
-
-def compose(overrides: Sequence[str]) -> list[Planned]:
-    """All jobs of a sweep, as Hydra would make them, whether their data are there or not."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
-    from ablations.sweep.compose import Composer
-    from ablations.sweep.plugins import register
-    from ablations.sweep.sweeper import AblationSweeper
-
-    register()
-    token = NEEDED.set(False)
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            composer = Composer(loader, loader.load_configuration("config", list(overrides), RunMode.MULTIRUN))
-            return [composer.compose(job) for job in composer.expand(list(overrides), AblationSweeper.split_arguments)]
-    finally:
-        NEEDED.reset(token)
-
-
-def cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, sd: float = SD) -> Cost:
-    """What the jobs of a sweep cost; runs that results already hold cost nothing more.
-
-    Raises:
-        UserError: there is no job, or this machine cannot train one of the networks.
-    """
-    plan = make_plan(jobs, results)
-    if not plan.planned:
-        raise UserError("There is no run to reckon with.")
-    cells = {job.run.cell_id: job.run for job in plan.planned}
-    networks = weigh(cells)
-    todo = [job.run for job in plan.todo]
-    hours = {
-        device.name: (sum(seconds(run, networks[run.cell_id], device) for run in todo) / 3600, device.source)
-        for device in DEVICES
-    }
-    hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
-    if calibrate:
-        name, speeds = measure(cells, plan.planned[0].config.runtime.device)
-        took = sum(images(run) / speeds[run.cell_id] for run in todo) / 3600
-        hours = {name: (took, "measured here"), **hours}
-    config, first = plan.planned[0].config, plan.planned[0].run
-    cached = cache_images(first.protocol.data)
-    return Cost(
-        plan=plan,
-        networks=networks,
-        macs=sum(macs(run, networks[run.cell_id]) for run in todo),
-        hours=hours,
-        cache_bytes=cache_bytes(first.protocol.data, getattr(config.data, "keep", "square")),
-        cache_hours=cached / BUILD_RATE / 3600,
-        memory_bytes=max(memory(run, networks[run.cell_id]) for run in cells.values()),
-        budgets=budgets([job.run for job in plan.planned], networks, sd),
-    )
-
-
-def images(run: Run) -> int:
-    """How many a run sees in training."""
-    recipe = run.protocol.recipe
-    batch = min(recipe.batch_size, run.protocol.data.train_images)
-    return recipe.epochs * (run.protocol.data.train_images // batch) * batch
-
-
-def macs(run: Run, network: Network) -> int:
-    """Multiply-adds of a run: three forward passes an image in training, one in the evaluation at its end."""
-    data = run.protocol.data
-    tested = data.val_images if data.evaluate == "val" else data.test_images
-    return network.macs * (TRAINING * images(run) + tested)
-
-
-def seconds(run: Run, network: Network, device: Device) -> float:
-    """Of a run's training on a type of GPU, by its data sheet."""
-    return images(run) * seconds_per_image(network.macs, network.activations, device)
-
-
-def memory(run: Run, network: Network) -> int:
-    """Bytes that a GPU needs for a run: what the backward pass needs of every layer, weights, and input."""
-    batch, side = run.protocol.recipe.batch_size, run.protocol.resolution
-    return batch * (network.activations * ACTIVATION_BYTES + side * side * 3 * 8) + network.params * 12
-
-
-def cache_images(data: DataSpec) -> int:
-    """Images that are cached: all of ImageNet, of other sets those that are used."""
-    if data.name == "imagenet":
-        return ILSVRC2012.train + ILSVRC2012.val
-    return data.train_images + data.val_images + data.test_images
-
-
-def cache_bytes(data: DataSpec, keep: str) -> int:
-    """Of a data set's cache: see `data.shards`."""
-    square = data.cache_resolution**2 * data.channels
-    train = ILSVRC2012.train if data.name == "imagenet" else data.train_images
-    rest = cache_images(data) - train
-    return int(train * square * (ASPECT if keep == WHOLE else 1) + rest * square)
-
-
-def weigh(cells: dict[str, Run]) -> dict[str, Network]:
-    """What an image costs each cell's network, found by a process of its own: torch takes seconds to load."""
-    found = ask("ablations.profiling.weigh", [to_json(run) for run in cells.values()])
-    return {cell_id: Network(**one) for cell_id, one in zip(cells, found, strict=True)}
-
-
-def measure(cells: dict[str, Run], device: str) -> tuple[str, dict[str, float]]:
-    """Images/s in training of each cell here, and the name of the device; of a CPU, of one core."""
-    place = resolve_device(device)
-    try:
-        found = ask(
-            "ablations.profiling.measure_networks", {"device": place, "runs": [to_json(run) for run in cells.values()]}
-        )
-    except RuntimeError as error:
-        raise UserError(f"This machine cannot be measured: {error}") from None
-    return found["name"], dict(zip(cells, found["images_per_second"], strict=True))
-
-
-def budgets(runs: Sequence[Run], networks: dict[str, Network], sd: float) -> tuple[Budget, ...]:
-    """The plan with other numbers of seeds, fewer widths and fewer epochs, the planned one first."""
-    cells = {run.cell_id: run for run in runs}
-    seeds = len({run.seed for run in runs})
-    widths = tuple(sorted({run.variant.width for run in runs}, reverse=True))
-    epochs = max(run.protocol.recipe.epochs for run in runs)
-    narrow = [widths[k:] for k in range(1, len(widths))]
-    ways = [(seeds, widths, epochs)]
-    ways += [(n, widths, epochs) for n in (5, 3, 2, 1) if n != seeds]
-    ways += [(seeds, some, epochs) for some in narrow]
-    ways += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
-    ways += [(2, narrow[0], max(1, epochs // 4))] if narrow and epochs >= 4 else []
-    spent = {cell_id: macs(run, networks[cell_id]) for cell_id, run in cells.items()}
-    question = {
-        "cells": [asdict(run.variant) for run in cells.values()],
-        "sd": sd,
-        "options": [{"seeds": n, "widths": some} for n, some, _ in ways],
-    }
-    found = []
-    for (n, some, long), answer in zip(ways, ask("analysis.claims.budget", question), strict=True):
-        inside = [cell_id for cell_id, run in cells.items() if run.variant.width in some]
-        share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * long / epochs
-        found.append(Budget(n, some, long, n * len(inside), share, **answer))
-    return tuple(found)
+from ablations.sweep.hydra_app import compose, error_in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show it as tables; exit code 2 where the overrides are wrong."""
-    from ablations.profiling.cost_table import show
-    from ablations.sweep.messages import show_error
+    from ablations.core.console import show_error
 
     parser = argparse.ArgumentParser(prog="python -m ablations.cost", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for a sweep: preset=imagenet ablation=groups,shuffle seed=0,1")
@@ -248,6 +42,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(error)
         return 2
     except (HydraException, OmegaConfBaseException) as error:
-        show_error(UserError(in_words(error)))
+        show_error(UserError(error_in_words(error)))
         return 2
     return 0
+
+
+def show(cost: PlanCost, sd: float) -> None:
+    """Runs, networks, hours by device, disk and memory, and what other budgets would decide."""
+    out = console()
+    plan, cells = cost.plan, {job.run.cell_id: job.run for job in cost.plan.planned}
+    protocol = plan.planned[0].run.protocol
+    seen = images(plan.planned[0].run)
+    out.print(
+        f"{len(plan.planned)} runs of {len(cells)} cells, {plan.done} done, {len(plan.todo)} to train: "
+        f"{protocol.recipe.epochs} epochs of {protocol.data.train_images:,} images ({escape(protocol.data.name)}, "
+        f"{protocol.resolution} x {protocol.resolution}), {seen // protocol.recipe.batch_size:,} iterations a run."
+    )
+    out.print(f"Multiply-adds of what is left: {cost.macs:.3g} (an image in training costs three forward passes).\n")
+    networks = Table("network", title="An image", title_justify="left")
+    for head in ("multiply-adds", "parameters", "values put out"):
+        networks.add_column(head, justify="right")
+    for cell_id, run in sorted(cells.items(), key=lambda pair: (-pair[1].variant.width, label(pair[1].variant))):
+        one = cost.networks[cell_id]
+        row = f"{one.macs / 1e6:.1f} M", f"{one.params / 1e6:.2f} M", f"{one.activations / 1e6:.1f} M"
+        networks.add_row(label(run.variant), *row)
+    out.print(networks)
+    hours = Table("one device of", title="Training", title_justify="left")
+    for head in ("hours", "a run", "on 64"):
+        hours.add_column(head, justify="right")
+    hours.add_column("speed from")
+    for name, (total, source) in cost.hours.items():
+        each = total / max(1, len(plan.todo))
+        hours.add_row(escape(name), _hours(total), _hours(each), _hours(total / 64), escape(source))
+    out.print(hours)
+    if plan.todo:
+        out.print(
+            "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
+            "(ablations/profiling/rates.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures this "
+            "machine."
+        )
+    out.print(
+        f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "
+        f"Memory: about {cost.memory_bytes / 1e9:,.1f} GB on a GPU for the largest network (bfloat16).\n"
+    )
+    others = Table("seeds", "widths", title="Other budgets", title_justify="left")
+    for head in ("epochs", "runs", "cost", "claims decided", "least gain found"):
+        others.add_column(head, justify="right")
+    for budget in cost.budgets:
+        least = f"{budget.least:.2f} points" if budget.least is not None else "none"
+        decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
+        widths = ", ".join(f"{width:g}x" for width in budget.widths)
+        others.add_row(
+            str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}", decided, least
+        )
+    out.print(others)
+    out.print(
+        f"Claims decided: expected if the paper's effects are true and seeds' errors spread by {sd:g} points (--sd, "
+        "assumed). Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may "
+        "change: their rows only say what the same effects and the same spread would give."
+    )
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}" if value >= 0.1 else f"{value:.2g}"

@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablations.core import files
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
-from ablations.core.json_subprocess import ask
+from ablations.core.json_subprocess import run_module_json
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Variant, canonical
-from ablations.store import run_folder
-from ablations.sweep.messages import console, show_error
+from ablations.store.plans import read_plans
 from model.widths import resolve_stem
 
 # torch takes seconds to import: not before the options are known to be right.
@@ -54,7 +54,7 @@ def inputs(names: Sequence[str], results: Path) -> "list[Input]":
     """The input of the protocol planned last (or CIFAR-10's) and the paper's, each once."""
     from ablations.profiling.latency_rows import Input
 
-    plans = [plan for plan in run_folder.plans(results) if plan["runs"]]
+    plans = [plan for plan in read_plans(results) if plan["runs"]]
     study = Input(*WITHOUT_PLAN)
     if plans:
         protocol = max(plans, key=lambda plan: str(plan.get("written")))["protocol"]
@@ -80,7 +80,7 @@ def measure(
 
     from ablations.profiling.latency_rows import choose_format, gain, rows
     from model import build
-    from model.timing import FORMATS, entries, settle
+    from model.timing import FORMATS, entries, settle_statistics
     from model.timing import measure as take
 
     out = console()
@@ -92,7 +92,7 @@ def measure(
         for one in given:
             chosen = variants(widths, groups, one.stem)
             nets = [
-                settle(
+                settle_statistics(
                     build(
                         v.structure,
                         groups=v.groups,
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     show(found)
     out = console()
-    for sentence in ask("analysis.latency.sentences", str(chosen.results.resolve())):
+    for sentence in run_module_json("analysis.latency.sentences", str(chosen.results.resolve())):
         out.print(escape(sentence))
     out.print(f"Written to {escape(str(path))}; `make report` shows it as figure and table.")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ablations.core.run_spec import Variant
-from model.timing import FORMATS, PYTORCH, Entry
+from model.timing import FORMATS, PYTORCH, TimedNetwork
 
 COLUMNS = (
     *("input", "resolution", "channels", "stem", "classes", "engine", "memory_format", "batch"),
@@ -39,7 +39,7 @@ class Input:
 
 
 def rows(
-    given: Input, batch: int, variants: Sequence[Variant], entries: Sequence[Entry], seconds: np.ndarray
+    given: Input, batch: int, variants: Sequence[Variant], entries: Sequence[TimedNetwork], seconds: np.ndarray
 ) -> list[Row]:
     """A row for each entry; `variants` are the entries' networks in their order, `seconds` (entries, rounds)."""
     place = {(entry.engine, entry.memory_format, variants[entry.network]): k for k, entry in enumerate(entries)}

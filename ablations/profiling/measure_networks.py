@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from ablations.core.processes import tune
 from ablations.core.run_spec import Run, from_json
 from ablations.data import Splits
-from ablations.data.ragged import Whole
-from ablations.execution.worker import tune
-from ablations.training.trainer import train
+from ablations.data.ragged import RaggedImages
+from ablations.training.trainer import build_model, train
+from model import complexity
+from model.backend import logits
 
 CPU_BATCH, CPU_STEPS = 32, 3
 GPU_STEPS = 8
@@ -36,11 +39,11 @@ def noise(run: Run, count: int) -> Splits:
     spec, source = run.protocol.data, np.random.default_rng(0)
     side = spec.cache_resolution
     squares = source.integers(0, 256, (count, side, side, spec.channels), dtype=np.uint8)
-    images: np.ndarray | Whole = squares
+    images: np.ndarray | RaggedImages = squares
     if run.protocol.recipe.crop == "resized" and spec.channels == 3:
         wide = side * 4 // 3
         pixels = source.integers(0, 256, count * side * wide * 3, dtype=np.uint8)
-        images = Whole([pixels], [np.tile(np.array([[side, wide]]), (count, 1))])
+        images = RaggedImages([pixels], [np.tile(np.array([[side, wide]]), (count, 1))])
     labels = source.integers(0, spec.classes, count)
     few, means = np.arange(2), np.full(spec.channels, 127, np.float32)
     return Splits(images, labels, np.arange(count), squares[:2], labels[:2], few, (), means, means / 2)
@@ -69,3 +72,28 @@ def main(question: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     print(json.dumps(main(json.load(sys.stdin))))
+
+
+def weigh(run: Run) -> dict[str, int]:
+    """Multiply-adds and parameters by `model.complexity`, and how many values the layers put out in training."""
+    network = build_model(run)
+    shape = (run.protocol.data.channels, run.protocol.resolution, run.protocol.resolution)
+    found = complexity(network, shape)
+    return {"macs": found.macs, "params": found.params, "activations": activations(network, shape)}
+
+
+def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Values that all layers put out for one image: what training keeps for its backward pass, roughly."""
+    count = 0
+
+    def add(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal count
+        count += output[0].numel()
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [leaf.register_forward_hook(add) for leaf in leaves]
+    with torch.no_grad():
+        logits(network.eval(), torch.zeros(1, *shape))
+    for hook in hooks:
+        hook.remove()
+    return count

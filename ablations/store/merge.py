@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import PART, flush_folder, read_json, write_json
 from ablations.core.run_spec import SCHEMA, digest, from_json, name, plain
 from ablations.store import lease, run_folder, writable
-from ablations.sweep.messages import console, show_error
+from ablations.store.plans import is_plan
 
 OUTCOMES = {
     "brought in": "brought in",
@@ -86,7 +87,7 @@ def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
     if found is None:
         kind = "unfinished" if why is None else "newer" if run_folder.NEWER in why else "damaged"
         return Merged(run_id, kind, f"{theirs.parent.parent}/{why}" if why else "")
-    here, _ = run_folder.check(results / "runs" / run_id, run_id)
+    here, _ = run_folder.check_run(results / "runs" / run_id, run_id)
     if here or dry:
         return compare(theirs, results / "runs" / run_id, found, here)
     with lease.held(results, run_id) as mine:
@@ -98,7 +99,7 @@ def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
 
 def look(folder: Path, run_id: str) -> tuple[dict[str, Any] | None, str | None]:
     """The result in a folder whose every file was read and found right, or why there is none (None: not finished)."""
-    found, why = run_folder.check(folder, run_id, thorough=True)
+    found, why = run_folder.check_run(folder, run_id, thorough=True)
     if found is None:
         return None, why
     described = read_json(folder / "run.json") or {}
@@ -124,7 +125,7 @@ def compare(theirs: Path, ours: Path, found: dict[str, Any], here: dict[str, Any
 def copy(theirs: Path, results: Path, run_id: str, found: dict[str, Any]) -> Merged:
     """Copy a run under another name, read the copy, and give it its own; by the holder of the run's lease."""
     ours, part = results / "runs" / run_id, results / "runs" / f".{run_id}{PART}"
-    here, _ = run_folder.check(ours, run_id)
+    here, _ = run_folder.check_run(ours, run_id)
     if here:  # finished here between the first look and the lease
         return compare(theirs, ours, found, here)
     shutil.rmtree(part, ignore_errors=True)  # of a merge that was stopped
@@ -155,10 +156,10 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
     title, theirs = f"plans/{path.name}", read_json(path)
     if theirs and isinstance(theirs.get("schema"), int) and theirs["schema"] > SCHEMA:
         return Merged(title, "newer", f"{path} {run_folder.NEWER}: update the code here")
-    if not theirs or not run_folder.is_plan(theirs) or path.name != f"{theirs['study']}-{theirs['protocol_id']}.json":
+    if not theirs or not is_plan(theirs) or path.name != f"{theirs['study']}-{theirs['protocol_id']}.json":
         return Merged(title, "damaged", f"{path} is no plan that can be read")
     ours = read_json(results / title)
-    if ours is None or not run_folder.is_plan(ours):
+    if ours is None or not is_plan(ours):
         ours = {**theirs, "runs": []}
     elif ours["protocol"] != theirs["protocol"]:
         return Merged(title, "conflict", f"{title} has another protocol here; both are left as they are")
@@ -225,5 +226,5 @@ def _name(folder: Path) -> str:
 def _is_id(text: str) -> bool:
     """Whether a folder is named as a run is."""
     with suppress(UserError):
-        return bool(run_folder.run_folder(Path(), text))
+        return bool(run_folder.path_of(Path(), text))
     return False

@@ -14,7 +14,7 @@ import numpy as np
 
 from ablations.core.errors import UserError
 from ablations.core.files import PART, flush_folder, read_json, timestamp, write, write_json
-from ablations.core.run_spec import NUMERICS, SCHEMA, Run, from_json, to_json
+from ablations.core.run_spec import NUMERICS, SCHEMA, Run, to_json
 from ablations.store import manifest
 
 METRICS = (
@@ -40,7 +40,7 @@ ASIDE = ".damaged-"
 NEWER = "was written by a newer version"
 
 
-def run_folder(results: Path, run_id: str) -> Path:
+def path_of(results: Path, run_id: str) -> Path:
     """Where a run lives.
 
     Raises:
@@ -60,7 +60,7 @@ def begin(results: Path, run: Run, provenance: dict[str, Any], numerics: int = N
         numerics: version of the training maths, where a run is laid out that was trained under an older one.
     """
     description = to_json(run, numerics)
-    folder = run_folder(results, description["run_id"])
+    folder = path_of(results, description["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(f".*{PART}"):
         part.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def stopped(folder: Path) -> None:
             write_json(folder / "progress.json", {**now, "state": "stopped", "updated": 0}, flush=False)
 
 
-def check(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, Any] | None, str | None]:
+def check_run(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, Any] | None, str | None]:
     """The result of a run that is done, or why what is there is no result; (None, None) where there is none.
 
     Results of older schemas are read as they are: schema 1 has no checksums.
@@ -154,7 +154,7 @@ def result(results: Path, run_id: str) -> dict[str, Any] | None:
     Raises:
         UserError: a newer version wrote it, so that this one must not replace it.
     """
-    found, why = check(run_folder(results, run_id), run_id)
+    found, why = check_run(path_of(results, run_id), run_id)
     if why and NEWER in why:
         raise UserError(f"{why}; update the code, or choose another folder with runtime.results_dir=FOLDER.")
     return found
@@ -162,17 +162,17 @@ def result(results: Path, run_id: str) -> dict[str, Any] | None:
 
 def damage(results: Path, run_id: str) -> str | None:
     """Why a run that has a result.json is not done all the same, or None."""
-    why = check(run_folder(results, run_id), run_id)[1]
+    why = check_run(path_of(results, run_id), run_id)[1]
     return f"{why}: the run counts as not done, its folder is set aside and it is trained again." if why else None
 
 
-def set_aside(results: Path, run_id: str) -> Path | None:
+def quarantine(results: Path, run_id: str) -> Path | None:
     """Give the folder of a run whose result is not believed a name that says so, with the reason in damage.json.
 
     Whoever calls this holds the run's lease. Returns the new folder, or None where there is nothing to set aside.
     """
-    folder = run_folder(results, run_id)
-    found, why = check(folder, run_id)
+    folder = path_of(results, run_id)
+    found, why = check_run(folder, run_id)
     return None if found or not why or NEWER in why else move_aside(folder, run_id, why)
 
 
@@ -198,7 +198,7 @@ def aside(results: Path) -> dict[str, str]:
 
 def failure(results: Path, run_id: str) -> dict[str, Any] | None:
     """The record of a run's failed last attempt, else None."""
-    path = run_folder(results, run_id) / "failure.json"
+    path = path_of(results, run_id) / "failure.json"
     if not path.exists():
         return None
     found = read_json(path) or {}
@@ -209,7 +209,7 @@ def failure(results: Path, run_id: str) -> dict[str, Any] | None:
 
 def progress(results: Path, run_id: str) -> dict[str, Any] | None:
     """What a run is doing, with all that a live view shows, else None."""
-    found = read_progress(run_folder(results, run_id))
+    found = read_progress(path_of(results, run_id))
     return found if found and all(key in found for key in ("step", "steps", "loss", "images_per_second")) else None
 
 
@@ -219,24 +219,6 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
     numbers = ("epoch", "epochs", "updated", "step", "steps", "loss", "images_per_second")
     known = all(key in found for key in numbers[:3]) and all(_is_number(found[key]) for key in numbers if key in found)
     return found if known and found.get("steps", 1) > 0 else None
-
-
-def plans(results: Path) -> list[dict[str, Any]]:
-    """The latest plan of each study under each protocol, by name of file; those that make no sense are left out."""
-    found = (read_json(path) for path in sorted((results / "plans").glob("*.json")))
-    return [plan for plan in found if plan and is_plan(plan)]
-
-
-def is_plan(plan: dict[str, Any]) -> bool:
-    """Whether a plan says of each of its runs what it is."""
-    try:
-        for entry in plan["runs"]:
-            from_json({**entry, "protocol": plan["protocol"]})
-            run_folder(Path(), entry["run_id"])
-            str.encode(entry["cell_id"])
-        return all(isinstance(plan[key], str) for key in ("study", "preset", "protocol_id"))
-    except (KeyError, TypeError, ValueError, AttributeError, UserError):
-        return False
 
 
 def _has_numbers(found: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ STATES = ("done", "running", "stopped", *FAILED, "damaged", "planned")
 """All states: `stopped` gave no sign of life for a while, `damaged` has a result that cannot be read."""
 
 
-class State(NamedTuple):
+class RunStatus(NamedTuple):
     """A run's state, one sentence on why it is not done (else None), and the record that says so."""
 
     state: str
@@ -23,33 +23,33 @@ class State(NamedTuple):
     record: dict[str, Any]
 
 
-def read(results: Path, run_id: str) -> State:
+def read_state(results: Path, run_id: str) -> RunStatus:
     """The state of one run; `planned` where it has no folder yet."""
-    folder = run_folder.run_folder(results, run_id)
+    folder = run_folder.path_of(results, run_id)
     try:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
     except OSError:
         names = set()
-    return look(str(folder), names, run_id)
+    return state_in(str(folder), names, run_id)
 
 
-def look(folder: str, names: set[str], run_id: str) -> State:
+def state_in(folder: str, names: set[str], run_id: str) -> RunStatus:
     """The state of the run in a folder that was listed already: only files that are there are opened."""
     if "result.json" in names:
-        result, why = run_folder.check(Path(folder), run_id)
+        result, why = run_folder.check_run(Path(folder), run_id)
         if result and isinstance(result.get("test_images"), int):
-            return State("done", None, result)
+            return RunStatus("done", None, result)
         why = why or f"runs/{run_id}/result.json does not say on how many images it tested"
-        return State("damaged", f"{why}, so it counts as not done.", {})
+        return RunStatus("damaged", f"{why}, so it counts as not done.", {})
     if "progress.json" in names:
         now = run_folder.read_progress(Path(folder)) or {}
         if time.time() - now.get("updated", 0) < run_folder.SILENT_SECONDS:
-            return State("running", f"epoch {now.get('epoch')} of {now.get('epochs')}", now)
-        return State("stopped", "stopped without a word; the same sweep again takes it up.", now)
+            return RunStatus("running", f"epoch {now.get('epoch')} of {now.get('epochs')}", now)
+        return RunStatus("stopped", "stopped without a word; the same sweep again takes it up.", now)
     if "failure.json" in names:
         failure = read_json(f"{folder}/failure.json") or {}
         status = failure.get("status")
         why = str(failure.get("error") or "failure.json cannot be read.")
-        return State(status if status in FAILED else "failed", why, failure)
-    return State("planned", None, {})
+        return RunStatus(status if status in FAILED else "failed", why, failure)
+    return RunStatus("planned", None, {})

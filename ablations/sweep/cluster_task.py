@@ -10,24 +10,22 @@ import argparse
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from ablations import data
+from ablations.core import console
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, name
-from ablations.core.signals import Stop, deferred
-from ablations.execution.fusing import most_fused
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job
+from ablations.core.signals import Stop, defer_signals
+from ablations.execution.job import Job
+from ablations.execution.job_queue import JobQueue, most_fused, work_off
+from ablations.execution.scheduling import priority
 from ablations.execution.worker import worker_count
-from ablations.execution.worker_pool import Crew, Outcome
+from ablations.execution.worker_pool import Outcome, WorkerPool
 from ablations.store import lease, run_folder, writable
 from ablations.sweep import messages, work_list
-from ablations.sweep.local_launcher import POLL_SECONDS
-from ablations.sweep.plan import turn
 from ablations.sweep.publishing import publish
 from ablations.sweep.work_list import JobList
 
@@ -38,61 +36,10 @@ PATIENCE_SECONDS = lease.DEAD_SECONDS + 10
 """A task with nothing to do stays for so long: runs of a host that went down are free by then."""
 
 
-class Hands(Protocol):
-    """What works for a task: crew.Crew, or in a benchmark something that takes no time."""
-
-    @property
-    def busy(self) -> list[int]:
-        """Numbers of the jobs that are being worked on."""
-
-    def free(self) -> bool:
-        """Whether another job could be given."""
-
-    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
-        """Start jobs that train together."""
-
-    def poll(self, seconds: float) -> Iterable[Outcome]:
-        """Outcomes as they come, waiting at most so long for the first."""
-
-
-def work_off(
-    board: Board,
-    hands: Hands,
-    stop: Callable[[], bool],
-    ended: Callable[[Outcome], None],
-    patience: float,
-    most: int = 1,
-) -> None:
-    """Have the jobs of a board done until none is left that could be taken, or asked to stop.
-
-    Runs that others hold are theirs; once there are no others, this stays for `patience` seconds, then leaves: whoever
-    still holds one then is alive, and goes on with it.
-
-    Args:
-        ended: told of every outcome.
-        most: how many jobs may train as one network.
-    """
-    idle_since = None
-    while not (stop() or board.obstacle):
-        while hands.free() and (numbers := board.next_group(most)):
-            hands.give(numbers, [board.jobs[number] for number in numbers])
-        if hands.busy:
-            idle_since = None
-        else:
-            idle_since = idle_since or time.monotonic()
-            if not board.left or time.monotonic() - idle_since > patience:
-                return
-        for outcome in hands.poll(POLL_SECONDS):
-            if stop() and outcome.state == "killed":  # by the same signal, while it was starting
-                outcome = Outcome(outcome.number, "stopped", "")
-            board.end(outcome)
-            ended(outcome)
-
-
 def in_turn(jobs: Sequence[Job], first: int) -> list[Job]:
-    """Jobs in the order of `turn`, each seed's beginning with its number `first`, so that tasks do not all want one."""
+    """Jobs by `priority`; each seed begins with its number `first`, so that tasks do not all want one."""
     order: list[Job] = []
-    for _, group in itertools.groupby(sorted(jobs, key=lambda job: turn(job.run)), key=lambda job: job.run.seed):
+    for _, group in itertools.groupby(sorted(jobs, key=lambda job: priority(job.run)), key=lambda job: job.run.seed):
         block = list(group)
         start = first % len(block)
         order += block[start:] + block[:start]
@@ -133,14 +80,14 @@ def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> di
                 time.sleep(lease.BEAT_SECONDS / 2)
                 continue
             try:
-                data.prepare(config, spec, messages.show_data)
+                data.prepare(config, spec, console.show_data)
             finally:
                 mine.release(done=True)
         folders[spec] = data.prepare(config, spec) if data.is_ready(config, spec) else Path()
     return folders
 
 
-def run(listed: JobList, first: int, stop: Stop) -> Board:
+def run(listed: JobList, first: int, stop: Stop) -> JobQueue:
     """Work a list off on this machine's devices.
 
     Raises:
@@ -150,7 +97,7 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
     folders = prepare(listed.data, stop.requested)
     jobs = in_turn(work_list.located(listed, folders), first)
     writable.open_results(jobs[0].results)
-    board = Board(jobs, runtime.retries, _say, since(listed.written))
+    board = JobQueue(jobs, runtime.retries, _say, since(listed.written))
     trained: list[int] = []
 
     def ended(outcome: Outcome) -> None:
@@ -161,7 +108,7 @@ def run(listed: JobList, first: int, stop: Stop) -> Board:
         if outcome.state == "done":
             trained.append(outcome.number)
 
-    with Crew(worker_count(runtime), runtime) as crew:
+    with WorkerPool(worker_count(runtime), runtime) as crew:
         work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS, most_fused(runtime))
         for outcome in crew.stop(STOP_SECONDS):
             board.end(outcome)
@@ -181,10 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the run of each seed to begin with, so that tasks differ")
     options = parser.parse_args(arguments)
     try:
-        with deferred(patient=True) as stop:
-            board = run(work_list.read(options.list), options.first, stop)
+        with defer_signals(patient=True) as stop:
+            board = run(work_list.read_job_list(options.list), options.first, stop)
     except UserError as error:
-        messages.show_error(error)
+        console.show_error(error)
         return 2
     if stop.signum is not None:
         return 128 + stop.signum

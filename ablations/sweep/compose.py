@@ -7,7 +7,7 @@ composed once; an override that many jobs share is parsed once.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,17 +22,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
-from ablations.sweep.elsewhere import Settle
 from ablations.sweep.plan import Planned
 from ablations.sweep.resolve import to_config, to_run, typed
+
+AdaptConfig = Callable[[Config], Config]
+"""Changes a composed configuration before it is resolved to a run."""
 
 
 class Composer:
     """Composes the jobs of one command."""
 
-    def __init__(self, loader: ConfigLoader, master: DictConfig, settle: Settle = lambda config: config) -> None:
-        """`master` is the configuration of the sweep itself, before any grid value; `settle`: see `elsewhere`."""
-        self.loader, self.master, self.settle = loader, master, settle
+    def __init__(
+        self, loader: ConfigLoader, master: DictConfig, config_adapter: AdaptConfig = lambda config: config
+    ) -> None:
+        """`master`: the configuration of the sweep itself, before any grid value."""
+        self.loader, self.master, self.adapt_config = loader, master, config_adapter
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
         self.parsed: dict[str, Override] = {}
@@ -70,7 +74,7 @@ class Composer:
             UserError: the configuration is wrong; nothing has been trained.
         """
         try:
-            config = self.settle(self._config(overrides))
+            config = self.adapt_config(self._config(overrides))
             return Planned(to_run(config), config, tuple(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None

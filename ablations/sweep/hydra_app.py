@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import hydra
@@ -11,15 +12,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablations.core import signals
+from ablations.core import console, signals
 from ablations.core.errors import UserError
 from ablations.core.paths import CONF
-from ablations.execution.run_jobs import execute
-from ablations.execution.worker import chosen_gpus, tune
+from ablations.core.processes import tune
+from ablations.data.sets.imagenet_files import NEEDED
+from ablations.execution.job_runner import run_job
+from ablations.execution.worker import chosen_gpus
 from ablations.store import run_folder, writable
 from ablations.sweep import messages
-from ablations.sweep.local_launcher import prepare, to_job
-from ablations.sweep.plan import Planned
+from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.plugins import register
 from ablations.sweep.resolve import to_config, to_run, typed
 from ablations.verification import fingerprint
@@ -41,20 +43,20 @@ def run_one(composed: DictConfig) -> str:
         if single and run_folder.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
             fingerprint.verify([job.run], job.results)
     except UserError as error:
-        messages.show_error(error)
+        console.show_error(error)
         raise SystemExit(2) from None
     tune(config.runtime.threads)
-    with signals.deferred() as stop:
+    with signals.defer_signals() as stop:
         try:
-            state = execute(job, stop.requested)
+            state = run_job(job, stop.requested)
         except UserError as error:
-            messages.show_error(error)
+            console.show_error(error)
             state = "failed"
     messages.show_run(job, state)
     if not single:
         stop.leave()
     elif stop.signum is not None:
-        messages.show_stopped()
+        console.show_stopped()
         raise SystemExit(128 + stop.signum)
     elif state != "done":
         raise SystemExit(1)
@@ -70,22 +72,43 @@ def main() -> None:
             register()
             run_one()
         except signals.Interrupted as request:
-            messages.show_stopped()
+            console.show_stopped()
             raise SystemExit(request.exit_code) from None
         except Exception as error:
             if whole == "1":
                 raise
-            messages.show_error(UserError(in_words(error)))
+            console.show_error(UserError(error_in_words(error)))
             print(f"(To see where in the program, set {FULL_ERROR}=1.)", file=sys.stderr)
             raise SystemExit(2) from None
         finally:
             os.environ.pop(FULL_ERROR) if whole is None else os.environ.update({FULL_ERROR: whole})
 
 
-def in_words(error: Exception) -> str:
+def error_in_words(error: Exception) -> str:
     """What Hydra and OmegaConf say, who list what there is to choose from; of any other error its kind and message."""
     causes = [cause for cause in (error, error.__cause__) if cause]
     lines = dict.fromkeys(line for cause in causes for line in str(cause).splitlines() if line.strip())
     if isinstance(error, HydraException | OmegaConfBaseException):
         return "\n".join(lines)
     return f"{type(error).__name__}: {' '.join(lines)}"
+
+
+def compose(overrides: Sequence[str]) -> list[Planned]:
+    """All jobs of a sweep, as Hydra would make them, whether their data are there or not."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    from ablations.sweep.compose import Composer
+    from ablations.sweep.plugins import register
+    from ablations.sweep.sweeper import AblationSweeper
+
+    register()
+    token = NEEDED.set(False)
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            composer = Composer(loader, loader.load_configuration("config", list(overrides), RunMode.MULTIRUN))
+            return [composer.compose(job) for job in composer.expand(list(overrides), AblationSweeper.split_arguments)]
+    finally:
+        NEEDED.reset(token)

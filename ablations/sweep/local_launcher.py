@@ -3,29 +3,19 @@ those only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from ablations import data
-from ablations.core import provenance
-from ablations.core.device import resolve_device
-from ablations.core.signals import deferred
-from ablations.execution.fusing import most_fused
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job
+from ablations.core.signals import defer_signals
+from ablations.execution.job_queue import JobQueue, most_fused
 from ablations.execution.worker import worker_count
-from ablations.execution.worker_pool import Crew
+from ablations.execution.worker_pool import POLL_SECONDS, WorkerPool
 from ablations.monitor.live import Live
 from ablations.sweep.compose import Composer
-from ablations.sweep.messages import show_data
-from ablations.sweep.plan import Planned
-
-POLL_SECONDS = 0.5
+from ablations.sweep.plan import Planned, prepare, to_job
 
 STOP_SECONDS = 4.0
 """How long runs may take to save themselves when the sweep is asked to stop; tables need the rest of ten seconds."""
@@ -62,32 +52,6 @@ class WorkersLauncher(Launcher):
         return returns
 
 
-def to_job(planned: Planned, folder: Path) -> Job:
-    """The job that trains a planned run here, from the prepared data set in `folder`."""
-    config, run = planned.config, planned.run
-    origin: dict[str, Any] = {**provenance.code_state(), "command": provenance.command(), "preset": config.preset}
-    return Job(
-        run=run,
-        data_folder=folder.resolve(),
-        results=Path(config.runtime.results_dir).resolve(),
-        device=resolve_device(config.runtime.device),
-        threads=config.runtime.threads,
-        deterministic=config.runtime.deterministic,
-        evaluate_every=config.runtime.evaluate_every,
-        checkpoint_every=config.runtime.checkpoint_every,
-        kernels=config.runtime.kernels,
-        processes=config.runtime.processes_per_run,
-        patience=config.runtime.run_timeout,
-        provenance=origin,
-        logger=config.logger,
-    )
-
-
-def prepare(planned: Planned) -> Path:
-    """The folder of a run's data set, built first when it is not there."""
-    return data.prepare(planned.config.data, planned.run.protocol.data, show_data)
-
-
 def run_all(planned: Sequence[Planned]) -> list[str]:
     """Train runs on workers, each `1 + runtime.retries` times at most.
 
@@ -106,8 +70,8 @@ def run_all(planned: Sequence[Planned]) -> list[str]:
     first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
-    with deferred() as stop, Live(jobs, runtime.progress) as live, Crew(workers, runtime) as crew:
-        board = Board(jobs, runtime.retries, live.say)
+    with defer_signals() as stop, Live(jobs, runtime.progress) as live, WorkerPool(workers, runtime) as crew:
+        board = JobQueue(jobs, runtime.retries, live.say)
         while board.left and not (stop.requested() or board.obstacle):
             while crew.free() and (numbers := board.next_group(most)):
                 crew.give(numbers, [jobs[number] for number in numbers])

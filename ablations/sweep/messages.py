@@ -1,40 +1,15 @@
 """What a sweep says before and after the training: the plan, mistakes, the outcome."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
-from ablations.core.errors import UserError
+from ablations.core.console import console, duration
 from ablations.core.run_spec import name
-from ablations.execution.run_jobs import Job
+from ablations.execution.job import Job
 from ablations.store import run_folder
 from ablations.sweep.plan import Plan, Planned
-
-
-def console() -> Console:
-    """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def show_error(error: UserError) -> None:
-    """A mistake of the user's: its sentence, on standard error."""
-    print(f"error: {error}", file=sys.stderr)
-
-
-def show_stopped() -> None:
-    """After Ctrl-C or SIGTERM: how to go on."""
-    print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
 
 
 def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
@@ -73,13 +48,5 @@ def show_run(job: Job, state: str) -> None:
     words = {"held": "another process trains it now", "stopped": "the same command again goes on"}
     why = words.get(state) or (run_folder.failure(job.results, job.run.run_id) or {}).get("error", "")
     text = f"error {100 * found['error']:.2f} %" if found else why
-    folder = run_folder.run_folder(job.results, job.run.run_id)
+    folder = run_folder.path_of(job.results, job.run.run_id)
     console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")
-
-
-def show_data(stage: str, done: int, total: int) -> None:
-    """Progress of building a data set: one line, rewritten on a terminal, else at the start and the end."""
-    if sys.stdout.isatty():
-        print(f"\r{stage}: {done} of {total}", end="\n" if done == total else "", flush=True)
-    elif done in (0, total):
-        print(f"{stage}: {done} of {total}", flush=True)

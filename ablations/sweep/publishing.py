@@ -11,22 +11,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.core.paths import ROOT
-from ablations.execution.worker import kill_with_parent
-from ablations.sweep.messages import console, show_error
+from ablations.core.processes import kill_with_parent
 
 
-def check() -> None:
+def check_claims() -> None:
     """Read what publishing will need of the user's: a mistake there is found before training, not after.
 
     Raises:
         UserError: a claim is malformed.
     """
-    from analysis.claims.parser import read
+    from analysis.claims.parser import read_claims
 
-    read()
+    read_claims()
 
 
 def publish(results: Path) -> None:

@@ -70,7 +70,7 @@ def to_run(config: Config) -> Run:
     Raises:
         UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
     """
-    logger.check(config.logger)
+    logger.check_logger(config.logger)
     try:
         stem_channels = resolve_stem(
             config.model.groups, config.model.width, config.model.stem, config.model.stem_channels

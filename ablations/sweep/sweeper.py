@@ -13,14 +13,16 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations.core import provenance
+from ablations.core import console, provenance
+from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.signals import Detached, Interrupted
+from ablations.execution.worker import worker_count
 from ablations.store import writable
+from ablations.store.plans import write_plans
 from ablations.sweep import messages, publishing
-from ablations.sweep.compose import Composer
-from ablations.sweep.elsewhere import at_once, check, settle
-from ablations.sweep.plan import Plan, Planned, estimate_seconds, make_plan, unfinished, write_plans
+from ablations.sweep.compose import AdaptConfig, Composer
+from ablations.sweep.plan import Plan, Planned, estimate_seconds, make_plan, unfinished
 from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
@@ -50,29 +52,29 @@ class AblationSweeper(BasicSweeper):
         try:
             left = self._sweep(arguments)
         except UserError as error:
-            messages.show_error(error)
+            console.show_error(error)
             raise SystemExit(2) from None
         except Detached as left:
-            messages.console().print(left.note, markup=False)
+            console.console().print(left.note, markup=False)
             raise SystemExit(left.exit_code) from None
         except Interrupted as request:
-            messages.show_stopped()
+            console.show_stopped()
             raise SystemExit(request.exit_code) from None
         raise SystemExit(1 if left else 0)
 
     def _sweep(self, arguments: list[str]) -> Sequence[Planned]:
         """The runs that are still not done at the end."""
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        check(self.launcher)
-        composer = Composer(self.hydra_context.config_loader, self.config, settle(self.launcher))
+        check_launcher(self.launcher)
+        composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
         jobs = [composer.compose(overrides) for overrides in composer.expand(arguments, self.split_arguments)]
         runtime = jobs[0].config.runtime
         results = writable.open_results(Path(runtime.results_dir))
-        workers = at_once(self.launcher, runtime)
+        workers = parallel_runs(self.launcher, runtime)
         plan = make_plan(jobs, results)
         if plan.todo and runtime.publish:
-            publishing.check()
-        write_plans(jobs, results, provenance.command())
+            publishing.check_claims()
+        write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         if plan.todo:
             fingerprint.verify([job.run for job in plan.planned], results)
@@ -98,3 +100,24 @@ class AblationSweeper(BasicSweeper):
         if publish:
             publishing.publish(results)
         return left
+
+
+def check_launcher(launcher: Any) -> None:
+    """Have a launcher look at its settings.
+
+    Raises:
+        UserError: they are wrong, or what it needs is not here.
+    """
+    getattr(launcher, "check", lambda: None)()
+
+
+def config_adapter(launcher: Any) -> AdaptConfig:
+    """How a launcher changes composed configurations before they are resolved to runs."""
+    found: AdaptConfig = getattr(launcher, "adapt_config", lambda config: config)
+    return found
+
+
+def parallel_runs(launcher: Any, runtime: RuntimeConfig) -> int:
+    """How many runs are trained at a time."""
+    found: int = getattr(launcher, "parallel_runs", worker_count)(runtime)
+    return found

@@ -15,9 +15,8 @@ from ablations.core.config import DataConfig, LoggerConfig, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.files import read_json, write_json
 from ablations.core.run_spec import DataSpec, digest, from_json
-from ablations.execution.run_jobs import Job
-from ablations.sweep.local_launcher import to_job
-from ablations.sweep.plan import Planned
+from ablations.execution.job import Job
+from ablations.sweep.plan import Planned, to_job
 
 SCHEMA = 1
 """Version of the list's form."""
@@ -41,7 +40,7 @@ def folder_of(results: Path, run_ids: Sequence[str]) -> Path:
     return results.resolve() / "tasks" / digest({"results": str(results.resolve()), "runs": sorted(run_ids)})
 
 
-def write(planned: Sequence[Planned], device: str, runtime: RuntimeConfig) -> Path:
+def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConfig) -> Path:
     """Write the list of planned runs, to be trained on `device`; returns its path."""
     results = Path(planned[0].config.runtime.results_dir).resolve()
     settings, protocols, sources = _Once(), _Once(), _Once()
@@ -76,7 +75,7 @@ def write(planned: Sequence[Planned], device: str, runtime: RuntimeConfig) -> Pa
     return path
 
 
-def read(path: Path) -> JobList:
+def read_job_list(path: Path) -> JobList:
     """The list in a file; jobs still lack the folder of their data.
 
     Raises:

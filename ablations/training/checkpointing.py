@@ -12,12 +12,12 @@ from torch import nn
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint
 from ablations.training.evaluate import Evaluation
-from ablations.training.metrics import Meter
+from ablations.training.metrics import EpochMeter
 from ablations.training.optimizer import Sgd
 
 
 @dataclass
-class Trained:
+class TrainResult:
     """What a run ends with: the network, its last evaluation, a row per epoch, seconds spent by kind."""
 
     model: nn.Module
@@ -28,7 +28,7 @@ class Trained:
 
 
 @dataclass
-class Keeper:
+class Checkpointer:
     """Writes checkpoints of one run: after each epoch, every so many seconds inside one, and when asked to stop.
 
     `path` None: nothing is kept. `stop` is asked after every step and every evaluated batch.
@@ -36,8 +36,8 @@ class Keeper:
 
     path: Path | None
     run_id: str
-    trained: Trained
-    optimiser: Sgd
+    trained: TrainResult
+    optimizer: Sgd
     every: float
     stop: Callable[[], bool]
     saved: float = field(default_factory=time.monotonic)
@@ -48,14 +48,14 @@ class Keeper:
         if state is None:
             return None
         self.trained.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimiser"])
         self.trained.history, self.trained.seconds = state["history"], state["seconds"]
         _set_random_state(state["random"])
         meter: dict[str, Any] | None = state["meter"]
         self.trained.before = sum(self.trained.seconds.values()) + (meter["seconds"] if meter else 0.0)
         return meter
 
-    def save(self, meter: Meter | None = None) -> None:
+    def save(self, meter: EpochMeter | None = None) -> None:
         """Write a checkpoint: between epochs, or inside the epoch of `meter`, whose time this does not count as."""
         if self.path is None:
             return
@@ -71,7 +71,7 @@ class Keeper:
         """Whether it is time for a checkpoint inside an epoch."""
         return time.monotonic() - self.saved >= self.every
 
-    def after_step(self, meter: Meter, stop: bool, due: bool) -> None:
+    def after_step(self, meter: EpochMeter, stop: bool, due: bool) -> None:
         """Save when it is `due`, or save and leave when asked to `stop`: runs that train together do both together.
 
         Raises:
@@ -82,23 +82,23 @@ class Keeper:
         if due:
             self.save(meter)
 
-    def leave_if_asked(self, meter: Meter) -> None:
+    def leave_if_asked(self, meter: EpochMeter) -> None:
         """Save and raise Stopped if `stop` says so."""
         if self.stop():
             self.leave(meter)
 
-    def leave(self, meter: Meter) -> NoReturn:
+    def leave(self, meter: EpochMeter) -> NoReturn:
         """Save and raise Stopped."""
         self.save(meter)
         raise Stopped(f"Stopped after step {meter.done + meter.count}; the next start goes on from there.")
 
-    def _state(self, meter: Meter | None) -> dict[str, Any]:
+    def _state(self, meter: EpochMeter | None) -> dict[str, Any]:
         """All that the next step depends on. Data order, crops and learning rate follow from the seed and the step's
         number; precisions are float32 and bfloat16, so there is no loss scale."""
         return {
             "run_id": self.run_id,
             "model": self.trained.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimizer.state_dict(),
             "history": self.trained.history,
             "seconds": self.trained.seconds,
             "random": _random_state(),

@@ -5,21 +5,23 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ablations.training.input.augment import Draws
-from ablations.training.step import Eager, Work, interleaved
+from ablations.training.input.augment import EpochRandomness
+from ablations.training.step import EagerStep, TrainStep, interleaved
 
 WARM_UP = 3
 """Steps before capture: libraries load their kernels and take their workspaces, which a graph cannot hold."""
 
 
-class Captured:
+class CudaGraphStep:
     """Replays the step. What changes from step to step lies in buffers of fixed place: a whole epoch's random numbers
     and learning rates, and the number of the step, which the graph itself counts up.
 
     Capturing runs nothing: the steps before it are training steps like all others.
     """
 
-    def __init__(self, work: Work, batch: int, capture: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
+    def __init__(
+        self, work: TrainStep, batch: int, capture: Callable[[Callable[[], None]], Callable[[], None]]
+    ) -> None:
         """`capture` turns a function that launches work into one that launches it again."""
         self.work, self.rows, self.batch = work, batch * (work.copies or 1), batch
         self.capture = capture
@@ -27,10 +29,10 @@ class Captured:
         self.order = self.unit = self.rates = torch.empty(0)
         self.next = torch.zeros(1, dtype=torch.int64, device=work.device)
         self.replay: Callable[[], None] | None = None
-        self.eager: Eager | None = None  # instead, where capturing failed
-        self.epoch: tuple[Sequence[Draws], Sequence[float], int] | None = None
+        self.eager: EagerStep | None = None  # instead, where capturing failed
+        self.epoch: tuple[Sequence[EpochRandomness], Sequence[float], int] | None = None
 
-    def begin(self, draws: Sequence[Draws], rates: Sequence[float], first: int) -> None:
+    def begin(self, draws: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
         """See Step."""
         self.epoch = (draws, rates, first)
         if self.eager:
@@ -64,7 +66,7 @@ class Captured:
     def body(self) -> None:
         """The step whose number `next` holds, and on to the next one."""
         order, unit = (each.index_select(0, self.next)[0] for each in (self.order, self.unit))
-        self.work.advance(Draws(order, unit), slice(None), self.rates.index_select(0, self.next))
+        self.work.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
         self.next += 1
 
     def _warm_up(self) -> None:
@@ -89,10 +91,10 @@ class Captured:
                 "launched operation by operation, which is slower and gives the same.",
                 stacklevel=2,
             )
-            for parameters, _ in self.work.optimiser.groups:
+            for parameters, _ in self.work.optimizer.groups:
                 for parameter in parameters:
                     parameter.grad = None
-            self.eager = Eager(self.work, self.batch)
+            self.eager = EagerStep(self.work, self.batch)
             assert self.epoch is not None
             self.eager.begin(*self.epoch)
 

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from ablations.core.errors import RankLost
-from ablations.training.input.augment import Draws
 from model.backend import Scorer
 
 if TYPE_CHECKING:
-    from ablations.training.step import Step
+    pass
 
 
-class Other(Protocol):
+class Peer(Protocol):
     """Another process of the run, as rank 0 sees it."""
 
     def send(self, order: tuple[Any, ...]) -> None:
@@ -31,10 +30,10 @@ class Other(Protocol):
         """Why it has ended, or None: it lives. Waits a moment, since ends are not seen at once."""
 
 
-class Ranks:
+class DDPGroup:
     """This process among the `size` of a run; `others` are those that rank 0 gives orders to (none elsewhere)."""
 
-    def __init__(self, rank: int, size: int, others: Sequence[Other] = ()) -> None:
+    def __init__(self, rank: int, size: int, others: Sequence[Peer] = ()) -> None:
         self.rank, self.size, self.others = rank, size, others
 
     def tell(self, *order: Any) -> None:
@@ -98,33 +97,6 @@ class Ranks:
         both = torch.stack([loss / self.size, hits.to(loss.dtype)])  # exact below 2^24 images
         torch.distributed.all_reduce(both)
         return both[0], both[1].to(hits.dtype)
-
-
-class Shared:
-    """A Step of which each process does its rows: those of a batch in order, an equal part for each rank."""
-
-    def __init__(self, step: "Step", batch: int, ranks: Ranks) -> None:
-        """`step`: with this rank's part of `batch`, all processes' images of a step."""
-        self.step, self.batch, self.ranks = step, batch, ranks
-
-    def begin(self, draws: Sequence[Draws], rates: Sequence[float], first: int) -> None:
-        """See Step."""
-        self.step.begin([part(each, self.batch, len(rates), self.ranks) for each in draws], rates, first)
-
-    def __call__(self, k: int) -> None:
-        """See Step."""
-        self.ranks.tell("step", k)
-        with self.ranks.guarded():
-            self.step(k)
-
-
-def part(draws: Draws, batch: int, steps: int, ranks: Ranks) -> Draws:
-    """A rank's rows of each batch, one batch after the other."""
-
-    def mine(rows: Tensor) -> Tensor:
-        return rows[: steps * batch].view(steps, ranks.size, batch // ranks.size, -1)[:, ranks.rank].flatten(0, 1)
-
-    return Draws(mine(draws.order).squeeze(1), mine(draws.unit))
 
 
 class _Scoring(nn.Module):

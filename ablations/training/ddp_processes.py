@@ -18,9 +18,10 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ablations.core.device import fix_numerics
 from ablations.core.errors import RankLost
+from ablations.core.processes import die_with_parent
 from ablations.core.run_spec import Run
-from ablations.execution.worker import die_with_parent, set_up
-from ablations.training.ddp import Ranks
+from ablations.execution.worker import set_up
+from ablations.training.ddp import DDPGroup
 
 if TYPE_CHECKING:
     from ablations.data import Splits
@@ -37,7 +38,7 @@ REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 
 @dataclass(frozen=True)
-class Task:
+class RankTask:
     """A run, and what each of its processes needs to train a part; plain data, so that it travels to them.
 
     Attributes:
@@ -57,10 +58,10 @@ class Task:
     patience: float = 600.0
 
 
-class Follower:
+class RankProcess:
     """One of the other processes, as rank 0 sees it."""
 
-    def __init__(self, task: Task, rank: int, port: int) -> None:
+    def __init__(self, task: RankTask, rank: int, port: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.rank = rank
         self.pipe, theirs = context.Pipe()
@@ -96,7 +97,7 @@ class Follower:
 
 
 @contextmanager
-def team(task: Task) -> Iterator[Ranks | None]:
+def spawn_ranks(task: RankTask) -> Iterator[DDPGroup | None]:
     """The processes of a run, this one being rank 0; None where it is the only one.
 
     Raises:
@@ -106,11 +107,11 @@ def team(task: Task) -> Iterator[Ranks | None]:
         yield None
         return
     store = TCPStore("127.0.0.1", 0, task.size, True, timedelta(seconds=START_SECONDS), wait_for_workers=False)
-    others: list[Follower] = []
+    others: list[RankProcess] = []
     well = False
     try:
-        others += [Follower(task, rank, store.port) for rank in range(1, task.size)]
-        ranks = Ranks(0, task.size, others)
+        others += [RankProcess(task, rank, store.port) for rank in range(1, task.size)]
+        ranks = DDPGroup(0, task.size, others)
         with ranks.guarded():
             for other in others:
                 if other.pipe.poll(START_SECONDS) and (said := other.pipe.recv()) != READY:
@@ -128,7 +129,7 @@ def team(task: Task) -> Iterator[Ranks | None]:
             other.end(at_once=False)
 
 
-def follow(pipe: Connection, parent: int, task: Task, rank: int, port: int) -> None:
+def follow(pipe: Connection, parent: int, task: RankTask, rank: int, port: int) -> None:
     """What the process of another rank does: as rank 0 says, until it says so or ends."""
     die_with_parent(parent)
     for name in REQUESTS:
@@ -145,7 +146,7 @@ def follow(pipe: Connection, parent: int, task: Task, rank: int, port: int) -> N
         raise SystemExit(1) from None
 
 
-def _follow(pipe: Connection, task: Task, rank: int, port: int) -> None:
+def _follow(pipe: Connection, task: RankTask, rank: int, port: int) -> None:
     from ablations.training import trainer
 
     fix_numerics(task.deterministic)
@@ -153,14 +154,18 @@ def _follow(pipe: Connection, task: Task, rank: int, port: int) -> None:
     pipe.send(READY)
     store = TCPStore("127.0.0.1", port, task.size, False, timedelta(seconds=START_SECONDS))
     _join(task, rank, store)
-    group = trainer.to_part(task.run, splits, task.device, task.kernels, Ranks(rank, task.size))
-    actions: dict[str, Callable[..., None]] = {"begin": group.begin, "step": group.step, "settle": group.settle}
+    group = trainer.to_part(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size))
+    actions: dict[str, Callable[..., None]] = {
+        "begin": group.begin,
+        "step": group.step,
+        "sync_buffers": group.sync_buffers,
+    }
     while (order := pipe.recv())[0] != "leave":
         actions[order[0]](*order[1:])
     distributed.destroy_process_group()
 
 
-def _join(task: Task, rank: int, store: Any) -> None:
+def _join(task: RankTask, rank: int, store: Any) -> None:
     """Become this rank of the run's process group; returns when all have."""
     # Of depthwise weights, whose one input channel has no place in memory that could differ.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

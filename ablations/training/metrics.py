@@ -28,7 +28,7 @@ class Sums:
         self.hits += hits
 
 
-class Meter:
+class EpochMeter:
     """Reads one network's sums now and then, and tells `observe` of them."""
 
     def __init__(self, steps: int, done: int, batch: int, sums: Sums, number: int, observe: Observer) -> None:

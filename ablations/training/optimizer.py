@@ -22,7 +22,7 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """How a recipe's epochs divide into steps. The last, smaller batch is left out: BatchNorm needs a full one."""
 
     batch: int
@@ -36,11 +36,11 @@ class Course:
         return learning_rate(step, self.steps, self.warmup, self.peak)
 
 
-def course(recipe: Recipe, images: int) -> Course:
+def schedule(recipe: Recipe, images: int) -> Schedule:
     """The steps of a recipe on so many training images."""
     batch = min(recipe.batch_size, images)
     per_epoch = images // batch
-    return Course(batch, per_epoch, recipe.epochs * per_epoch, round(recipe.warmup_epochs * per_epoch), recipe.lr)
+    return Schedule(batch, per_epoch, recipe.epochs * per_epoch, round(recipe.warmup_epochs * per_epoch), recipe.lr)
 
 
 def decays(parameter: Tensor, policy: str) -> bool:

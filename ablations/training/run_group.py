@@ -10,33 +10,33 @@ import torch
 
 from ablations.core.run_spec import Run
 from ablations.core.signals import Stopped
-from ablations.training.checkpointing import Keeper, Trained
-from ablations.training.cuda_graph import Captured, cuda_graph
-from ablations.training.ddp import Ranks, Shared
-from ablations.training.input.augment import Draws, draw_epoch
-from ablations.training.input.batches import Feed
-from ablations.training.metrics import Meter, Observer, Sums
-from ablations.training.optimizer import Course, Sgd
-from ablations.training.step import Eager, Step, Work
+from ablations.training.checkpointing import Checkpointer, TrainResult
+from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
+from ablations.training.ddp import DDPGroup
+from ablations.training.input.augment import EpochRandomness, draw_epoch
+from ablations.training.input.batches import BatchLoader
+from ablations.training.metrics import EpochMeter, Observer, Sums
+from ablations.training.optimizer import Schedule, Sgd
+from ablations.training.step import DDPStep, EagerStep, Step, TrainStep
 from model.backend import describe, logits, training_scorer
 from model.fused import FusedShuffleNet
-from model.ghost_batchnorm import Ghosts
+from model.ghost_batchnorm import GhostBatchNorm
 from model.ops import REFERENCE, Ops
 
 
 @dataclass
-class Lane:
+class RunState:
     """One run of a group: what it has of its own. `number`: its place among the runs that were asked for."""
 
     number: int
     run: Run
-    keeper: Keeper
+    keeper: Checkpointer
     observe: Observer
     inside: dict[str, Any] | None = None  # the meter's state, where a checkpoint lies inside an epoch
-    meter: Meter = field(init=False)
+    meter: EpochMeter = field(init=False)
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainResult:
         """Its network and what is known of it."""
         return self.keeper.trained
 
@@ -46,34 +46,36 @@ class Lane:
         return len(self.trained.history), self.inside["count"] if self.inside else 0
 
 
-def by_progress(lanes: Iterable[Lane]) -> list[list[Lane]]:
+def by_progress(lanes: Iterable[RunState]) -> list[list[RunState]]:
     """Lanes that can train in lock step, together; those that have come furthest first."""
-    groups: dict[tuple[int, int], list[Lane]] = {}
+    groups: dict[tuple[int, int], list[RunState]] = {}
     for lane in lanes:
         groups.setdefault(lane.progress, []).append(lane)
     return [groups[progress] for progress in sorted(groups, reverse=True)]
 
 
-class Group:
+class RunGroup:
     """Lanes in lock step. Alone on the CPU, a run's own network trains; else a fused one, of which it is a window.
 
     What a lane does by itself (reading its loss, writing its files) may fail: it then leaves, and the others train on
     as a smaller group. `left` has those that have left, with the reason.
     """
 
-    def __init__(self, lanes: list[Lane], feed: Feed, course: Course, kernels: str, ranks: Ranks | None = None) -> None:
+    def __init__(
+        self, lanes: list[RunState], feed: BatchLoader, course: Schedule, kernels: str, ranks: DDPGroup | None = None
+    ) -> None:
         """`ranks`: the processes that train the one lane there is, of which this is one; each has such a group."""
         self.lanes, self.feed, self.course, self.ranks = lanes, feed, course, ranks
         self.device = feed.stats[0].device
         self.kernels = kernels
-        self.left: list[tuple[Lane, Exception]] = []
-        self.draws: list[Draws] = []  # of the epoch under way, and its learning rates
+        self.left: list[tuple[RunState, Exception]] = []
+        self.draws: list[EpochRandomness] = []  # of the epoch under way, and its learning rates
         self.rates: list[float] = []
         self.sums = Sums(len(lanes), self.device)
         self.step = self._form()
-        self.attend(lambda lane: lane.observe({"kernels": self.computed_by}))
+        self.for_each_run(lambda lane: lane.observe({"kernels": self.computed_by}))
         if len(lanes) > 1:
-            self.attend(lambda lane: lane.observe({"fused_with": [each.run.run_id for each in lanes]}))
+            self.for_each_run(lambda lane: lane.observe({"fused_with": [each.run.run_id for each in lanes]}))
 
     def begin(self, epoch: int, done: int) -> None:
         """Begin an epoch, of which `done` steps are behind: meters, random numbers, learning rates."""
@@ -82,7 +84,7 @@ class Group:
         self.sums.loss.zero_()
         self.sums.hits.zero_()
         for number, lane in enumerate(self.lanes):
-            lane.meter = Meter(course.per_epoch, before, course.batch, self.sums, number, lane.observe)
+            lane.meter = EpochMeter(course.per_epoch, before, course.batch, self.sums, number, lane.observe)
             if lane.inside:
                 lane.meter.load_state_dict(lane.inside)
                 lane.inside = None
@@ -92,13 +94,13 @@ class Group:
         self.rates = [course.rate(before + k) for k in range(course.per_epoch)]
         self.step.begin(self.draws, self.rates, done)
 
-    def settle(self) -> None:
+    def sync_buffers(self) -> None:
         """Make the network whole: of several processes, each has running statistics of its own part of the data."""
         if self.ranks:
-            self.ranks.tell("settle")
+            self.ranks.tell("sync_buffers")
             self.ranks.average(list(self.lanes[0].trained.model.buffers()))
 
-    def attend(self, act: Callable[[Lane], None]) -> None:
+    def for_each_run(self, act: Callable[[RunState], None]) -> None:
         """Do something for each lane; one where it fails leaves. When one stops, all are saved and stop."""
         before, stopped = list(self.lanes), False
         for lane in before:
@@ -121,7 +123,7 @@ class Group:
             lane, error = self.left.pop(0)
             yield lane.number, error
 
-    def _leave(self, lane: Lane, error: Exception) -> None:
+    def _leave(self, lane: RunState, error: Exception) -> None:
         self.lanes.remove(lane)
         self.left.append((lane, error))
 
@@ -144,7 +146,7 @@ class Group:
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [lane.trained.model for lane in self.lanes]
         if len(nets) == 1 and (ops is REFERENCE or not fusable(self.lanes[0].run)):
-            net, copies, optimiser = nets[0], None, self.lanes[0].keeper.optimiser
+            net, copies, optimizer = nets[0], None, self.lanes[0].keeper.optimizer
             images = self.course.batch // protocol.recipe.ghost_batches
             score = training_scorer(net, images, protocol.resolution, self.kernels, protocol.precision)
             self.computed_by = describe(net, self.kernels, protocol.precision)
@@ -152,19 +154,19 @@ class Group:
             net, copies = FusedShuffleNet(nets, ops), len(nets)
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
-            optimiser = Sgd(net, protocol.recipe)
-            optimiser.share([lane.keeper.optimiser for lane in self.lanes])
-        ghosts = Ghosts(net, protocol.recipe.ghost_batches // (self.ranks.size if self.ranks else 1))
+            optimizer = Sgd(net, protocol.recipe)
+            optimizer.share([lane.keeper.optimizer for lane in self.lanes])
+        ghosts = GhostBatchNorm(net, protocol.recipe.ghost_batches // (self.ranks.size if self.ranks else 1))
         if self.ranks:
-            momenta = [momentum for group in optimiser.momenta for momentum in group]
+            momenta = [momentum for group in optimizer.momenta for momentum in group]
             self.ranks.share([*net.parameters(), *net.buffers(), *momenta])
             score = self.ranks.parallel(net, score)
-        work = Work(score, copies, optimiser, self.feed, protocol, self.sums, ghosts, self.ranks)
+        work = TrainStep(score, copies, optimizer, self.feed, protocol, self.sums, ghosts, self.ranks)
         if self.ranks:
-            return Shared(Eager(work, self.course.batch // self.ranks.size), self.course.batch, self.ranks)
+            return DDPStep(EagerStep(work, self.course.batch // self.ranks.size), self.course.batch, self.ranks)
         if fast and self.device.type == "cuda" and self.feed.resident:
-            return Captured(work, self.course.batch, cuda_graph)
-        return Eager(work, self.course.batch)
+            return CudaGraphStep(work, self.course.batch, cuda_graph)
+        return EagerStep(work, self.course.batch)
 
 
 def fusable(run: Run) -> bool:

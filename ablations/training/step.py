@@ -8,27 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from ablations.core.run_spec import Protocol
-from ablations.training.ddp import Ranks
+from ablations.training.ddp import DDPGroup
 from ablations.training.evaluate import normalise
-from ablations.training.input.augment import Draws
-from ablations.training.input.batches import Feed
+from ablations.training.input.augment import EpochRandomness
+from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
 from model.backend import Scorer
-from model.ghost_batchnorm import Ghosts
+from model.ghost_batchnorm import GhostBatchNorm
 
 
 class Step(Interface):
     """A training step, however it is launched."""
 
-    def begin(self, draws: Sequence[Draws], rates: Sequence[float], first: int) -> None:
+    def begin(self, draws: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
         """Begin an epoch: each network's random numbers, the learning rate of each step; it goes on at step `first`."""
 
     def __call__(self, k: int) -> None:
         """Train step k of the epoch; steps come one after the other."""
 
 
-class Work:
+class TrainStep:
     """What a step works on: what scores images (`copies` fused networks; None: a plain one), optimiser, data, sums.
 
     `ghosts`: the parts that each batch is normalised in (None: whole). `ranks`: the processes that share each batch.
@@ -38,20 +38,20 @@ class Work:
         self,
         score: Scorer,
         copies: int | None,
-        optimiser: Sgd,
-        feed: Feed,
+        optimizer: Sgd,
+        feed: BatchLoader,
         protocol: Protocol,
         sums: Sums,
-        ghosts: Ghosts | None = None,
-        ranks: Ranks | None = None,
+        ghosts: GhostBatchNorm | None = None,
+        ranks: DDPGroup | None = None,
     ) -> None:
-        self.score, self.copies, self.optimiser, self.feed, self.protocol = score, copies, optimiser, feed, protocol
+        self.score, self.copies, self.optimizer, self.feed, self.protocol = score, copies, optimizer, feed, protocol
         self.sums, self.ghosts, self.ranks = sums, ghosts, ranks
         mean, std = feed.stats
         self.stats = (mean.repeat(copies or 1), std.repeat(copies or 1))
         self.device = mean.device
 
-    def advance(self, draws: Draws, rows: slice, rate: float | Tensor) -> None:
+    def advance(self, draws: EpochRandomness, rows: slice, rate: float | Tensor) -> None:
         """Train one step on these rows of the draws.
 
         Launches work and waits for none: no value is read back and no shape depends on one, so that a CUDA graph can
@@ -71,7 +71,7 @@ class Work:
                 torch.autograd.backward(loss.sum() if parts == 1 else loss.sum() / parts)
             losses.append(loss.detach())
             hits.append(correct(scores.detach(), labels))
-        self.optimiser.step(rate)
+        self.optimizer.step(rate)
         loss, right = (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).mean(0), torch.stack(hits).sum(0))
         self.sums.add(*(self.ranks.mean_and_sum(loss, right) if self.ranks else (loss, right)))
 
@@ -96,32 +96,59 @@ def side_by_side(images: Tensor, copies: int) -> Tensor:
     return images.view(copies, -1, *images.shape[1:]).permute(1, 2, 3, 0, 4).flatten(3)
 
 
-def interleaved(draws: Sequence[Draws], batch: int, steps: int) -> Draws:
+def interleaved(draws: Sequence[EpochRandomness], batch: int, steps: int) -> EpochRandomness:
     """The epochs of several networks as one: each step's rows together, network by network within it."""
     if len(draws) == 1:
         return draws[0]
     order = torch.stack([each.order[: steps * batch].view(steps, batch) for each in draws], 1)
     unit = torch.stack([each.unit[: steps * batch].view(steps, batch, -1) for each in draws], 1)
-    return Draws(order.flatten(), unit.flatten(0, 2))
+    return EpochRandomness(order.flatten(), unit.flatten(0, 2))
 
 
-class Eager:
+class EagerStep:
     """Launches each operation as it comes: on the CPU, on Apple's GPUs, and where a CUDA graph cannot be had."""
 
-    def __init__(self, work: Work, batch: int) -> None:
+    def __init__(self, work: TrainStep, batch: int) -> None:
         self.work, self.batch = work, batch
-        self.draws: Draws | None = None
+        self.draws: EpochRandomness | None = None
         self.rates: Sequence[float] = ()
 
-    def begin(self, draws: Sequence[Draws], rates: Sequence[float], first: int) -> None:
+    def begin(self, draws: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
         """See Step."""
         self.rates, self.draws = rates, interleaved(draws, self.batch, len(rates))
         if self.work.feed.resident:  # once an epoch, not once a step
             device = self.work.device
-            self.draws = Draws(self.draws.order.to(device), self.draws.unit.to(device))
+            self.draws = EpochRandomness(self.draws.order.to(device), self.draws.unit.to(device))
 
     def __call__(self, k: int) -> None:
         """See Step."""
         assert self.draws is not None
         rows = self.batch * (self.work.copies or 1)
         self.work.advance(self.draws, slice(k * rows, (k + 1) * rows), self.rates[k])
+
+
+class DDPStep:
+    """A Step of which each process does its rows: those of a batch in order, an equal part for each rank."""
+
+    def __init__(self, step: "Step", batch: int, ranks: DDPGroup) -> None:
+        """`step`: with this rank's part of `batch`, all processes' images of a step."""
+        self.step, self.batch, self.ranks = step, batch, ranks
+
+    def begin(self, draws: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
+        """See Step."""
+        self.step.begin([part(each, self.batch, len(rates), self.ranks) for each in draws], rates, first)
+
+    def __call__(self, k: int) -> None:
+        """See Step."""
+        self.ranks.tell("step", k)
+        with self.ranks.guarded():
+            self.step(k)
+
+
+def part(draws: EpochRandomness, batch: int, steps: int, ranks: DDPGroup) -> EpochRandomness:
+    """A rank's rows of each batch, one batch after the other."""
+
+    def mine(rows: Tensor) -> Tensor:
+        return rows[: steps * batch].view(steps, ranks.size, batch // ranks.size, -1)[:, ranks.rank].flatten(0, 1)
+
+    return EpochRandomness(mine(draws.order).squeeze(1), mine(draws.unit))

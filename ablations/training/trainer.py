@@ -14,23 +14,23 @@ from torch import nn
 import model as networks
 from ablations.core.errors import Diverged
 from ablations.core.run_spec import Run
-from ablations.training.checkpointing import Keeper, Trained
-from ablations.training.ddp import Ranks
+from ablations.training.checkpointing import Checkpointer, TrainResult
+from ablations.training.ddp import DDPGroup
 from ablations.training.evaluate import evaluate
 from ablations.training.input.augment import generator
-from ablations.training.input.batches import to_feed
+from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
-from ablations.training.optimizer import Course, Sgd, course
-from ablations.training.run_group import Group, Lane, by_progress, fusable
+from ablations.training.optimizer import Schedule, Sgd, schedule
+from ablations.training.run_group import RunGroup, RunState, by_progress, fusable
 
 if TYPE_CHECKING:
     from ablations.data import Splits
 
-__all__ = ["Diverged", "Entry", "Trained", "build_model", "train", "train_together"]
+__all__ = ["Diverged", "TrainResult", "TrainingEntry", "build_model", "train", "train_together"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrainingEntry:
     """A run to train and what is its own; see `train`."""
 
     run: Run
@@ -65,8 +65,8 @@ def train(
     checkpoint_every: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
     kernels: str = "auto",
-    ranks: Ranks | None = None,
-) -> Trained:
+    ranks: DDPGroup | None = None,
+) -> TrainResult:
     """Train one run to its end.
 
     A seed fixes everything: initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so they
@@ -89,7 +89,7 @@ def train(
         OSError: a checkpoint cannot be written.
         RankLost: one of several processes has ended, or does not answer.
     """
-    entry = Entry(run, checkpoint_path, observe, stop)
+    entry = TrainingEntry(run, checkpoint_path, observe, stop)
     ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ranks)
     if isinstance(outcome, Exception):
         raise outcome
@@ -97,14 +97,14 @@ def train(
 
 
 def train_together(
-    entries: Sequence[Entry],
+    entries: Sequence[TrainingEntry],
     splits: "Splits",
     device: str = "cpu",
     evaluate_every: int = 0,
     checkpoint_every: float = 60.0,
     kernels: str = "auto",
-    ranks: Ranks | None = None,
-) -> Iterator[tuple[int, Trained | Exception]]:
+    ranks: DDPGroup | None = None,
+) -> Iterator[tuple[int, TrainResult | Exception]]:
     """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
 
     Each run keeps the weights, data order and crops of its seed, and its own files; to rounding it is the run that it
@@ -115,32 +115,34 @@ def train_together(
         while the others go on; what concerns all (no memory left, say) is raised.
     """
     place = torch.device(device)
-    feed = to_feed(splits, place)
-    steps = course(entries[0].run.protocol.recipe, len(feed.train_index))
+    feed = to_batch_loader(splits, place)
+    steps = schedule(entries[0].run.protocol.recipe, len(feed.train_index))
     torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
     lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
     alone = [[lane] for lane in lanes if not fusable(lane.run)]
     for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
-        yield from _train(Group(together, feed, steps, kernels, ranks), evaluate_every)
+        yield from _train(RunGroup(together, feed, steps, kernels, ranks), evaluate_every)
 
 
-def to_part(run: Run, splits: "Splits", device: str, kernels: str, ranks: Ranks) -> Group:
+def to_part(run: Run, splits: "Splits", device: str, kernels: str, ranks: DDPGroup) -> RunGroup:
     """What a rank other than 0 trains: it has the run's state from rank 0, and keeps none."""
     place = torch.device(device)
-    feed = to_feed(splits, place)
-    steps = course(run.protocol.recipe, len(feed.train_index))
-    return Group([_lane(0, Entry(run), place, 0)], feed, steps, kernels, ranks)
+    feed = to_batch_loader(splits, place)
+    steps = schedule(run.protocol.recipe, len(feed.train_index))
+    return RunGroup([_lane(0, TrainingEntry(run), place, 0)], feed, steps, kernels, ranks)
 
 
-def _lane(number: int, entry: Entry, place: torch.device, checkpoint_every: float) -> Lane:
+def _lane(number: int, entry: TrainingEntry, place: torch.device, checkpoint_every: float) -> RunState:
     """A run's network and momenta, as new or as its checkpoint has them."""
     net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = Sgd(net, entry.run.protocol.recipe)
-    keeper = Keeper(entry.checkpoint_path, entry.run.run_id, Trained(net), optimiser, checkpoint_every, entry.stop)
-    return Lane(number, entry.run, keeper, entry.observe, keeper.restore())
+    optimizer = Sgd(net, entry.run.protocol.recipe)
+    keeper = Checkpointer(
+        entry.checkpoint_path, entry.run.run_id, TrainResult(net), optimizer, checkpoint_every, entry.stop
+    )
+    return RunState(number, entry.run, keeper, entry.observe, keeper.restore())
 
 
-def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | Exception]]:
+def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainResult | Exception]]:
     """Train a group to its end; yields its runs as they end."""
     yield from group.departures()
     if not group.lanes:
@@ -164,11 +166,11 @@ def _train(group: Group, evaluate_every: int) -> Iterator[tuple[int, Trained | E
     yield from ((lane.number, lane.trained) for lane in group.lanes)
 
 
-def _after_step(group: Group) -> None:
+def _after_step(group: RunGroup) -> None:
     """Read the losses now and then, write checkpoints, stop: all lanes at the same step, or they could not go on so."""
     asked, due = [], []
 
-    def ask(lane: Lane) -> None:
+    def ask(lane: RunState) -> None:
         meter = lane.meter
         if not meter.update():
             step, steps = meter.done + meter.count, group.course.steps
@@ -178,19 +180,19 @@ def _after_step(group: Group) -> None:
         asked.append(lane.keeper.stop())
         due.append(lane.keeper.due())
 
-    group.attend(ask)
+    group.for_each_run(ask)
     if any(asked) or any(due):
-        group.settle()
-    group.attend(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
+        group.sync_buffers()
+    group.for_each_run(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
 
 
-def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None:
+def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> None:
     """Evaluate each lane, then note its row, keep its state and tell of it."""
-    group.settle()
+    group.sync_buffers()
     rows = {lane.number: _row(lane, epoch, group.course) for lane in group.lanes}
     spent = {lane.number: lane.meter.seconds() for lane in group.lanes}
 
-    def judge(lane: Lane) -> None:
+    def judge(lane: RunState) -> None:
         began, trained, feed = time.perf_counter(), lane.trained, group.feed
         tick = partial(lane.keeper.leave_if_asked, lane.meter)
         resolution = lane.run.protocol.resolution
@@ -201,7 +203,7 @@ def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None
         trained.seconds["evaluate"] += time.perf_counter() - began
         rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
 
-    def close(lane: Lane) -> None:
+    def close(lane: RunState) -> None:
         lane.trained.seconds["train"] += spent[lane.number]
         lane.trained.history.append(rows[lane.number])
         if not last:
@@ -209,11 +211,11 @@ def _after_epoch(group: Group, epoch: int, last: bool, evaluating: bool) -> None
         lane.observe({"history": lane.trained.history})
 
     if evaluating:
-        group.attend(judge)  # all, before any is written down: stopped in between, all are where they were
-    group.attend(close)
+        group.for_each_run(judge)  # all, before any is written down: stopped in between, all are where they were
+    group.for_each_run(close)
 
 
-def _row(lane: Lane, epoch: int, steps: Course) -> dict[str, Any]:
+def _row(lane: RunState, epoch: int, steps: Schedule) -> dict[str, Any]:
     """The training side of an epoch's row in metrics.csv."""
     step = (epoch + 1) * steps.per_epoch
     return {"epoch": epoch + 1, "step": step, "lr": steps.rate(step - 1), **lane.meter.summary()}

@@ -15,10 +15,9 @@ from typing import Any
 
 from ablations.core.errors import UserError
 from ablations.core.files import read_json, timestamp, write_json
-from ablations.core.json_subprocess import ask
+from ablations.core.json_subprocess import run_module_json
 from ablations.core.paths import ROOT
-from ablations.core.run_spec import SCHEMA, Run, Variant, digest, label, to_json
-from model.widths import stage_channels
+from ablations.core.run_spec import SCHEMA, Run, digest, label, to_json
 
 SOURCES = (
     "model/*.py",
@@ -28,11 +27,6 @@ SOURCES = (
 )
 """What a fingerprint depends on, and the checks themselves."""
 
-UNITS = (4, 8, 4)
-"""Units in stages 2, 3 and 4 (paper, Table 1). Not model/shufflenet.py's: a check brings its own expectation."""
-
-UNGROUPED = {"shufflenet": 1, "blog": 2}
-"""1x1 convolutions at the network's start that always have one group: the paper's first; the blog's first unit."""
 
 LISTED = 8
 """Complaints that are spelt out; the rest are counted."""
@@ -116,72 +110,10 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
     return wrong + [f"{label(run.variant)}: {fault}." for run, found in cells for fault in found.faults]
 
 
-def faults(
-    run: Run,
-    convolutions: Sequence[dict[str, Any]],
-    before: Sequence[Sequence[float]],
-    after: Sequence[Sequence[float]],
-) -> tuple[str, ...]:
-    """What of a cell is not as asked for, whatever the other cells are: groups, width and stem, permutation.
-
-    Args:
-        convolutions: as ablations.verification.trace.Operators records them.
-        before, after: as ablations.verification.trace.permutations gives them.
-    """
-    variant = run.variant
-    pointwise = [conv for conv in convolutions if conv["weight"][2:] == [1, 1]]
-    asked = [1 if k < UNGROUPED[variant.structure] else variant.groups for k in range(2 * sum(UNITS))]
-    found = [_differing("groups of its 1x1 convolutions", [conv["groups"] for conv in pointwise], asked)]
-    widths = [conv["weight"][1] * conv["groups"] for conv in pointwise[::2]]
-    found.append(_differing("input channels of its units", widths, _unit_inputs(variant)))
-    wanted = [permutation(len(order), g) for order, g in zip(before, _shuffled_groups(variant), strict=False)]
-    what = "transposition of (groups, channels / groups)" if variant.shuffle else "identity, as shuffle is off"
-    wrong = [k + 1 for k, (order, want) in enumerate(zip(before, wanted, strict=True)) if list(order) != want]
-    if wrong or len(before) != sum(UNITS):
-        more = f" and {len(wrong) - 1} more of {sum(UNITS)}" if len(wrong) > 1 else ""
-        where = f"unit {wrong[0]}{more}" if wrong else f"{len(before)} units in place of {sum(UNITS)}"
-        found.append(f"its channel permutation is not the {what} ({where})")
-    if any(list(order) != permutation(len(order), 1) for order in after):
-        found.append("channels are permuted after the depthwise convolution, too")
-    return tuple(fault for fault in found if fault)
-
-
-def permutation(channels: int, groups: int) -> list[int]:
-    """Which channel comes where after the paper's shuffle (Section 3.1): (g, C/g) transposed to (C/g, g)."""
-    return [k % groups * (channels // groups) + k // groups for k in range(channels)]
-
-
-def _shuffled_groups(variant: Variant) -> list[int]:
-    """Groups that each unit's shuffle transposes; 1 where it must be the identity."""
-    groups = variant.groups if variant.shuffle else 1
-    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
-    return [first] + [groups] * (sum(UNITS) - 1)
-
-
-def _unit_inputs(variant: Variant) -> list[int]:
-    """Input channels of each unit: the stem's, then those of the unit before."""
-    stages = stage_channels(variant.groups, variant.width)
-    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
-    return [variant.stem_channels, *outputs[:-1]]
-
-
-def _differing(what: str, found: list[int], asked: list[int]) -> str:
-    """Empty where two lists are equal, else how they differ."""
-    if found == asked:
-        return ""
-    if len(found) != len(asked):
-        return f"{what}: there are {len(found)} in place of {len(asked)}"
-    wrong = [k for k in range(len(asked)) if found[k] != asked[k]]
-    first = wrong[0]
-    return (
-        f"{what}: {len(wrong)} of {len(asked)} are not as asked for (the first has {found[first]}, not {asked[first]})"
-    )
-
-
 def _measure(runs: list[Run]) -> list[Fingerprint]:
     """What ablations.verification.trace says of each, found by a process of its own."""
     try:
-        found = ask("ablations.verification.trace", [to_json(run) for run in runs])
+        found = run_module_json("ablations.verification.trace", [to_json(run) for run in runs])
     except RuntimeError as error:
         raise UserError(
             f"The networks of this plan could not be built and traced, so nothing was trained: {error}"

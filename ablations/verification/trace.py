@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ablations.core.run_spec import Run, from_json
 from ablations.training import checkpoint
 from ablations.training.trainer import build_model
-from ablations.verification.fingerprint import Fingerprint, faults
+from ablations.verification.fingerprint import Fingerprint
+from ablations.verification.shufflenet_checks import faults, permutations
 from model.backend import logits
-from model.shufflenet import Unit
 
 Build = Callable[[Run], nn.Module]
 
@@ -107,40 +106,6 @@ def small_input(run: Run) -> Tensor:
     stem = {"stride1": 1, "stride2": 2}.get(run.protocol.stem, 4)
     side = LAST_SIDE * 8 * stem  # three stages of stride 2
     return torch.zeros(2, run.protocol.data.channels, side, side).to(memory_format=torch.channels_last)
-
-
-def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list[list[float]]]:
-    """Where each unit's channels come from, before and after its depthwise convolution, in order of execution.
-
-    After a unit's first two batch normalisations their outputs are replaced by each channel's own number; what then
-    arrives at the next convolution is the permutation that was applied: [0, 1, 2, ...] where none was. A map whose
-    pixels or images differ was not made by moving channels: NaN stands in the place of its number.
-    """
-    before: list[list[float]] = []
-    after: list[list[float]] = []
-    hooks = []
-    for unit in (module for module in network.modules() if isinstance(module, Unit)):
-        for norm, convolution, into in ((unit.bn1, unit.conv2, before), (unit.bn2, unit.conv3, after)):
-            hooks.append(norm.register_forward_hook(_number))
-            hooks.append(convolution.register_forward_pre_hook(partial(_read, into)))
-    try:
-        with torch.no_grad():
-            logits(network, x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return before, after
-
-
-def _number(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """Each channel's number in the place of its values, in the same memory format."""
-    return torch.empty_like(output).copy_(torch.arange(output.shape[1]).view(1, -1, 1, 1))
-
-
-def _read(into: list[list[float]], module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Note the numbers that arrive, channel by channel."""
-    maps = inputs[0].transpose(0, 1).flatten(1)  # (C, N*H*W)
-    into.append(torch.where((maps == maps[:, :1]).all(1), maps[:, 0], torch.nan).tolist())
 
 
 def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from analysis import paper
-from analysis.claims.hypothesis_tests import examine
-from analysis.claims.parser import Claim, read
+from analysis.claims.hypothesis_tests import run_test
+from analysis.claims.parser import Claim, read_claims
 from analysis.claims.power import POWER, chance, different
-from analysis.stats.contrast import Ref
+from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import SEEDS
 from analysis.stats.sample import Sample
 
@@ -23,13 +23,13 @@ FINEST, LARGEST = 0.01, 20.0
 """Points: effects that a least effect is looked for among."""
 
 
-def answer(cells: Sequence[Ref], seeds: int, sd: float) -> dict[str, Any]:
+def answer(cells: Sequence[CellRef], seeds: int, sd: float) -> dict[str, Any]:
     """Expected number of right verdicts, of how many claims, and the least gain that is found with POWER.
 
     Each claim takes the strictest share of the level that Holm's rule may give it, so the number is a lower bound. One
     seed decides nothing.
     """
-    claims = [claim for claim in read() if set(claim.refs) <= set(cells) and claim.paper is not None]
+    claims = [claim for claim in read_claims() if set(claim.refs) <= set(cells) and claim.paper is not None]
     errors = {ref: number.value for ref in cells if (number := paper.error(ref.width, ref.groups, ref.shuffle))}
     if seeds < 2 or not claims:
         return {"decided": 0.0, "claims": len(claims), "least": None}
@@ -47,7 +47,7 @@ def scattered(mean: float, sd: float, seeds: int) -> dict[int, float]:
 
 def _chance(claim: Claim, sample: Sample, seeds: int, claims: int) -> float:
     """Of a verdict on a claim; 0 where the runs' effects are not of the paper's sign, which rounding can do to none."""
-    found = examine(claim, sample)
+    found = run_test(claim, sample)
     if found.kind != SEEDS or math.isnan(found.deciding):
         return 0.0
     return chance(found, seeds, seeds, claims)
@@ -62,7 +62,7 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: float, rival
 
     def found(effect: float) -> bool:
         level = {**sample.errors, worse: scattered(50 + effect, sd, seeds), better: scattered(50, sd, seeds)}
-        one = examine(gain, Sample(level))
+        one = run_test(gain, Sample(level))
         return one.deciding > 0 and different(one, seeds, seeds, rivals[gain.study]) >= POWER
 
     low, high = 0.0, LARGEST
@@ -76,7 +76,7 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: float, rival
 
 def main(question: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers to all options of `ablations.profiling.cost.budgets`."""
-    cells = [Ref(c["groups"], c["width"], c["shuffle"], c["structure"]) for c in question["cells"]]
+    cells = [CellRef(c["groups"], c["width"], c["shuffle"], c["structure"]) for c in question["cells"]]
     some = ([ref for ref in cells if ref.width in option["widths"]] for option in question["options"])
     pairs = zip(some, question["options"], strict=True)
     return [answer(refs, option["seeds"], question["sd"]) for refs, option in pairs]

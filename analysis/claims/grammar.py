@@ -5,14 +5,14 @@ import math
 from typing import Any
 
 from analysis import paper
-from analysis.stats.contrast import Contrast, Ref, gain
+from analysis.stats.contrast import CellRef, Contrast, gain
 from model import STRUCTURES
 from model.widths import TABLE_1
 
 FIELDS = ("groups", "width", "shuffle", "structure")
 
 
-class Bad(Exception):
+class ClaimError(Exception):
     """What is wrong with a claim; `key` is where in its entry."""
 
     def __init__(self, key: str, text: str) -> None:
@@ -26,32 +26,32 @@ def contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple
         return "contrast", (one_gain(test, given, values),)
     if test == "growth":
         if not isinstance(given, dict) or given.keys() != {"of", "over"}:
-            raise Bad(test, "growth needs {of: gain, over: gain}")
+            raise ClaimError(test, "growth needs {of: gain, over: gain}")
         return "contrast", (one_gain(test, given["of"], values) - one_gain(test, given["over"], values),)
     if test in ("any", "every"):
         return test, gains(test, given, values)
     if test == "weights":
         if not isinstance(given, list) or not all(isinstance(term, dict) and "weight" in term for term in given):
-            raise Bad(test, "weights needs a list of cells, each with a weight")
+            raise ClaimError(test, "weights needs a list of cells, each with a weight")
         terms = []
         for term in given:
             weight = term["weight"]
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-                raise Bad(test, f"weight {weight!r} is not a number")
+                raise ClaimError(test, f"weight {weight!r} is not a number")
             found = cells(test, {key: value for key, value in term.items() if key != "weight"}, values)
             terms += [(ref, float(weight) / len(found)) for ref in found]
         whole = Contrast(tuple(terms)) - Contrast(())
         if not whole.terms or abs(sum(weight for _, weight in whole.terms)) > 1e-9:
-            raise Bad(test, "the weights must sum to 0 and not cancel: an effect is a difference of errors")
+            raise ClaimError(test, "the weights must sum to 0 and not cancel: an effect is a difference of errors")
         return "contrast", (whole,)
     refs = cells(test, given, values)
     if len(refs) < 3:
-        raise Bad(test, f"{test} needs three cells or more")
+        raise ClaimError(test, f"{test} needs three cells or more")
     if test == "trend":
         return "contrast", (_line_fall(refs),)
     printed = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs}
     if not all(printed.values()):
-        raise Bad(test, "order needs cells that the paper has an error for (Table 2)")
+        raise ClaimError(test, "order needs cells that the paper has an error for (Table 2)")
     values_of = {ref: number.value for ref, number in printed.items() if number}
     pairs = [
         gain(a, b) if values_of[a] > values_of[b] else gain(b, a)
@@ -61,28 +61,28 @@ def contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple
     return "order", tuple(pairs)
 
 
-def _line_fall(refs: tuple[Ref, ...]) -> Contrast:
+def _line_fall(refs: tuple[CellRef, ...]) -> Contrast:
     """Fall of the least-squares line through the cells, taken as equally far apart, from the first to the last."""
     centre = (len(refs) - 1) / 2
     scale = sum((k - centre) ** 2 for k in range(len(refs)))
     return Contrast(tuple((ref, (centre - k) * (len(refs) - 1) / scale) for k, ref in enumerate(refs) if k != centre))
 
 
-def cells(key: str, given: Any, values: dict[str, Any]) -> tuple[Ref, ...]:
+def cells(key: str, given: Any, values: dict[str, Any]) -> tuple[CellRef, ...]:
     """The cells of a mapping with single values or lists of them; `values` fill in what it leaves out."""
     if not isinstance(given, dict):
-        raise Bad(key, f"{key}: a cell is a mapping such as {{groups: 3, width: 0.5}}, not {given!r}")
+        raise ClaimError(key, f"{key}: a cell is a mapping such as {{groups: 3, width: 0.5}}, not {given!r}")
     unknown = [str(field) for field in given if field not in FIELDS]
     if unknown:
-        raise Bad(key, f"{key}: {unknown[0]} is not part of a cell; its parts are {', '.join(FIELDS)}")
+        raise ClaimError(key, f"{key}: {unknown[0]} is not part of a cell; its parts are {', '.join(FIELDS)}")
     whole = {"shuffle": True, "structure": "shufflenet", **values, **given}
     for field in ("groups", "width"):
         if field not in whole:
-            raise Bad(key, f"{key}: the cell {given} has no {field}; give it there or in `for`")
+            raise ClaimError(key, f"{key}: the cell {given} has no {field}; give it there or in `for`")
     lists = [whole[field] if isinstance(whole[field], list) else [whole[field]] for field in FIELDS]
     found = tuple(_ref(key, *combination) for combination in itertools.product(*lists))
     if not found or len(set(found)) < len(found):
-        raise Bad(key, f"{key}: {given} names {'no cell' if not found else 'a cell twice'}")
+        raise ClaimError(key, f"{key}: {given} names {'no cell' if not found else 'a cell twice'}")
     return found
 
 
@@ -91,20 +91,24 @@ def gains(key: str, given: Any, values: dict[str, Any]) -> tuple[Contrast, ...]:
     if isinstance(given, list) and given:
         return tuple(contrast for part in given for contrast in gains(key, part, values))
     if not isinstance(given, dict) or not {"from", "to"} <= given.keys() <= {"from", "to", "each"}:
-        raise Bad(key, f"{key}: a gain is {{from: cell, to: cell}}, with each: {{field: values}} where it is several")
+        raise ClaimError(
+            key, f"{key}: a gain is {{from: cell, to: cell}}, with each: {{field: values}} where it is several"
+        )
     each = given.get("each", {})
     if not isinstance(each, dict) or not set(each) <= set(FIELDS):
-        raise Bad(key, f"{key}: each takes {', '.join(FIELDS)}, with a list of values each")
+        raise ClaimError(key, f"{key}: each takes {', '.join(FIELDS)}, with a list of values each")
     lists = [value if isinstance(value, list) else [value] for value in each.values()]
     found = []
     for combination in itertools.product(*lists):
         both = {**values, **dict(zip(each, combination, strict=True))}
         for worse, better in itertools.product(cells(key, given["from"], both), cells(key, given["to"], both)):
             if worse == better:
-                raise Bad(key, f"{key}: {worse.name} is compared with itself (with one group shuffle is the identity)")
+                raise ClaimError(
+                    key, f"{key}: {worse.name} is compared with itself (with one group shuffle is the identity)"
+                )
             found.append(gain(worse, better))
     if not found:
-        raise Bad(key, f"{key}: names no gain")
+        raise ClaimError(key, f"{key}: names no gain")
     return tuple(found)
 
 
@@ -112,18 +116,18 @@ def one_gain(key: str, given: Any, values: dict[str, Any]) -> Contrast:
     """A single gain."""
     found = gains(key, given, values)
     if len(found) != 1:
-        raise Bad(key, f"{key}: one gain is needed, this names {len(found)}; `any` and `every` take several")
+        raise ClaimError(key, f"{key}: one gain is needed, this names {len(found)}; `any` and `every` take several")
     return found[0]
 
 
-def _ref(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> Ref:
+def _ref(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> CellRef:
     """A checked cell; at one group shuffle counts as on, as everywhere."""
     if isinstance(groups, bool) or not isinstance(groups, int) or groups not in TABLE_1:
-        raise Bad(key, f"{key}: groups {groups!r} cannot be built; choose of {', '.join(map(str, TABLE_1))}")
+        raise ClaimError(key, f"{key}: groups {groups!r} cannot be built; choose of {', '.join(map(str, TABLE_1))}")
     if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < math.inf:
-        raise Bad(key, f"{key}: width {width!r} must be a number above 0")
+        raise ClaimError(key, f"{key}: width {width!r} must be a number above 0")
     if not isinstance(shuffle, bool):
-        raise Bad(key, f"{key}: shuffle {shuffle!r} must be true or false")
+        raise ClaimError(key, f"{key}: shuffle {shuffle!r} must be true or false")
     if not isinstance(structure, str) or structure not in STRUCTURES:
-        raise Bad(key, f"{key}: structure {structure!r} is unknown; choose of {', '.join(STRUCTURES)}")
-    return Ref(groups, float(width), shuffle or groups == 1, structure)
+        raise ClaimError(key, f"{key}: structure {structure!r} is unknown; choose of {', '.join(STRUCTURES)}")
+    return CellRef(groups, float(width), shuffle or groups == 1, structure)

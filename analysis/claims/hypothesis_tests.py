@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.stats.contrast import Contrast, Ref
+from analysis.stats.contrast import CellRef, Contrast
 from analysis.stats.estimate import POOLED, Estimate, estimate
 from analysis.stats.intervals import EXAMPLES, LEVEL, NONE, above, least_known, quantile
 from analysis.stats.multiple_comparisons import many_to_one, many_to_one_quantile, range_of_means, range_quantile
@@ -16,7 +16,7 @@ TAIL = (1 - LEVEL) / 2
 
 
 @dataclass(frozen=True)
-class Examined:
+class TestResult:
     """What the runs say of a claim. NaN for numbers that they do not give.
 
     Attributes:
@@ -49,7 +49,7 @@ class Examined:
         return self.exact_p if self.exact_p >= 0 else min(1.0, 2 * min(self.p_for, self.p_against))
 
 
-def examine(claim: Claim, sample: Sample) -> Examined:
+def run_test(claim: Claim, sample: Sample) -> TestResult:
     """Test a claim, all of whose cells have a run."""
     estimates = [estimate(contrast, sample) for contrast in claim.contrasts]
     if claim.kind == "order":
@@ -64,16 +64,16 @@ def examine(claim: Claim, sample: Sample) -> Examined:
     return _single(estimates[0], claim)
 
 
-def _single(one: Estimate, claim: Claim) -> Examined:
+def _single(one: Estimate, claim: Claim) -> TestResult:
     """One contrast: a two-sided t test against 0, or against the margin where the claim is that it is not exceeded."""
     if not one.known:
-        return Examined(one.effect, method=one.method, levene_p=one.levene_p, cells=one.cells)
+        return TestResult(one.effect, method=one.method, levene_p=one.levene_p, cells=one.cells)
     interval = one.interval()
     against = claim.margin if claim.direction == NOT_POSITIVE else 0.0
     more, less = above(one.t(against), one.df), above(-one.t(against), one.df)
     ends = (claim.margin - one.effect) / one.se, (claim.margin + one.effect) / one.se
     upside_down = claim.direction == NOT_POSITIVE
-    return Examined(
+    return TestResult(
         *(one.effect, interval.low, interval.high),
         p_for=less if upside_down else more,
         p_against=more if upside_down else less,
@@ -86,7 +86,7 @@ def _single(one: Estimate, claim: Claim) -> Examined:
     )
 
 
-def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin: float) -> Examined:
+def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin: float) -> TestResult:
     """The largest of several gains, tested as such.
 
     That one is above 0 takes the distribution of the largest of them (Dunnett's, or Bonferroni's where the comparisons
@@ -95,7 +95,7 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
     """
     effect = max(one.effect for one in estimates)
     if not all(one.known for one in estimates):
-        return Examined(effect, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
+        return TestResult(effect, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     df, k = estimates[0].df, len(estimates)
 
     def some_above(value: float) -> float:
@@ -111,7 +111,7 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
 
     best = max(estimates, key=lambda one: one.t())
     nearest = min(((margin - one.effect) / one.se for one in estimates), default=math.nan)
-    return Examined(
+    return TestResult(
         effect,
         low=max(one.effect - shift(one) * one.se for one in estimates),
         high=max(one.effect + quantile(one.df) * one.se for one in estimates),
@@ -125,7 +125,7 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
     )
 
 
-def _order(estimates: Sequence[Estimate], arms: int) -> Examined:
+def _order(estimates: Sequence[Estimate], arms: int) -> TestResult:
     """Kendall's tau of the true errors with the paper's, from which pairs' order is certain, all at once.
 
     Each estimate is a pair's difference in the paper's direction. The interval counts the pairs that simultaneous
@@ -136,7 +136,7 @@ def _order(estimates: Sequence[Estimate], arms: int) -> Examined:
     signs = [(one.effect > 0) - (one.effect < 0) for one in estimates]
     tau = sum(signs) / n
     if not all(one.known for one in estimates):
-        return Examined(tau, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
+        return TestResult(tau, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     df = estimates[0].df
     common = all(one.df == df and one.method == POOLED for one in estimates)
 
@@ -153,7 +153,7 @@ def _order(estimates: Sequence[Estimate], arms: int) -> Examined:
     needed = n // 2 + 1
     p_for, p_against = (p_of(side[needed - 1]) / 2 if len(side) >= needed else 1.0 for side in (agree, differ))
     larger = agree if len(agree) >= len(differ) else differ
-    return Examined(
+    return TestResult(
         tau,
         low=2 * sum(map(certain, agree)) / n - 1,
         high=1 - 2 * sum(map(certain, differ)) / n,
@@ -172,7 +172,7 @@ def _loadings(contrasts: Sequence[Contrast], estimates: Sequence[Estimate], samp
     plain = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts) and len(worse) == 1
     if not plain or not all(one.method == POOLED and one.df == estimates[0].df for one in estimates):
         return ()
-    control: Ref = contrasts[0].terms[0][0]
+    control: CellRef = contrasts[0].terms[0][0]
     n0 = len(sample.errors[control])
     counts = [len(sample.errors[contrast.terms[1][0]]) for contrast in contrasts]
     return tuple(math.sqrt(n / (n + n0)) for n in counts)
@@ -182,7 +182,7 @@ def _negated(one: Estimate) -> Estimate:
     return replace(one, effect=-one.effect)
 
 
-def _turned(found: Examined) -> Examined:
+def _turned(found: TestResult) -> TestResult:
     """The same with the sign of the effect turned."""
     low, high, p_for, p_against = -found.high, -found.low, found.p_against, found.p_for
     return replace(found, effect=-found.effect, low=low, high=high, p_for=p_for, p_against=p_against)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.claims.hypothesis_tests import Examined, examine
+from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
 from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, Verdict
-from analysis.stats.contrast import Ref, names
+from analysis.stats.contrast import CellRef, names
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.multiple_comparisons import holm
 from analysis.stats.sample import Sample
@@ -29,7 +29,7 @@ class Judgement:
     """
 
     claim: Claim
-    tested: Examined | None
+    tested: TestResult | None
     verdict: str
     p_holm: float
     rivals: int
@@ -44,7 +44,7 @@ def judge(claims: Sequence[Claim], sample: Sample) -> list[Judgement]:
     for some claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained
     networks, not of two structures.
     """
-    tested = [examine(claim, sample) if _complete(claim, sample) else None for claim in claims]
+    tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
     adjusted = [math.nan] * len(claims)
     for kind in (SEEDS, EXAMPLES):
         _adjust(adjusted, tested, kind, [one.p if one else math.nan for one in tested])
@@ -61,7 +61,7 @@ def judge(claims: Sequence[Claim], sample: Sample) -> list[Judgement]:
 
 
 def verdicts(
-    claims: Sequence[Claim], sample: Sample, scope: str, protocol_id: str, ids: Mapping[Ref, str]
+    claims: Sequence[Claim], sample: Sample, scope: str, protocol_id: str, ids: Mapping[CellRef, str]
 ) -> list[Verdict]:
     """Verdicts on the claims of one study under one protocol, ready to be shown.
 
@@ -75,14 +75,14 @@ def _complete(claim: Claim, sample: Sample) -> bool:
     return all(sample.errors.get(ref) for ref in claim.refs)
 
 
-def _adjust(into: list[float], tested: Sequence[Examined | None], kind: str, p: Sequence[float]) -> None:
+def _adjust(into: list[float], tested: Sequence[TestResult | None], kind: str, p: Sequence[float]) -> None:
     """Holm over the claims whose test is of a kind and has a p."""
     places = [k for k, one in enumerate(tested) if one and one.kind == kind and not math.isnan(p[k])]
     for k, value in zip(places, holm([p[k] for k in places]), strict=True):
         into[k] = value
 
 
-def _verdict(one: Examined | None, p_holm: float, p_none: float) -> str:
+def _verdict(one: TestResult | None, p_holm: float, p_none: float) -> str:
     if one is None or one.kind != SEEDS:
         return INCONCLUSIVE
     if p_none <= 1 - LEVEL:
@@ -92,7 +92,7 @@ def _verdict(one: Examined | None, p_holm: float, p_none: float) -> str:
     return INCONCLUSIVE
 
 
-def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: Mapping[Ref, str]) -> Verdict:
+def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: Mapping[CellRef, str]) -> Verdict:
     claim, one = found.claim, found.tested
     seeds = [len(sample.errors.get(ref, {})) for ref in claim.refs]
     words: dict[str, Any] = {key: getattr(claim, key) for key in WORDS}
@@ -118,7 +118,7 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
     )
 
 
-def _reason(found: Judgement, sample: Sample, planned: Mapping[Ref, str], needed: int | None) -> str:
+def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], needed: int | None) -> str:
     """What is missing, or what must be known to read the verdict."""
     claim, one = found.claim, found.tested
     if one is None:

@@ -13,10 +13,10 @@ import yaml
 
 from ablations.core.errors import UserError
 from analysis import paper
-from analysis.claims.grammar import Bad, contrasts
+from analysis.claims.grammar import ClaimError, contrasts
 from analysis.claims.verdict import POINTS, TAU
 from analysis.paper import STUDIES
-from analysis.stats.contrast import Contrast, Ref
+from analysis.stats.contrast import CellRef, Contrast
 
 CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
 
@@ -56,12 +56,12 @@ class Claim:
         return TAU if self.kind == "order" else POINTS
 
     @property
-    def refs(self) -> tuple[Ref, ...]:
+    def refs(self) -> tuple[CellRef, ...]:
         """All cells that it is about, each once."""
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
 
 
-def read(path: Path = CLAIMS) -> tuple[Claim, ...]:
+def read_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
     """All claims of a file, in its order.
 
     Raises:
@@ -83,9 +83,9 @@ def read(path: Path = CLAIMS) -> tuple[Claim, ...]:
         try:
             for claim in _claims(node):
                 if claim.id in claims:
-                    raise Bad("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
+                    raise ClaimError("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
                 claims[claim.id] = claim
-        except Bad as error:
+        except ClaimError as error:
             raise UserError(f"{path}, line {_line(node, error.key)}: {error}.") from None
     return tuple(claims.values())
 
@@ -96,13 +96,17 @@ def _claims(node: yaml.Node) -> Iterator[Claim]:
     tests = [key for key in TESTS if key in entry]
     if len(tests) != 1:
         found = " and ".join(tests) or "none"
-        raise Bad(tests[-1] if tests else "", f"exactly one test is needed of {', '.join(TESTS)}; there is {found}")
+        raise ClaimError(
+            tests[-1] if tests else "", f"exactly one test is needed of {', '.join(TESTS)}; there is {found}"
+        )
     variants = list(_variants(entry.get("for", {})))
     effects = entry["paper"] if isinstance(entry["paper"], list) else [entry["paper"]]
     if len(effects) == 1:
         effects *= len(variants)
     if len(effects) != len(variants):
-        raise Bad("paper", f"paper has {len(effects)} effects for {len(variants)} claims; one is needed for each")
+        raise ClaimError(
+            "paper", f"paper has {len(effects)} effects for {len(variants)} claims; one is needed for each"
+        )
     for values, effect in zip(variants, effects, strict=True):
         yield _claim(node, entry, tests[0], values, effect)
 
@@ -111,9 +115,9 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
     kind, terms = contrasts(test, entry[test], values)
     direction = entry.get("direction", POSITIVE)
     if direction not in (POSITIVE, NOT_POSITIVE):
-        raise Bad("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
+        raise ClaimError("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
     if direction == NOT_POSITIVE and kind != "contrast":
-        raise Bad("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
+        raise ClaimError("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
     words = {"width": f"{values.get('width', 0):g}x", "groups": str(values.get("groups", ""))}
     suffix = "".join(f"-{_short(key, value)}" for key, value in values.items())
     return Claim(
@@ -134,7 +138,7 @@ def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
     """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
     number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
     if stated is not None and not number:
-        raise Bad("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
+        raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
     printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
     numbers = {ref: number.value for ref, number in printed.items() if number}
@@ -143,24 +147,24 @@ def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
     effects = [contrast.of(numbers) for contrast in terms]
     expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
     if stated is None or abs(stated - expected) > SLACK:
-        raise Bad("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")
+        raise ClaimError("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")
     return float(stated)
 
 
 def _entry(node: yaml.Node) -> dict[str, Any]:
     """One entry as plain values, checked but for its test."""
     if not isinstance(node, yaml.MappingNode):
-        raise Bad("", "a claim is a mapping that starts with `- id: ...`")
+        raise ClaimError("", "a claim is a mapping that starts with `- id: ...`")
     entry: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise Bad("", f"the key in line {key_node.start_mark.line + 1} is not a word")
+            raise ClaimError("", f"the key in line {key_node.start_mark.line + 1} is not a word")
         key = key_node.value
         if key in entry:
-            raise Bad(key, f"{key} is given twice")
+            raise ClaimError(key, f"{key} is given twice")
         if key not in KEYS:
             close = difflib.get_close_matches(str(key), KEYS, 1)
-            raise Bad(
+            raise ClaimError(
                 key,
                 f"{key} is no key of a claim; {'do you mean ' + close[0] + '? ' if close else ''}the keys are "
                 f"{', '.join(KEYS)}",
@@ -168,29 +172,29 @@ def _entry(node: yaml.Node) -> dict[str, Any]:
         try:
             entry[key] = yaml.SafeLoader("").construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise Bad(key, f"{key} cannot be read: {' '.join(str(error).split())}") from None
+            raise ClaimError(key, f"{key} cannot be read: {' '.join(str(error).split())}") from None
     missing = [key for key in NEEDED if key not in entry]
     if missing:
-        raise Bad("", f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+        raise ClaimError("", f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     for key in ("id", "study", "source", "says"):
         if not isinstance(entry[key], str) or not entry[key].strip():
-            raise Bad(key, f"{key} must be a text")
+            raise ClaimError(key, f"{key} must be a text")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", entry["id"]):
-        raise Bad("id", f"id {entry['id']!r} may have small letters, digits, dots and dashes only")
+        raise ClaimError("id", f"id {entry['id']!r} may have small letters, digits, dots and dashes only")
     if entry["study"] not in STUDIES:
-        raise Bad("study", f"study {entry['study']!r} is unknown; choose {' or '.join(STUDIES)}")
+        raise ClaimError("study", f"study {entry['study']!r} is unknown; choose {' or '.join(STUDIES)}")
     margin = entry["margin"]
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < math.inf:
-        raise Bad("margin", f"margin {margin!r} must be a number above 0")
+        raise ClaimError("margin", f"margin {margin!r} must be a number above 0")
     return entry
 
 
 def _variants(given: Any) -> Iterator[dict[str, Any]]:
     """The values that `for` makes a claim for: all combinations."""
     if not isinstance(given, Mapping) or not set(given) <= {"width", "groups"}:
-        raise Bad("for", "for takes width and groups, each with a list of values")
+        raise ClaimError("for", "for takes width and groups, each with a list of values")
     if not all(isinstance(values, list) and values for values in given.values()):
-        raise Bad("for", "for needs a list of values for each of its keys")
+        raise ClaimError("for", "for needs a list of values for each of its keys")
     for values in itertools.product(*given.values()):
         yield dict(zip(given, values, strict=True))
 

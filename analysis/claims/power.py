@@ -2,7 +2,7 @@
 
 import math
 
-from analysis.claims.hypothesis_tests import Examined
+from analysis.claims.hypothesis_tests import TestResult
 from analysis.stats.intervals import LEVEL, SEEDS
 
 POWER = 0.8
@@ -12,7 +12,7 @@ MOST = 1000
 """Seeds beyond which the answer is only `more`."""
 
 
-def seeds_needed(found: Examined, seeds: int, claims: int) -> int | None:
+def seeds_needed(found: TestResult, seeds: int, claims: int) -> int | None:
     """Least number of seeds a cell with which a verdict, for, against or none, comes out with a chance of POWER.
 
     The effect seen is taken for the true one: of an effect that luck made large, too few are asked for.
@@ -35,7 +35,7 @@ def seeds_needed(found: Examined, seeds: int, claims: int) -> int | None:
     return high
 
 
-def chance(found: Examined, now: int, then: int, claims: int) -> float:
+def chance(found: TestResult, now: int, then: int, claims: int) -> float:
     """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
     level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
     far, near = found.beside
@@ -43,13 +43,13 @@ def chance(found: Examined, now: int, then: int, claims: int) -> float:
     return max(different(found, now, then, claims), sum(ends) - 1)
 
 
-def different(found: Examined, now: int, then: int, claims: int) -> float:
+def different(found: TestResult, now: int, then: int, claims: int) -> float:
     """Chance that the effect is found to be there, likewise."""
     level = (1 - LEVEL) / claims / 2 / found.competing
     return _exceeds(found.deciding * math.sqrt(then / now), level, found, then) if found.deciding > 0 else 0.0
 
 
-def _exceeds(t: float, alpha: float, found: Examined, seeds: int) -> float:
+def _exceeds(t: float, alpha: float, found: TestResult, seeds: int) -> float:
     """Chance that a t whose noncentrality is `t` passes the one-sided level alpha."""
     from statsmodels.stats.power import TTestPower  # here, for it takes a second to load
 

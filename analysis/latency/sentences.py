@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import paper
-from analysis.latency.times import label, read
+from analysis.latency.times import label, read_times
 
 OURS = "this project’s "
 """Begins the name of the compiled kernels, where there is room."""
@@ -157,5 +157,5 @@ def _plural(count: int, word: str) -> str:
 
 
 if __name__ == "__main__":
-    found = read(Path(json.load(sys.stdin)))
+    found = read_times(Path(json.load(sys.stdin)))
     print(json.dumps([] if found is None else [found.problem] if found.problem else sentences(found.rows)))

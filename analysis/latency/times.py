@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs.macs import Cost, Subject, costs
+from analysis.runs.macs import NetworkCost, Subject, costs
 from model.widths import STEMS
 
 FILE = "latency.csv"
@@ -49,7 +49,7 @@ class Latency:
     problem: str = ""
 
 
-def read(results: Path) -> Latency | None:
+def read_times(results: Path) -> Latency | None:
     """What latency.csv holds, with multiply-adds joined (NaN where unknown); None where there is no such file."""
     path = results / FILE
     if not path.exists():
@@ -147,7 +147,7 @@ def _with_macs(rows: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Multiply-adds of one image, and their ratio to those of one group at the same width."""
     names = ["structure", "groups", "width", "stem", "stem_channels", "channels", "resolution", "classes"]
     subjects = [Subject(*values) for values in rows[names].itertuples(index=False, name=None)]
-    known: dict[Subject, Cost | None]
+    known: dict[Subject, NetworkCost | None]
     try:
         known = costs(results, subjects)
     except RuntimeError:

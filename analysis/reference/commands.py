@@ -41,7 +41,7 @@ COLUMN = "-column.svg"
 """Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
 
 
-def pack(results: Path, folder: Path, protocol: str = "") -> list[str]:
+def pack_study(results: Path, folder: Path, protocol: str = "") -> list[str]:
     """Write a study's data and all that is published of it into `folder`. Returns what there is to say of that.
 
     Raises:
@@ -77,7 +77,7 @@ def pack(results: Path, folder: Path, protocol: str = "") -> list[str]:
     return [*said, f"{folder}: {len(packed.runs)} runs in {len(given)} files of {total / 1e6:.2f} MB."]
 
 
-def check(folder: Path, place: Path) -> tuple[int, list[str]]:
+def check_study(folder: Path, place: Path) -> tuple[int, list[str]]:
     """How many files of a committed study are what its data gives, and a text for each thing that is not as it should.
 
     Args:
@@ -97,8 +97,8 @@ def check(folder: Path, place: Path) -> tuple[int, list[str]]:
     return len([name for name in given if pictures or not name.endswith(compare.PICTURES)]), wrong
 
 
-def draw(folder: Path, place: Path) -> int:
-    """Publish a committed study anew from its data; how many files that are. `place` as for `check`.
+def draw_study(folder: Path, place: Path) -> int:
+    """Publish a committed study anew from its data; how many files that are. `place` as for `check_study`.
 
     Raises:
         UserError: the data cannot be read.
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "pack":
-            print(*pack(chosen.results, chosen.folder, chosen.protocol), sep="\n")
+            print(*pack_study(chosen.results, chosen.folder, chosen.protocol), sep="\n")
             return 0
         if chosen.command == "unpack":
             lay_out(from_files(chosen.folder), chosen.results)
@@ -186,9 +186,9 @@ def _each(command: str, folders: Sequence[Path]) -> int:
     with tempfile.TemporaryDirectory() as place:
         for folder in folders:
             if command == "draw":
-                print(f"{folder}: {draw(folder, Path(place))} files drawn")
+                print(f"{folder}: {draw_study(folder, Path(place))} files drawn")
                 continue
-            count, wrong = check(folder, Path(place))
+            count, wrong = check_study(folder, Path(place))
             failed = failed or bool(wrong)
             print(*(f"{folder}/{text}" if ": " in text else text for text in wrong), sep="\n", end="\n" * bool(wrong))
             if not wrong:

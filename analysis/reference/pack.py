@@ -11,6 +11,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import write, write_json
 from ablations.core.run_spec import NUMERICS, RUN, SCHEMA, Run, from_json, identity, plain, to_json
 from ablations.store import run_folder
+from ablations.store.plans import read_plans
 from ablations.store.run_state import FAILED
 from analysis.reference.format import LATENCY, Packed, PackedRun
 from analysis.reference.mask_paths import mask
@@ -42,7 +43,7 @@ def gather(results: Path, protocol: str = "") -> Packed:
     protocol_id = _chosen(results, table, protocol)
     rows = table[table["protocol_id"] == protocol_id]
     _settled(results, rows)
-    plans = [plan for plan in run_folder.plans(results) if plan["protocol_id"] == protocol_id]
+    plans = [plan for plan in read_plans(results) if plan["protocol_id"] == protocol_id]
     own = {run_id: read_json(results / "runs" / run_id / "run.json") or {} for run_id in rows["run_id"]}
     numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)
     described = {**own, **{e["run_id"]: {**e, "protocol": plan["protocol"]} for plan in plans for e in plan["runs"]}}
@@ -110,7 +111,7 @@ def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int) -> PackedR
     run_id = row["run_id"]
     if identity(run, RUN, numerics) != run_id:
         raise UserError(f"runs/{run_id} is described as {identity(run, RUN, numerics)}: its run.json is another run's.")
-    folder, done = run_folder.run_folder(results, run_id), row["state"] == "done"
+    folder, done = run_folder.path_of(results, run_id), row["state"] == "done"
     record = (read_json(folder / "result.json") or {}) if done else {}
     return PackedRun(
         run=run,

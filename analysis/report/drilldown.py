@@ -10,13 +10,12 @@ import pandas as pd
 from analysis import paper
 from analysis.runs import provenance
 from analysis.runs.files import read_json
+from analysis.runs.frame import CellKey
 from analysis.runs.provenance import RunOrigin
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
-from analysis.studies.anchors import cell_anchor, gain_anchor
 from analysis.studies.assemble import Section
-from analysis.studies.grids import error_text, gain_seeds, gain_text, row_name
-from analysis.studies.selection import Key
+from analysis.studies.grids import cell_anchor, error_text, gain_anchor, gain_seeds, gain_text, row_name
 
 TABLES = {"groups": "Table 2", "shuffle": "Table 3"}
 
@@ -41,7 +40,7 @@ class CellOrigin:
         fingerprint: what results/fingerprints.json says of the network, empty where it says nothing.
     """
 
-    key: Key
+    key: CellKey
     name: str
     anchor: str
     cell_id: str
@@ -62,7 +61,7 @@ class GainOrigin:
         seeds: seed, error without and error with shuffle in percent; None where an arm lacks the seed.
     """
 
-    key: Key
+    key: CellKey
     name: str
     anchor: str
     shown: Shown
@@ -76,9 +75,9 @@ def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
     """Cells of the sections of one protocol, each once, in the order of Table 2, then of Table 3's other cells."""
     known = (read_json(results / "fingerprints.json") or {}).get("cells")
     fingerprints = known if isinstance(known, dict) else {}
-    shown: dict[Key, list[Shown]] = {}
-    rows: dict[Key, pd.Series] = {}
-    runs: dict[Key, list[RunOrigin]] = {}
+    shown: dict[CellKey, list[Shown]] = {}
+    rows: dict[CellKey, pd.Series] = {}
+    runs: dict[CellKey, list[RunOrigin]] = {}
     for section in sections:
         by_cell = dict(list(section.runs.groupby("cell_id")))
         for _, row in section.cells.iterrows():
@@ -86,7 +85,7 @@ def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
             shown.setdefault(key, []).append(_shown_error(section.study, row))
             if key not in rows:
                 rows[key], mine = row, by_cell.get(row["cell_id"])
-                runs[key] = [] if mine is None else provenance.read(results, mine)
+                runs[key] = [] if mine is None else provenance.read_origins(results, mine)
     return [_cell(row, shown[key], runs[key], fingerprints) for key, row in rows.items()]
 
 
@@ -95,16 +94,16 @@ def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:
     by_key = {cell.key: cell for cell in known}
     found = []
     for _, row in section.gains.iterrows():
-        on = Key(row["structure"], float(row["width"]), int(row["groups"]), True, int(row["stem_channels"]))
+        on = CellKey(row["structure"], float(row["width"]), int(row["groups"]), True, int(row["stem_channels"]))
         off = on._replace(shuffle=False)
         if pd.notna(row["gain"]) and on in by_key and off in by_key:
             found.append(_gain(row, by_key[off], by_key[on]))
     return found
 
 
-def _key(row: pd.Series) -> Key:
-    structure, width, groups, shuffle, stem = (row[name] for name in Key._fields)
-    return Key(str(structure), float(width), int(groups), bool(shuffle), int(stem))
+def _key(row: pd.Series) -> CellKey:
+    structure, width, groups, shuffle, stem = (row[name] for name in CellKey._fields)
+    return CellKey(str(structure), float(width), int(groups), bool(shuffle), int(stem))
 
 
 def _cell(row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprints: dict[str, Any]) -> CellOrigin:
@@ -147,8 +146,10 @@ def _shown_error(study: str, row: pd.Series) -> Shown:
 def _how_error(row: pd.Series) -> str:
     """How a cell's interval was found."""
     if row["interval"] == SEEDS:
-        alike = pd.isna(row["levene_p"]) or row["levene_p"] >= ALIKE
-        whose = "pooled over all cells of this width" if alike else "of this cell alone, since the width's differ"
+        equal_variances = pd.isna(row["levene_p"]) or row["levene_p"] >= ALIKE
+        whose = (
+            "pooled over all cells of this width" if equal_variances else "of this cell alone, since the width's differ"
+        )
         levene = f", Levene p {row['levene_p']:.2f}" if pd.notna(row["levene_p"]) else ""
         return (
             f"95 % t interval over seeds; standard deviation {row['sd']:.2f} points, {whose} (df {row['df']:g}{levene})"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.sweep.messages import duration
+from ablations.core.console import duration
 from analysis.report.folds import shorten
 from analysis.runs.provenance import RunOrigin, values
 

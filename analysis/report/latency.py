@@ -15,7 +15,7 @@ CAPTION = "Lines below 1 are faster than one group; dashed lines are what multip
 
 
 @dataclass(frozen=True)
-class View:
+class LatencyView:
     """What the template latency.html.j2 shows; only `problem` where the file is damaged."""
 
     problem: str
@@ -25,13 +25,13 @@ class View:
     tables: list[Table]
 
 
-def view(results: Path, room: int) -> View | None:
+def view(results: Path, room: int) -> LatencyView | None:
     """The section, its figure in no more than `room` bytes; None where nothing was measured."""
-    found = times.read(results)
+    found = times.read_times(results)
     if found is None:
         return None
     if found.problem:
-        return View(found.problem, [], "", None, [])
+        return LatencyView(found.problem, [], "", None, [])
     rows = found.rows
     shown = picture(results, f"figures/{FIGURE}", FIGURE, (TITLE, CAPTION, alt.latency(rows)), room)
     tables = []
@@ -39,4 +39,4 @@ def view(results: Path, room: int) -> View | None:
         heads = 1 if grid.frame.columns.nlevels > 1 else 2
         tables.append(Table(grid.name, grid.title, linked_table(grid, heads), grid.notes))
     said, origin = sentences.sentences(rows), sentences.origin(rows)
-    return View("", said, origin, shown if rows["ratio"].notna().any() else None, tables)
+    return LatencyView("", said, origin, shown if rows["ratio"].notna().any() else None, tables)

@@ -7,10 +7,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ablations.store import run_folder
+from ablations.store.plans import read_plans
 from analysis import paper
 from analysis.report import latency
-from analysis.report.protocol import View, view
+from analysis.report.protocol import ProtocolView, view
 from analysis.runs import files
 from analysis.studies import assemble, claims_table, gains, notes, selection
 from analysis.studies.assemble import Section
@@ -62,10 +62,10 @@ def page(
     room: int | None = None,
 ) -> str:
     """The page as text; nothing in it depends on when, where or from which folder it is made."""
-    known, plans = selection.known(runs), run_folder.plans(results)
+    known, plans = selection.known(runs), read_plans(results)
     figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
-    views: list[View] = []
+    views: list[ProtocolView] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)

@@ -13,11 +13,10 @@ from analysis.report import drilldown, environment, missing
 from analysis.report.drilldown import CellOrigin
 from analysis.report.figures import Picture, pictures
 from analysis.report.folds import Fold, cell_fold, gain_fold
-from analysis.report.verdict_lines import SIGNS, Group, groups
+from analysis.report.verdict_lines import SIGNS, LineGroup, groups
 from analysis.studies import grids, notes
-from analysis.studies.anchors import plain
 from analysis.studies.assemble import Section
-from analysis.studies.grids import Grid
+from analysis.studies.grids import Grid, plain
 from analysis.studies.render import linked_table
 
 TITLES = {
@@ -37,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class View:
+class ProtocolView:
     """What the template protocol.html.j2 shows. `tally` has verdict, sign, CSS class and count of each kind."""
 
     id: str
@@ -47,7 +46,7 @@ class View:
     alerts: list[str]
     tally: list[tuple[str, str, str, int]]
     reach: str
-    verdicts: list[Group]
+    verdicts: list[LineGroup]
     tables: list[Table]
     figures: list[Picture]
     complexity: list[Table]
@@ -65,7 +64,7 @@ def view(
     complexity: pd.DataFrame | None,
     plans: Sequence[dict[str, Any]],
     room: int,
-) -> View:
+) -> ProtocolView:
     """The section of a protocol.
 
     Args:
@@ -82,7 +81,7 @@ def view(
     mine = [plan for plan in plans if plan["protocol_id"] == protocol_id]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
-    return View(
+    return ProtocolView(
         id=f"p-{plain(protocol_id)}",
         protocol_id=protocol_id,
         title=notes.title(rows),

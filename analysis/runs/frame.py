@@ -4,14 +4,15 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ablations.core.run_spec import from_json
 from ablations.store import run_folder
+from ablations.store.plans import read_plans
 from ablations.store.run_state import FAILED as FAILED
-from ablations.store.run_state import look
+from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
 
 COLUMNS = (
@@ -37,7 +38,7 @@ def runs(results: Path) -> pd.DataFrame:
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
     """
     known: dict[str, dict[str, Any]] = {}
-    for plan in run_folder.plans(results):
+    for plan in read_plans(results):
         for run in plan["runs"]:
             row = known.setdefault(run["run_id"], {"run_id": run["run_id"], "planned_by": "", "state": "planned"})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan["study"]}))
@@ -88,7 +89,7 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
-    found = look(folder, names, run_id)
+    found = state_in(folder, names, run_id)
     columns = _result(found.record) if found.state == "done" else {}
     return {**columns, "state": found.state, "reason": found.reason}
 
@@ -131,3 +132,13 @@ def _seconds(stamp: str | None) -> float:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except ValueError:
         return float("nan")
+
+
+class CellKey(NamedTuple):
+    """One cell within a protocol: a variant, in the order that tables sort by."""
+
+    structure: str
+    width: float
+    groups: int
+    shuffle: bool
+    stem_channels: int

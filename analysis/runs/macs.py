@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.core.json_subprocess import ask
+from ablations.core.json_subprocess import run_module_json
 from ablations.core.paths import ROOT
 from analysis.runs.files import read_json, source_digest, write_json
 
@@ -36,7 +36,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """Multiply-adds of one image, of convolutions and fully connected layers (the paper's FLOPs), and parameters."""
 
     macs: int
@@ -49,7 +49,7 @@ def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Sub
     return Subject(structure, groups, width, "imagenet", stem_channels, 3, 224, 1000)
 
 
-def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | None]:
+def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, NetworkCost | None]:
     """Cost of each subject, None where it cannot be built; starts torch only for what complexity.json does not hold.
 
     Where MEASURING is False, what complexity.json does not hold is None too.
@@ -65,13 +65,15 @@ def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, Cost | No
     if missing and MEASURING.get():
         known.update(zip((subject.name for subject in missing), _measure(missing), strict=True))
         write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
-    return {subject: Cost(**found) if (found := known.get(subject.name)) else None for subject in wanted}
+    return {subject: NetworkCost(**found) if (found := known.get(subject.name)) else None for subject in wanted}
 
 
 def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
     """What `_measure_one` says of each, found by a process of its own: torch's counter takes seconds to load."""
     try:
-        found: list[dict[str, int] | None] = ask("analysis.runs.macs", [asdict(subject) for subject in subjects])
+        found: list[dict[str, int] | None] = run_module_json(
+            "analysis.runs.macs", [asdict(subject) for subject in subjects]
+        )
     except RuntimeError as error:
         raise RuntimeError(f"The complexity of networks could not be measured: {error}") from None
     return found

@@ -42,7 +42,7 @@ class RunOrigin:
         return self.state == "done"
 
 
-def read(results: Path, rows: pd.DataFrame) -> list[RunOrigin]:
+def read_origins(results: Path, rows: pd.DataFrame) -> list[RunOrigin]:
     """Origins of the runs `rows` (of frame.runs), in the order of their seeds; reads each run's provenance.json."""
     return [_read(results, run) for run in rows.sort_values("seed", kind="stable").to_dict("records")]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Ref(NamedTuple):
+class CellRef(NamedTuple):
     """A cell as claims name it: which stem it has is the protocol's matter, unless several were run (then not 0)."""
 
     groups: int
@@ -27,7 +27,7 @@ class Ref(NamedTuple):
         return self.structure, self.width
 
 
-def names(refs: Iterable[Ref]) -> str:
+def names(refs: Iterable[CellRef]) -> str:
     """`1x g=1, 1x g=8`."""
     return ", ".join(ref.name for ref in refs)
 
@@ -36,26 +36,26 @@ def names(refs: Iterable[Ref]) -> str:
 class Contrast:
     """Weights of cells' errors; what they sum to is in percentage points."""
 
-    terms: tuple[tuple[Ref, float], ...]
+    terms: tuple[tuple[CellRef, float], ...]
 
     @property
-    def refs(self) -> tuple[Ref, ...]:
+    def refs(self) -> tuple[CellRef, ...]:
         """Its cells."""
         return tuple(ref for ref, _ in self.terms)
 
     def __sub__(self, other: "Contrast") -> "Contrast":
         """The difference of two contrasts, equal cells merged."""
-        weights: dict[Ref, float] = {}
+        weights: dict[CellRef, float] = {}
         for sign, part in ((1, self), (-1, other)):
             for ref, weight in part.terms:
                 weights[ref] = weights.get(ref, 0.0) + sign * weight
         return Contrast(tuple((ref, weight) for ref, weight in weights.items() if weight))
 
-    def of(self, values: Mapping[Ref, float]) -> float:
+    def of(self, values: Mapping[CellRef, float]) -> float:
         """The contrast of given numbers."""
         return sum(weight * values[ref] for ref, weight in self.terms)
 
 
-def gain(worse: Ref, better: Ref) -> Contrast:
+def gain(worse: CellRef, better: CellRef) -> Contrast:
     """What going from one cell to another takes off the error."""
     return Contrast(((worse, 1.0), (better, -1.0)))

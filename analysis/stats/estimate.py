@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from analysis.stats.contrast import Contrast, Ref
+from analysis.stats.contrast import CellRef, Contrast
 from analysis.stats.intervals import EXAMPLES, NONE, SEEDS, Interval, Spread, least_known, paired_examples, quantile
-from analysis.stats.sample import Sample, alike, own
+from analysis.stats.sample import Sample, equal_variances, own
 
 POOLED = "t, standard deviation pooled over the width"
 PAIRED = "t of paired differences, their standard deviation pooled over the width"
@@ -68,11 +68,13 @@ def estimate(contrast: Contrast, sample: Sample) -> Estimate:
     rows = {ref.row: sample.spreads[ref.row] for ref in contrast.refs}
     if all(len(sample.errors[ref]) == 1 for ref in contrast.refs) and any(s.df == 0 for s in rows.values()):
         return _from_images(contrast, sample, effect)
-    welch = not all(alike(spread) for spread in rows.values())
+    welch = not all(equal_variances(spread) for spread in rows.values())
     parts = []
     for ref, weight in contrast.terms:
         spread = sample.spread(ref)
-        parts.append((spread, weight**2 / len(sample.errors[ref]), ref if not alike(rows[ref.row]) else ref.row))
+        parts.append(
+            (spread, weight**2 / len(sample.errors[ref]), ref if not equal_variances(rows[ref.row]) else ref.row)
+        )
     cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if r.row == row) for row in rows)
     se, df = _satterthwaite(parts)
     levene_p = least_known(spread.levene_p for spread in rows.values())
@@ -96,7 +98,7 @@ def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float
     return math.sqrt(total), total**2 / sum(v**2 / dfs[source] for source, v in variances.items())
 
 
-def _as_gains(contrast: Contrast) -> list[tuple[Ref, float]]:
+def _as_gains(contrast: Contrast) -> list[tuple[CellRef, float]]:
     """The contrast as a weighted sum of shuffle's gains (by its cell without shuffle); empty where it is none."""
     weights = dict(contrast.terms)
     off = [(ref, weight) for ref, weight in contrast.terms if not ref.shuffle]
@@ -104,14 +106,14 @@ def _as_gains(contrast: Contrast) -> list[tuple[Ref, float]]:
     return off if off and paired and len(contrast.terms) == 2 * len(off) else []
 
 
-def _paired(gains: list[tuple[Ref, float]], sample: Sample) -> Estimate:
+def _paired(gains: list[tuple[CellRef, float]], sample: Sample) -> Estimate:
     """A sum of shuffle's gains, each the mean of its pairs."""
     effect, parts, rows = 0.0, [], {ref.row: sample.gain_spreads[ref.row] for ref, _ in gains}
     for ref, weight in gains:
         values = list(sample.gains(ref).values())
         effect += weight * float(np.mean(values))
         pooled = rows[ref.row]
-        mine: tuple[Spread, object] = (pooled, ref.row) if alike(pooled) else (own(values, pooled), ref)
+        mine: tuple[Spread, object] = (pooled, ref.row) if equal_variances(pooled) else (own(values, pooled), ref)
         parts.append((mine[0], weight**2 / len(values), mine[1]))
     se, df = _satterthwaite(parts)
     cells = max(sum(r.row == row and not r.shuffle for r in sample.errors) for row in rows)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.stats.contrast import Ref
+from analysis.runs.frame import CellKey
+from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import Spread, pool, quantile
-from analysis.studies.selection import Key
 from model.widths import default_stem_channels
 
 ALIKE = 0.05
@@ -25,7 +25,7 @@ Measured once, on other seeds than any study here uses: 0.02 and 0.13 over 16 se
 """
 
 
-def no_bits(ref: Ref) -> np.ndarray | None:
+def no_bits(ref: CellRef) -> np.ndarray | None:
     """The bits where there are none."""
     return None
 
@@ -39,9 +39,9 @@ class Sample:
         bits: (images,) bool, which test images the one run of a cell has right; None where that cannot be read.
     """
 
-    errors: Mapping[Ref, Mapping[int, float]]
-    refs: Mapping[Key, Ref] = field(default_factory=dict)
-    bits: Callable[[Ref], np.ndarray | None] = no_bits
+    errors: Mapping[CellRef, Mapping[int, float]]
+    refs: Mapping[CellKey, CellRef] = field(default_factory=dict)
+    bits: Callable[[CellRef], np.ndarray | None] = no_bits
 
     @cached_property
     def spreads(self) -> dict[tuple[str, float], Spread]:
@@ -60,19 +60,19 @@ class Sample:
                 rows.setdefault(ref.row, []).append(list(self.gains(ref).values()))
         return {row: pool(groups) for row, groups in rows.items()}
 
-    def gains(self, ref: Ref) -> dict[int, float]:
+    def gains(self, ref: CellRef) -> dict[int, float]:
         """Shuffle's gain by seed that both arms have, in points."""
         off, on = (self.errors.get(ref._replace(shuffle=arm), {}) for arm in (False, True))
         return {seed: off[seed] - on[seed] for seed in off if seed in on}
 
-    def ref(self, key: Key) -> Ref:
+    def ref(self, key: CellKey) -> CellRef:
         """How claims name a cell of the tables, run or not."""
-        return self.refs.get(key, Ref(key.groups, key.width, key.shuffle, key.structure))
+        return self.refs.get(key, CellRef(key.groups, key.width, key.shuffle, key.structure))
 
-    def spread(self, ref: Ref) -> Spread:
+    def spread(self, ref: CellRef) -> Spread:
         """The standard deviation that a cell's mean is judged by: its width's, or its own where spreads differ."""
         pooled = self.spreads.get(ref.row, Spread(math.nan, 0, math.nan))
-        return pooled if alike(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
+        return pooled if equal_variances(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
 
     def pairs(self, row: tuple[str, float]) -> bool:
         """Whether shuffle's gains at a width are taken pair by pair: by rule, from the numbers of seeds alone.
@@ -93,7 +93,7 @@ class Sample:
         return spreads[row].df if row in spreads else 0
 
 
-def alike(spread: Spread) -> bool:
+def equal_variances(spread: Spread) -> bool:
     """Whether nothing speaks against one standard deviation for all cells that were pooled."""
     return not spread.levene_p < ALIKE  # NaN: not testable
 
@@ -109,7 +109,7 @@ def sample(rows: pd.DataFrame, results: Path) -> Sample:
 
     Of a network that was run with several stems, claims mean the one with the default stem, else with fewest channels.
     """
-    cells = {Key(*key): part for key, part in rows.groupby(list(Key._fields))}  # type: ignore[misc, arg-type]
+    cells = {CellKey(*key): part for key, part in rows.groupby(list(CellKey._fields))}  # type: ignore[misc, arg-type]
     meant: dict[tuple[object, ...], int] = {}
     for key in sorted(cells, key=lambda k: (k.stem_channels != default_stem_channels(k.groups, k.width), k)):
         meant.setdefault((key.structure, key.width, key.groups), key.stem_channels)
@@ -121,16 +121,16 @@ def sample(rows: pd.DataFrame, results: Path) -> Sample:
         if len(part)
     }
 
-    def bits(ref: Ref) -> np.ndarray | None:
+    def bits(ref: CellRef) -> np.ndarray | None:
         only = runs[ref].iloc[0]
         return read_bits(results, str(only["run_id"]), int(only["tested"]))
 
     return Sample(errors, refs, bits)
 
 
-def _ref(key: Key, meant: int) -> Ref:
+def _ref(key: CellKey, meant: int) -> CellRef:
     stem = 0 if key.stem_channels == meant else key.stem_channels
-    return Ref(key.groups, key.width, bool(key.shuffle), key.structure, stem)
+    return CellRef(key.groups, key.width, bool(key.shuffle), key.structure, stem)
 
 
 def read_bits(results: Path, run_id: str, images: int) -> np.ndarray | None:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from analysis import paper
 from analysis.claims import judge
-from analysis.claims.parser import CLAIMS, read
+from analysis.claims.parser import CLAIMS, read_claims
 from analysis.claims.verdict import Verdict
+from analysis.runs import frame
 from analysis.runs.macs import at_224, costs
-from analysis.stats.contrast import Ref
+from analysis.stats.contrast import CellRef
 from analysis.stats.sample import Sample, sample
 from analysis.studies import cells, gains, notes, selection
 from model.widths import resolve_stem
@@ -58,7 +59,7 @@ def sections(study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAI
         UserError: a claim is malformed.
     """
     known = selection.known(frame)
-    asked = [claim for claim in read(claims) if claim.study == study]
+    asked = [claim for claim in read_claims(claims) if claim.study == study]
     found: list[Section] = []
     for protocol_id in selection.shown(study, known):
         rows = known[known["protocol_id"] == protocol_id]
@@ -75,10 +76,10 @@ def sections(study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAI
     return found
 
 
-def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[Ref, str]:
+def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[CellRef, str]:
     """cell_id of every cell that was planned or run."""
-    keys = rows[[*selection.Key._fields, "cell_id"]].drop_duplicates()
-    return {drawn.ref(selection.Key(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
+    keys = rows[[*frame.CellKey._fields, "cell_id"]].drop_duplicates()
+    return {drawn.ref(frame.CellKey(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
 
 
 def table1(results: Path) -> pd.DataFrame:

@@ -7,11 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.frame import FAILED
+from analysis.runs.frame import FAILED, CellKey
 from analysis.runs.macs import Subject, at_224, costs
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample
-from analysis.studies.selection import Key
 
 COLUMNS = (
     *("study", "width", "groups", "shuffle", "macs", "params", "error_mean", "error_low", "error_high"),
@@ -25,7 +24,7 @@ COLUMNS = (
 PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
-def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path, sample: Sample) -> pd.DataFrame:
+def summarise(study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: Path, sample: Sample) -> pd.DataFrame:
     """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`.
 
     Columns:
@@ -40,7 +39,7 @@ def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path
             failed are those whose last attempt failed, diverged or was killed. state: the same in words.
     """
     cells = list(keys)
-    groups = dict(list(rows.groupby(list(Key._fields))))
+    groups = dict(list(rows.groupby(list(CellKey._fields))))
     runs = [groups.get(tuple(key), rows.iloc[:0]) for key in cells]
     done = [part.loc[part["state"] == "done"] for part in runs]
     first = rows.iloc[0]
@@ -71,7 +70,7 @@ def summarise(study: str, rows: pd.DataFrame, keys: Iterable[Key], results: Path
     return _typed(pd.DataFrame(table, columns=list(COLUMNS)))
 
 
-def _subject(key: Key, protocol: pd.Series) -> Subject:
+def _subject(key: CellKey, protocol: pd.Series) -> Subject:
     """The network and input of a cell as it is trained."""
     channels, resolution, classes = (int(protocol[name]) for name in ("channels", "resolution", "classes"))
     stem = str(protocol["stem"])

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis import paper
+from analysis.runs.frame import CellKey
 from analysis.stats.contrast import gain
 from analysis.stats.estimate import Estimate, estimate
 from analysis.stats.intervals import Interval
 from analysis.stats.sample import PAIR_CORRELATION, Sample
-from analysis.studies.selection import Key
 
 COLUMNS = (
     *("width", "groups", "gain", "gain_low", "gain_high", "seeds_off", "seeds_on", "paper_gain", "interval", "method"),
@@ -25,7 +25,7 @@ RULE = (
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
 
 
-def summarise(rows: pd.DataFrame, keys: Iterable[Key], sample: Sample) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, keys: Iterable[CellKey], sample: Sample) -> pd.DataFrame:
     """One row per (structure, width, groups, stem) of Table 3's `keys`, from the runs `rows` of one protocol.
 
     Columns, all in percentage points:

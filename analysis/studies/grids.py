@@ -1,5 +1,6 @@
 """Tables as the paper lays them out: frames of text, ours beside the paper's, ready to be rendered."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,6 @@ import pandas as pd
 from analysis import paper
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
-from analysis.studies.anchors import cell_anchor, gain_anchor
 from analysis.studies.assemble import Section
 from model.widths import default_stem_channels
 
@@ -194,3 +194,18 @@ def _frame(rows: Sequence[Mapping[Any, str]]) -> pd.DataFrame:
     if isinstance(frame.columns[0], tuple):
         frame.columns = pd.MultiIndex.from_tuples(list(frame.columns))
     return frame
+
+
+def cell_anchor(row: pd.Series | None) -> str:
+    """Name of a cell's place; empty for a cell that has no runs, behind which there is nothing to see."""
+    return "" if row is None or not row["cell_id"] else f"cell-{plain(row['cell_id'])}"
+
+
+def gain_anchor(row: pd.Series) -> str:
+    """Name of the place of the gain that the cell `row`, with shuffle, has over the one without."""
+    return f"gain-{plain(row['cell_id'])}"
+
+
+def plain(text: object) -> str:
+    """Text from a run's files with nothing in it that an id or a link could trip over."""
+    return re.sub(r"[^0-9A-Za-z_-]", "_", str(text))

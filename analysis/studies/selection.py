@@ -1,24 +1,13 @@
 """Which cells a study's table has under a protocol: the paper's grid, always whole, and whatever else was run."""
 
-from typing import NamedTuple
-
 import pandas as pd
 
 from analysis import paper
+from analysis.runs.frame import CellKey
 from model.widths import resolve_stem
 
 
-class Key(NamedTuple):
-    """One cell within a protocol: a variant, in the order that tables sort by."""
-
-    structure: str
-    width: float
-    groups: int
-    shuffle: bool
-    stem_channels: int
-
-
-def layout(study: str, stem: str) -> list[Key]:
+def layout(study: str, stem: str) -> list[CellKey]:
     """The cells of the paper's table, in its order: widths falling, groups rising, without shuffle before with."""
     if study == "groups":
         grid = [(width, groups, True) for width in paper.WIDTHS for groups in paper.GROUPS]
@@ -26,23 +15,25 @@ def layout(study: str, stem: str) -> list[Key]:
         grid = [
             (w, groups, shuffle) for w in paper.WIDTHS for groups in paper.SHUFFLE_GROUPS for shuffle in (False, True)
         ]
-    return [Key("shufflenet", w, groups, shuffle, resolve_stem(groups, w, stem, None)) for w, groups, shuffle in grid]
+    return [
+        CellKey("shufflenet", w, groups, shuffle, resolve_stem(groups, w, stem, None)) for w, groups, shuffle in grid
+    ]
 
 
-def keys(study: str, rows: pd.DataFrame) -> list[Key]:
+def keys(study: str, rows: pd.DataFrame) -> list[CellKey]:
     """The layout, and the other cells among the runs `rows` of one protocol that belong to the study.
 
     Table 2 shows networks with shuffle. Table 3 shows both arms of whatever was planned for it or run without shuffle;
     g = 1 has one arm only (there the shuffle is the identity), so it has no place in it.
     """
-    columns = list(Key._fields)
+    columns = list(CellKey._fields)
     if study == "groups":
-        found = {Key(*values) for values in rows.loc[rows["shuffle"], columns].itertuples(index=False)}
+        found = {CellKey(*values) for values in rows.loc[rows["shuffle"], columns].itertuples(index=False)}
     else:
         planned = rows["planned_by"].str.contains("shuffle", regex=False)
         chosen = rows.loc[(planned | ~rows["shuffle"]) & (rows["groups"] > 1), columns]
         found = {
-            Key(*values)._replace(shuffle=arm) for values in chosen.itertuples(index=False) for arm in (False, True)
+            CellKey(*values)._replace(shuffle=arm) for values in chosen.itertuples(index=False) for arm in (False, True)
         }
     # A grid cell that was run with a stem of the user's choice stands in for the one with the default stem.
     run = {key[:4] for key in found}
@@ -82,5 +73,5 @@ def shown(study: str, frame: pd.DataFrame) -> list[str]:
     return chosen or everything[:1]
 
 
-def _order(key: Key) -> tuple[object, ...]:
+def _order(key: CellKey) -> tuple[object, ...]:
     return (key.structure != "shufflenet", key.structure, -key.width, key.groups, key.stem_channels, key.shuffle)

@@ -61,13 +61,13 @@ def test_steps_of_both_are_equal_in_float64(nesterov):
 
 
 def test_the_schedules_are_the_same_at_every_step():
-    optimiser = reference_loop.make_optimiser(Small(), settings())
-    schedule = reference_loop.make_schedule(optimiser, 20, 5)
+    optimizer = reference_loop.make_optimizer(Small(), settings())
+    schedule = reference_loop.make_schedule(optimizer, 20, 5)
     for step in range(20):
-        assert [group["lr"] for group in optimiser.param_groups] == pytest.approx(
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
             [learning_rate(step, 20, 5, 0.05)] * 2
         )
-        optimiser.step()
+        optimizer.step()
         schedule.step()
 
 

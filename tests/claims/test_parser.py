@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ablations.core.errors import UserError
 from analysis import paper
-from analysis.claims.parser import CLAIMS, read
-from analysis.stats.contrast import Contrast, Ref
+from analysis.claims.parser import CLAIMS, read_claims
+from analysis.stats.contrast import CellRef, Contrast
 
 GOOD = """\
 # A comment.
@@ -37,7 +37,7 @@ def swapped(old: str, new: str) -> str:
 
 
 def test_the_papers_claims() -> None:
-    claims = {claim.id: claim for claim in read()}
+    claims = {claim.id: claim for claim in read_claims()}
     assert {f"{start}-{width:g}x" for width in paper.WIDTHS for start in ("some-groups-help", "eight-groups-help")} <= {
         *claims
     }
@@ -50,7 +50,7 @@ def test_the_papers_claims() -> None:
 
 
 def test_every_test_is_the_contrast_it_says(tmp_path: Path) -> None:
-    a, b, c = (Ref(groups, 0.5) for groups in (1, 2, 3))
+    a, b, c = (CellRef(groups, 0.5) for groups in (1, 2, 3))
     tests = {
         "gain: {from: {groups: 1, width: 0.5}, to: {groups: 2, width: 0.5}}": [((a, 1), (b, -1))],
         # (a - b) - (b - c)
@@ -70,7 +70,7 @@ def test_every_test_is_the_contrast_it_says(tmp_path: Path) -> None:
     effects = (0.7, 0.7 - 1.2, 1.9, 1.9, 1.0, 2 * 45.1 - 44.4 - 43.2)
     for (test, terms), effect in zip(tests.items(), effects, strict=True):
         text = "\n".join(line for line in GOOD.splitlines() if "gain:" not in line and "paper:" not in line)
-        (claim,) = read(write(tmp_path, f"{text}\n  {test}\n  paper: {effect:.1f}\n"))
+        (claim,) = read_claims(write(tmp_path, f"{text}\n  {test}\n  paper: {effect:.1f}\n"))
         assert list(claim.contrasts) == [Contrast(tuple(one)) for one in terms], test
 
 
@@ -80,14 +80,14 @@ def test_for_makes_a_claim_of_each_value(tmp_path: Path) -> None:
         "   paper: [2.5, 5.8],\n"
         "   for: {width: [0.5], groups: [3, 8]}, gain: {from: {shuffle: false}, to: {}}}\n"
     )
-    three, eight = read(write(tmp_path, text))
+    three, eight = read_claims(write(tmp_path, text))
     assert (three.id, three.says) == ("helps-0.5x-g3", "At 0.5x with 3.")
-    assert eight.contrasts[0].refs == (Ref(8, 0.5, False), Ref(8, 0.5)) and eight.paper == 5.8
+    assert eight.contrasts[0].refs == (CellRef(8, 0.5, False), CellRef(8, 0.5)) and eight.paper == 5.8
 
 
 def test_one_group_has_one_cell(tmp_path: Path) -> None:
     text = swapped("from: {groups: 1, width: 0.5}", "from: {groups: 1, width: 0.5, shuffle: false}")
-    assert read(write(tmp_path, text))[0].refs[0] == Ref(1, 0.5, True)
+    assert read_claims(write(tmp_path, text))[0].refs[0] == CellRef(1, 0.5, True)
 
 
 BAD = {
@@ -145,18 +145,18 @@ BAD = {
 def test_a_malformed_claim_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
     text, line, sentence = BAD[name]
     with pytest.raises(UserError) as caught:
-        read(write(tmp_path, text))
+        read_claims(write(tmp_path, text))
     assert f"claims.yaml, line {line}: " in str(caught.value) and sentence in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read(tmp_path / "absent.yaml")
+        read_claims(tmp_path / "absent.yaml")
 
 
 def test_the_paper_effects_are_the_papers() -> None:
     assert CLAIMS.is_file()
-    for claim in read():
+    for claim in read_claims():
         numbers = {}
         for ref in claim.refs:
             found = paper.error(ref.width, ref.groups, ref.shuffle)
@@ -201,7 +201,7 @@ def test_whatever_stands_in_the_file_gives_claims_or_a_sentence_with_a_line(how:
         path = Path(folder) / "claims.yaml"
         path.write_bytes(content)
         try:
-            assert all(claim.refs for claim in read(path))
+            assert all(claim.refs for claim in read_claims(path))
         except UserError as error:
             assert str(path) in str(error) and (
                 "line" in str(error) or "cannot be read" in str(error) or "YAML" in str(error)

@@ -39,7 +39,7 @@ def toy(own_val=False, counts=None, spoil=lambda images, labels: (images, labels
             labels = np.arange(start, min(start + 7, counts[split])) % 3
             yield spoil(source.integers(0, 256, (len(labels), 6, 6, 3), dtype=np.uint8), labels.astype(np.int64))
 
-    return array_source.Stream(["a", "b", "c"], (6, 6, 3), counts, batches)
+    return array_source.ArraySource(["a", "b", "c"], (6, 6, 3), counts, batches)
 
 
 def built(tmp_path, **how):

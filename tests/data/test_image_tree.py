@@ -69,5 +69,5 @@ def test_a_folder_that_is_not_a_tree_of_images_is_refused(tmp_path, spoil, sente
     root = plant(tmp_path / "images")
     spoil(root)
     with pytest.raises(UserError) as caught:
-        image_tree.read(str(root))
+        image_tree.read_tree(str(root))
     assert sentence in str(caught.value) and "\n" not in str(caught.value)

@@ -7,14 +7,14 @@ import pytest
 
 from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
-from ablations.execution import run_jobs
-from ablations.execution.fusing import fuse, most_fused
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job, execute_together
+from ablations.execution import job_runner
+from ablations.execution.job import Job
+from ablations.execution.job_queue import JobQueue, fuse, most_fused
+from ablations.execution.job_runner import run_jobs
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
-from tests.execution.test_run_jobs import folder, job  # noqa: F401
+from tests.execution.test_job_runner import folder, job  # noqa: F401
 from tests.make import run
 from tests.sweeps import ablations, finished
 
@@ -41,7 +41,7 @@ def test_seeds_and_arms_fuse_and_nothing_else(results):
 
 def test_how_many(monkeypatch):
     assert most_fused(RuntimeConfig(device="cpu")) == 1 and most_fused(RuntimeConfig(device="cpu", fuse="4")) == 4
-    monkeypatch.setattr("ablations.execution.fusing.resolve_device", lambda device: "cuda")
+    monkeypatch.setattr("ablations.execution.job_queue.resolve_device", lambda device: "cuda")
     assert most_fused(RuntimeConfig()) > 100 and most_fused(RuntimeConfig(fuse="1")) == 1
 
 
@@ -53,10 +53,10 @@ def test_workers_share_a_gpu(monkeypatch):
         worker_count(RuntimeConfig(runs_per_gpu=0))
 
 
-def board(results) -> Board:
+def board(results) -> JobQueue:
     """Two cells of three seeds, one of them with both arms of seed 0; as a plan has them: by seed."""
     jobs = [of(results, groups=groups, seed=seed) for seed in range(3) for groups in (2, 3)]
-    return Board([*jobs, of(results, groups=3, shuffle=False)], 1, lambda text: None)
+    return JobQueue([*jobs, of(results, groups=3, shuffle=False)], 1, lambda text: None)
 
 
 def test_groups_are_handed_out_whole_and_in_turn(results):
@@ -98,13 +98,13 @@ def seeds(job, number) -> list[Job]:  # noqa: F811
 
 def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):  # noqa: F811
     jobs = seeds(job, 3)
-    assert execute_together(jobs) == [("done", None)] * 3
+    assert run_jobs(jobs) == [("done", None)] * 3
     for one in jobs:
         others = [each.run.run_id for each in jobs if each is not one]
         assert json.loads((folder(one) / "provenance.json").read_text())["fused_with"] == others
         text = (folder(one) / "log.txt").read_text()
         assert text.count("INFO run ") == 1 and text.count("INFO done: ") == 1 and "fused with " + others[0] in text
-        assert run_folder.check(folder(one), one.run.run_id, thorough=True)[0]["steps"] == 8
+        assert run_folder.check_run(folder(one), one.run.run_id, thorough=True)[0]["steps"] == 8
         assert lease.holder(one.results, one.run.run_id) is None
     sums = {run_folder.result(one.results, one.run.run_id)["weights_sha256"] for one in jobs}
     assert len(sums) == 3
@@ -113,7 +113,7 @@ def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):  # noqa: F811
 def test_done_and_held_ones_are_left_out_and_a_lost_one_leaves(job, monkeypatch):  # noqa: F811
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
     jobs = seeds(job, 4)
-    assert run_jobs.execute(jobs[0]) == "done"
+    assert job_runner.run_job(jobs[0]) == "done"
     theirs = lease.take(job.results, jobs[1].run.run_id)
     asked = []
 
@@ -123,7 +123,7 @@ def test_done_and_held_ones_are_left_out_and_a_lost_one_leaves(job, monkeypatch)
             (job.results / "leases" / jobs[2].run.run_id / "2").write_text("{}")
         return False
 
-    assert [state for state, _ in execute_together(jobs, stop)] == ["done", "held", "held", "done"]
+    assert [state for state, _ in run_jobs(jobs, stop)] == ["done", "held", "held", "done"]
     assert not (folder(jobs[2]) / "result.json").exists()
     theirs.release(done=False)
 
@@ -132,9 +132,9 @@ def test_what_ends_all_is_recorded_of_each(job, monkeypatch):  # noqa: F811
     def broken(*_):
         raise MemoryError("none left")
 
-    monkeypatch.setattr("ablations.training.step.Eager.__call__", broken)
+    monkeypatch.setattr("ablations.training.step.EagerStep.__call__", broken)
     jobs = seeds(job, 2)
-    assert [state for state, _ in execute_together(jobs)] == ["failed", "failed"]
+    assert [state for state, _ in run_jobs(jobs)] == ["failed", "failed"]
     for one in jobs:
         assert run_folder.failure(one.results, one.run.run_id)["error"] == "MemoryError: none left"
         assert "none left" in (folder(one) / "log.txt").read_text()
@@ -143,7 +143,7 @@ def test_what_ends_all_is_recorded_of_each(job, monkeypatch):  # noqa: F811
 def test_one_whose_folder_cannot_be_laid_out_fails_alone(job):  # noqa: F811
     jobs = seeds(job, 2)
     folder(jobs[0]).write_text("a file in the folder's place")
-    (state, error), other = execute_together(jobs)
+    (state, error), other = run_jobs(jobs)
     assert state == "failed" and "not recorded" in str(error) and other == ("done", None)
 
 
@@ -153,7 +153,7 @@ def test_a_sweep_on_the_cpu_may_fuse(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(finished(tmp_path / "results")) == 2
     for run_id in finished(tmp_path / "results"):
-        record = json.loads((run_folder.run_folder(tmp_path / "results", run_id) / "provenance.json").read_text())
+        record = json.loads((run_folder.path_of(tmp_path / "results", run_id) / "provenance.json").read_text())
         assert len(record["fused_with"]) == 1
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ablations.execution import job_queue
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job
+from ablations.execution.job import Job
+from ablations.execution.job_queue import JobQueue
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
 from tests.make import run
@@ -19,16 +19,16 @@ def results(tmp_path):
     return writable.open_results(tmp_path)
 
 
-def of(results: Path, runs: int = 2, retries: int = 1) -> tuple[Board, list[str]]:
+def of(results: Path, runs: int = 2, retries: int = 1) -> tuple[JobQueue, list[str]]:
     said: list[str] = []
     jobs = [Job(run(seed=seed), results, results, "cpu", 1, False, 0, {}) for seed in range(runs)]
-    return Board(jobs, retries, said.append), said
+    return JobQueue(jobs, retries, said.append), said
 
 
 def finish(results: Path, job: Job) -> None:
     run_folder.write_metrics(run_folder.begin(results, job.run, {}), [])
     result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": 1.0}}
-    run_folder.finish(run_folder.run_folder(results, job.run.run_id), result, np.ones(8, bool))
+    run_folder.finish(run_folder.path_of(results, job.run.run_id), result, np.ones(8, bool))
 
 
 @pytest.mark.parametrize("state", ["failed", "diverged", "killed"])

@@ -12,10 +12,10 @@ import pytest
 
 from ablations.core.config import LoggerConfig
 from ablations.core.errors import UserError
-from ablations.execution import run_jobs
+from ablations.execution import job_runner
 from ablations.execution.loggers import logger
 from ablations.store import run_folder
-from tests.execution.test_run_jobs import folder, job  # noqa: F401
+from tests.execution.test_job_runner import folder, job  # noqa: F401
 from tests.make import run
 from tests.sweeps import ROOT, ablations, command, environment, finished
 
@@ -80,7 +80,7 @@ def expected(one, column):
 
 @with_logger("tensorboard")
 def test_tensorboard_shows_what_metrics_csv_holds(logged):
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     found = scalars(logged)
     assert set(found) == {
         *("train/loss", "train/error", "test/loss", "test/error", "test/top5_error"),
@@ -92,7 +92,7 @@ def test_tensorboard_shows_what_metrics_csv_holds(logged):
 
 @with_logger("mlflow")
 def test_mlflow_holds_parameters_tags_and_metrics(logged):
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     (found,) = mlflow_runs(logged.results)
     one = logged.run
     assert found.info.status == "FINISHED" and found.info.run_name == "g1 0.25x seed 0"
@@ -125,9 +125,9 @@ BREAKS = [("write_metrics", 2), ("write_progress", 2)]
 @pytest.mark.parametrize("name,call", BREAKS)
 def test_tensorboard_has_every_epoch_once_after_a_resumption(logged, monkeypatch, name, call):
     break_once(monkeypatch, name, call)
-    assert run_jobs.execute(logged) == "failed"
+    assert job_runner.run_job(logged) == "failed"
     assert [step for step, _ in scalars(logged)["train/loss"]] == [1, 2][: 1 if name == "write_metrics" else 2]
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     assert len(list((folder(logged) / "tensorboard").iterdir())) == 2
     found = scalars(logged)["train/loss"]
     assert found == [(step, pytest.approx(value)) for step, value in expected(logged, "train_loss")]
@@ -137,10 +137,10 @@ def test_tensorboard_has_every_epoch_once_after_a_resumption(logged, monkeypatch
 @pytest.mark.parametrize("name,call", BREAKS)
 def test_mlflow_goes_on_with_its_run_after_a_resumption(logged, monkeypatch, name, call):
     break_once(monkeypatch, name, call)
-    assert run_jobs.execute(logged) == "failed"
+    assert job_runner.run_job(logged) == "failed"
     (first,) = mlflow_runs(logged.results)
     assert first.info.status == "FAILED"
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     (found,) = mlflow_runs(logged.results)
     assert found.info.run_id == first.info.run_id and found.info.status == "FINISHED"
     for column in ("train_loss", "test_error", "seconds"):
@@ -181,7 +181,7 @@ def test_an_experiment_that_another_worker_made_meanwhile_is_used(logged, monkey
         return None
 
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", late)
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     assert warnings(logged) == [] and len(mlflow_runs(logged.results)) == 1
 
 
@@ -194,7 +194,7 @@ def warnings(one):
 def test_event_files_that_cannot_be_written_are_a_warning(logged):
     folder(logged).mkdir(parents=True)
     (folder(logged) / "tensorboard").write_text("a file where the folder should be")
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     (line,) = warnings(logged)
     assert "WARNING tensorboard logs nothing more of this run: FileExistsError" in line
 
@@ -202,7 +202,7 @@ def test_event_files_that_cannot_be_written_are_a_warning(logged):
 @with_logger("mlflow")
 def test_a_store_that_cannot_be_opened_is_a_warning(logged):
     logged = replace(logged, logger=LoggerConfig("mlflow", "sqlite:////dev/null/mlflow.db"))
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     assert len(warnings(logged)) == 1
 
 
@@ -219,7 +219,7 @@ def test_a_store_that_breaks_in_mid_run_is_one_warning(logged, monkeypatch):
         return real(self, *arguments, **settings)
 
     monkeypatch.setattr(MlflowClient, "log_batch", broken)
-    assert run_jobs.execute(logged) == "done"
+    assert job_runner.run_job(logged) == "done"
     (line,) = warnings(logged)
     assert "OSError: No space left on device" in line and len(calls) == 3
     (found,) = mlflow_runs(logged.results)
@@ -228,12 +228,12 @@ def test_a_store_that_breaks_in_mid_run_is_one_warning(logged, monkeypatch):
 
 def test_without_a_logger_nothing_is_imported(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from ablations.execution import run_jobs;"
+        "import sys; from pathlib import Path; from ablations.execution import job_runner;"
         "from ablations.execution.loggers import logger as loggers;"
         "from ablations.core.config import LoggerConfig; from tests.make import run;"
         "logger = loggers.to_logger(LoggerConfig(), run(), Path('x'), {});\n"
         "with logger: logger.epochs([{'epoch': 1, 'train_loss': 1.0}])\n"
-        "loggers.check(LoggerConfig('mlflow')); loggers.check(LoggerConfig('tensorboard'));"
+        "loggers.check_logger(LoggerConfig('mlflow')); loggers.check_logger(LoggerConfig('tensorboard'));"
         "sys.exit(bool({'mlflow', 'tensorboard', 'torch'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
@@ -241,12 +241,12 @@ def test_without_a_logger_nothing_is_imported(tmp_path):
 
 def test_an_unknown_logger_and_a_missing_package_are_mistakes(monkeypatch):
     with pytest.raises(UserError, match=r"logger\.name=wandb is not a logger: choose one of none, tensorboard, mlflow"):
-        logger.check(LoggerConfig("wandb"))
-    logger.check(LoggerConfig("mlflow"))
+        logger.check_logger(LoggerConfig("wandb"))
+    logger.check_logger(LoggerConfig("mlflow"))
     logger._installed.cache_clear()
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'shufflenet-ablations\[tensorboard\]'"):
-        logger.check(LoggerConfig("tensorboard"))
+        logger.check_logger(LoggerConfig("tensorboard"))
     logger._installed.cache_clear()
 
 

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from ablations.core import processes
 from ablations.core.config import RuntimeConfig
-from ablations.execution import worker, worker_pool
-from ablations.execution.run_jobs import Job
-from ablations.execution.worker_pool import Crew, Outcome
+from ablations.execution import worker_pool
+from ablations.execution.job import Job
+from ablations.execution.worker_pool import Outcome, WorkerPool
 from ablations.store import writable
 from tests.make import run
 
@@ -20,7 +21,7 @@ def job(tmp_path):
     return Job(run(), tmp_path / "nowhere", writable.open_results(tmp_path), "cpu", 1, False, 0, {})
 
 
-def outcomes(it: Crew, number: int = 1) -> list[Outcome]:
+def outcomes(it: WorkerPool, number: int = 1) -> list[Outcome]:
     found: list[Outcome] = []
     deadline = time.monotonic() + 60
     while len(found) < number and time.monotonic() < deadline:
@@ -30,7 +31,7 @@ def outcomes(it: Crew, number: int = 1) -> list[Outcome]:
 
 def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with Crew(1, RuntimeConfig(device="cpu")) as it:
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
         it.give([7], [job])
         assert it.busy == [7] and not it.free()
         dead = it.workers[0].process
@@ -49,7 +50,7 @@ def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
 
 def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):
     monkeypatch.setattr(worker_pool, "START_SECONDS", 0.5)
-    with Crew(1, RuntimeConfig(device="cpu", run_timeout=0.1)) as it:
+    with WorkerPool(1, RuntimeConfig(device="cpu", run_timeout=0.1)) as it:
         it.give([3], [job])
         hung = it.workers[0].process
         os.kill(hung.pid, signal.SIGSTOP)
@@ -59,20 +60,20 @@ def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):
 
 
 def test_without_a_limit_nothing_is_ended(job):
-    with Crew(1, RuntimeConfig(device="cpu", run_timeout=0)) as it:
+    with WorkerPool(1, RuntimeConfig(device="cpu", run_timeout=0)) as it:
         it.give([3], [job])
         it.workers[0].seen -= 1e6
         assert it._end_hung(0) == []
 
 
 def test_a_worker_that_is_still_starting_stops_without_a_failure(job):
-    with Crew(1, RuntimeConfig(device="cpu")) as it:
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
         it.give([3], [job])
         assert list(it.stop(30)) == [Outcome(3, "stopped", "")]
 
 
 def test_one_that_does_not_stop_in_time_is_ended(job):
-    with Crew(1, RuntimeConfig(device="cpu")) as it:
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
         it.give([3], [job])
         stubborn = it.workers[0].process
         os.kill(stubborn.pid, signal.SIGSTOP)
@@ -81,7 +82,7 @@ def test_one_that_does_not_stop_in_time_is_ended(job):
 
 def test_jobs_that_train_together_end_one_by_one_and_die_together(job):
     jobs = [job, Job(run(seed=1), *[getattr(job, field) for field in list(job.__dataclass_fields__)[1:]])]
-    with Crew(2, RuntimeConfig(device="cpu")) as it:
+    with WorkerPool(2, RuntimeConfig(device="cpu")) as it:
         it.give([4, 2], jobs)
         assert it.busy == [4, 2] and it.free(), "they have one worker"
         found = outcomes(it, 2)
@@ -95,7 +96,7 @@ def test_jobs_that_train_together_end_one_by_one_and_die_together(job):
 def test_a_worker_without_its_parent_leaves(monkeypatch):
     """Where the system does not kill it: the number of its parent is no longer that of its parent."""
     left = []
-    monkeypatch.setattr(worker, "kill_with_parent", lambda: None)
+    monkeypatch.setattr(processes, "kill_with_parent", lambda: None)
     monkeypatch.setattr(os, "_exit", left.append)
-    worker.die_with_parent(os.getppid() + 1)
+    processes.die_with_parent(os.getppid() + 1)
     assert left == [1]

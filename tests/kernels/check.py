@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ablations.training import run_group
-from ablations.training.trainer import Entry, train_together
+from ablations.training.trainer import TrainingEntry, train_together
 from model.fused import FusedShuffleNet
 from model.gpu import OPS
 from model.ops import REFERENCE, Order
@@ -157,6 +157,6 @@ def test_training_with_them_is_training_with_the_reference(monkeypatch):
         found = []
         for ops in (REFERENCE, OPS):
             monkeypatch.setattr(run_group, "fast_ops", lambda device, ops=ops: ops)
-            trained = dict(train_together([Entry(one)], data, DEVICE))
+            trained = dict(train_together([TrainingEntry(one)], data, DEVICE))
             found.append([(each.history[-1]["train_loss"], each.last.loss) for each in trained.values()])
     assert torch.tensor(found[0]).allclose(torch.tensor(found[1]), rtol=1e-6, atol=0)

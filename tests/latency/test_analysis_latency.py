@@ -47,7 +47,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rows(results: Path, content: list | None = None) -> pd.DataFrame:
     made.write(results, content)
-    found = times.read(results)
+    found = times.read_times(results)
     assert found is not None and found.problem == ""
     return found.rows
 
@@ -285,7 +285,7 @@ def damaged() -> dict[str, bytes]:
 def test_what_is_damaged_is_told_by_column_and_value(tmp_path: Path) -> None:
     for reason, content in damaged().items():
         (tmp_path / "latency.csv").write_bytes(content)
-        found = times.read(tmp_path)
+        found = times.read_times(tmp_path)
         assert found is not None and found.rows.empty, reason
         assert found.problem.startswith("latency.csv cannot be used (") and reason.strip() in found.problem
         assert "measures anew" in found.problem and "\n" not in found.problem
@@ -303,11 +303,11 @@ def test_a_file_cut_at_any_place_never_ends_the_report(tmp_path: Path) -> None:
     content = made.write(tmp_path, made.rows(made.WAYS[:1], [(1.0, 1, True), (1.0, 8, True)])).read_bytes()
     for end in range(0, len(content), 7):
         (tmp_path / "latency.csv").write_bytes(content[:end])
-        found = times.read(tmp_path)
+        found = times.read_times(tmp_path)
         assert found is not None and (found.problem or len(found.rows) in (1, 2))
     (tmp_path / "latency.csv").unlink()
     (tmp_path / "latency.csv").mkdir()
-    found = times.read(tmp_path)
+    found = times.read_times(tmp_path)
     assert found is not None and "cannot be used" in found.problem
 
 
@@ -342,7 +342,7 @@ def test_reading_times_imports_neither_torch_nor_matplotlib(tmp_path: Path) -> N
     rows(tmp_path)
     code = (
         "import sys; from pathlib import Path; from analysis.latency import sentences, times\n"
-        f"assert sentences.sentences(times.read(Path({str(tmp_path)!r})).rows)\n"
+        f"assert sentences.sentences(times.read_times(Path({str(tmp_path)!r})).rows)\n"
         "heavy = {'torch', 'matplotlib'} & set(sys.modules); sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model import build
-from model.ghost_batchnorm import Ghosts, share
+from model.ghost_batchnorm import GhostBatchNorm, share
 
 
 def network():
@@ -30,7 +30,7 @@ def test_gradients_and_statistics_are_those_of_the_parts(parts):
     for each, images, labels in zip(copies, x.chunk(parts), y.chunk(parts), strict=True):
         nn.functional.cross_entropy(each(images), labels).backward()
         gradients = [g + p.grad / parts for g, p in zip(gradients, each.parameters(), strict=True)]
-    found = trained(net, Ghosts(net, parts), x, y)
+    found = trained(net, GhostBatchNorm(net, parts), x, y)
     assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-14) for a, b in zip(found, gradients, strict=True))
     states = [dict(each.named_buffers()) for each in copies]
     for name, buffer in net.named_buffers():

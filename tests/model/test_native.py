@@ -47,15 +47,15 @@ def trajectory(cell, kernels, dtype, rate, steps=50, batch=8, size=16):
     groups, width, shuffle = cell
     net = ShuffleNetV1(groups, width, shuffle, 10, 3, "stride2").to(dtype)
     score = training_scorer(net, batch, size, kernels)
-    optimiser = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
     losses, before = [], net.stage4[3].conv3.weight.detach().clone()
     for step in range(steps):
         torch.manual_seed(step)
         loss = nn.functional.cross_entropy(score(torch.randn(batch, 3, size, size).to(dtype)), torch.arange(batch) % 10)
         losses.append(loss.item())
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     assert not torch.equal(net.stage4[3].conv3.weight, before), "it trains"
     return losses
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.widths import STEMS, TABLE_1, bottleneck_channels, check, default_stem_channels, resolve_stem, stage_channels
+from model.widths import (
+    STEMS,
+    TABLE_1,
+    bottleneck_channels,
+    check_width,
+    default_stem_channels,
+    resolve_stem,
+    stage_channels,
+)
 
 GROUPS = st.sampled_from(sorted(TABLE_1))
 WIDTHS = st.floats(0.1, 4)
@@ -119,7 +127,7 @@ def test_what_cannot_be_built(groups: int, width: float, stem: str, stem_channel
 
 @given(GROUPS, WIDTHS)
 def test_check_passes_what_the_rule_covers(groups: int, width: float) -> None:
-    check(groups, width)
+    check_width(groups, width)
 
 
 def test_planning_needs_no_torch() -> None:

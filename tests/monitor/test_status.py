@@ -10,18 +10,23 @@ import time
 import numpy as np
 import pytest
 
-from ablations.core import files
+from ablations.core import console, files
 from ablations.core.config import Config
-from ablations.execution.run_jobs import Job
+from ablations.execution.job import Job
+from ablations.execution.scheduling import relative_cost
 from ablations.monitor import status
 from ablations.monitor.forecast import forecast
 from ablations.monitor.live import Live
-from ablations.store import run_folder, run_state
-from ablations.store.run_state import State
+from ablations.store import plans, run_folder, run_state
+from ablations.store.run_state import RunStatus
 from ablations.sweep import messages
-from ablations.sweep.plan import Planned, make_plan, relative_cost, write_plans
+from ablations.sweep.plan import Planned, make_plan
 from tests.make import run
 from tests.sweeps import ROOT, environment
+
+
+def write_plans(jobs, results, command):
+    plans.write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, command)
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def results(tmp_path):
     ids = [job.run.run_id for job in jobs]
     run_folder.write_metrics(run_folder.begin(tmp_path, jobs[0].run, {}), [])
     run_folder.finish(
-        run_folder.run_folder(tmp_path, ids[0]),
+        run_folder.path_of(tmp_path, ids[0]),
         {"run_id": ids[0], "error": 0.25, "test_images": 8, "seconds": {"total": 3.0}},
         np.ones(8, bool),
     )
@@ -40,13 +45,13 @@ def results(tmp_path):
     run_folder.write_progress(run_folder.begin(tmp_path, jobs[1].run, {}), **live)
     old = run_folder.begin(tmp_path, jobs[2].run, {})
     files.write_json(old / "progress.json", {**live, "updated": time.time() - 1000})
-    run_folder.fail(run_folder.run_folder(tmp_path, ids[3]), ids[3], "diverged", "The loss was not finite.")
+    run_folder.fail(run_folder.path_of(tmp_path, ids[3]), ids[3], "diverged", "The loss was not finite.")
     return tmp_path, jobs
 
 
 def test_states(results):
     folder, jobs = results
-    found = [run_state.read(folder, job.run.run_id) for job in jobs]
+    found = [run_state.read_state(folder, job.run.run_id) for job in jobs]
     assert [one.state for one in found] == ["done", "running", "stopped", "diverged", "planned"]
     assert found[1].reason == "epoch 1 of 2" and found[3].reason == "The loss was not finite."
     assert found[0].record["error"] == 0.25
@@ -56,10 +61,10 @@ def test_states(results):
 def test_a_result_that_cannot_be_believed_is_not_done(results, spoilt):
     folder, jobs = results
     run_id = jobs[0].run.run_id
-    path = run_folder.run_folder(folder, run_id) / "result.json"
+    path = run_folder.path_of(folder, run_id) / "result.json"
     text = path.read_text()
     path.write_text(text[: len(text) // 2] if spoilt == "half" else json.dumps({**json.loads(text), spoilt: None}))
-    found = run_state.read(folder, run_id)
+    found = run_state.read_state(folder, run_id)
     assert found.state == "damaged" and run_id in found.reason and "not done" in found.reason
 
 
@@ -117,15 +122,15 @@ def test_a_single_run_needs_no_plan(results, monkeypatch, capsys):
 def test_before_a_seed_is_done_the_error_is_that_of_the_latest_evaluation(results, monkeypatch, capsys):
     folder, jobs = results
     rows = [{"epoch": k, "test_error": error} for k, error in ((1, 0.75), (2, 0.5), (3, None))]
-    run_folder.write_metrics(run_folder.run_folder(folder, jobs[1].run.run_id), rows)
+    run_folder.write_metrics(run_folder.path_of(folder, jobs[1].run.run_id), rows)
     assert "(50.00)" not in shown(folder, monkeypatch, capsys)
-    (run_folder.run_folder(folder, jobs[0].run.run_id) / "result.json").unlink()
+    (run_folder.path_of(folder, jobs[0].run.run_id) / "result.json").unlink()
     assert "(50.00)" in shown(folder, monkeypatch, capsys)
 
 
 def test_nothing_running_gives_no_time_of_arrival(results, monkeypatch, capsys):
     folder, jobs = results
-    (run_folder.run_folder(folder, jobs[1].run.run_id) / "progress.json").unlink()
+    (run_folder.path_of(folder, jobs[1].run.run_id) / "progress.json").unlink()
     said = shown(folder, monkeypatch, capsys)
     assert "nothing is running, about" in said and "at a time" not in said
 
@@ -141,7 +146,7 @@ def test_status_starts_without_torch_and_pandas(results):
 
 
 def state(name, **record):
-    return State(name, None, record)
+    return RunStatus(name, None, record)
 
 
 def test_running_runs_end_by_their_speed_and_waiting_ones_follow():
@@ -279,7 +284,7 @@ def test_what_an_error_says_is_shown_to_the_letter(results, capsys):
     """Brackets in a message are not markup; a closing tag that opens nothing would end the sweep."""
     folder, planned = results
     run_id = planned[4].run.run_id
-    run_folder.fail(run_folder.run_folder(folder, run_id), run_id, "failed", "KeyError: '[/x]' in [red]list[/red]")
+    run_folder.fail(run_folder.path_of(folder, run_id), run_id, "failed", "KeyError: '[/x]' in [red]list[/red]")
     messages.show_outcome(make_plan(planned, folder), [planned[4]], folder)
     with Live(jobs_of(planned, folder), "plain") as live:
         live.update(["done", "waiting", "waiting", "waiting", "failed"], [""] * 5)
@@ -287,4 +292,4 @@ def test_what_an_error_says_is_shown_to_the_letter(results, capsys):
 
 
 def test_durations():
-    assert [messages.duration(s) for s in (5, 89, 600, 7260)] == ["5 s", "89 s", "10 min", "2 h 1 min"]
+    assert [console.duration(s) for s in (5, 89, 600, 7260)] == ["5 s", "89 s", "10 min", "2 h 1 min"]

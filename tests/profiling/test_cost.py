@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablations.profiling import cost as costs
-from ablations.profiling.cost import Network, compose, cost
-from ablations.profiling.cost_table import show
-from ablations.profiling.rates import DEVICES, seconds_per_image
+from ablations.profiling import cost_model
+from ablations.profiling.cost import show
+from ablations.profiling.cost_model import DEVICES, Network, cost, seconds_per_image
+from ablations.sweep.hydra_app import compose
 from analysis.claims.budget import answer, scattered
-from analysis.claims.parser import read
+from analysis.claims.parser import read_claims
 from model import ShuffleNetV1, complexity
 from tests.results_fixture import write_done
 from tests.sweeps import ROOT
@@ -51,7 +51,7 @@ def test_the_recipe_is_the_papers(jobs):
     recipe = run.protocol.recipe
     assert (recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.warmup_epochs) == (1024, 0.5, 4e-5, 0)
     assert (run.protocol.resolution, run.protocol.data.cache_resolution) == (224, 256)
-    iterations = costs.images(run) // 1024
+    iterations = cost_model.images(run) // 1024
     assert iterations == 240 * 1251 and abs(iterations / 3e5 - 1) < 0.001, "3e5, to the nearest whole epoch"
 
 
@@ -91,15 +91,15 @@ def test_what_layers_put_out_is_counted():
     """A network whose layers can be counted by hand: 3x3 convolution to 2 channels of 4 x 4, and a sum over all."""
     from torch import nn
 
-    from ablations.profiling.weigh import activations
+    from ablations.profiling.measure_networks import activations
 
     small = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 5))
     assert activations(small, (3, 4, 4)) == 32 + 32 + 32 + 5
 
 
 def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(costs, "weigh", lambda cells: {cell_id: Network(100, 10, 1000) for cell_id in cells})
-    monkeypatch.setattr(costs, "budgets", lambda *what: ())
+    monkeypatch.setattr(cost_model, "weigh", lambda cells: {cell_id: Network(100, 10, 1000) for cell_id in cells})
+    monkeypatch.setattr(cost_model, "budgets", lambda *what: ())
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
     before = cost(jobs, tmp_path)
     write_done(tmp_path, jobs[0].run, 0.5)
@@ -111,7 +111,7 @@ def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
 def test_budgets_in_proportion(found):
     planned, *others = found.budgets
     assert (planned.seeds, planned.epochs, planned.runs, planned.share) == (3, 240, 63, 1.0)
-    assert planned.claims == len(read()) and planned.decided > 20
+    assert planned.claims == len(read_claims()) and planned.decided > 20
     by = {(one.seeds, one.widths, one.epochs): one for one in others}
     every = planned.widths
     assert by[2, every, 240].share == pytest.approx(2 / 3) and by[3, every, 60].share == pytest.approx(1 / 4)
@@ -123,10 +123,10 @@ def test_budgets_in_proportion(found):
 
 def test_the_least_gain_is_that_of_the_t_test(jobs):
     """One comparison of two cells, of seven of a width; the level is shared by Holm's strictest rule."""
-    from analysis.stats.contrast import Ref
+    from analysis.stats.contrast import CellRef
 
-    refs = {Ref(v.groups, v.width, v.shuffle) for v in (job.run.variant for job in jobs)}
-    claims = read()
+    refs = {CellRef(v.groups, v.width, v.shuffle) for v in (job.run.variant for job in jobs)}
+    claims = read_claims()
     gain = next(c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive")
     rivals = sum(claim.study == gain.study for claim in claims)
     for seeds, sd in ((2, 0.2), (3, 0.2), (3, 0.4), (5, 0.2)):

@@ -13,13 +13,13 @@ from torch import nn
 
 from ablations.profiling import latency, latency_rows
 from ablations.profiling.latency_rows import Input
-from analysis.latency.times import read
+from analysis.latency.times import read_times
 from analysis.runs import macs
 from model import ShuffleNetV1
 from model import timing as measuring
 from model.batchnorm_folding import fold
 from model.native import library
-from model.timing import FORMATS, INNERMOST, PYTORCH, Entry, entries, settle
+from model.timing import FORMATS, INNERMOST, PYTORCH, TimedNetwork, entries, settle_statistics
 from tests import results_fixture as fixture
 
 TINY = ("--widths", "0.25", "--groups", "1", "3", "--rounds", "2", "--seconds", "0.01", "--batches", "1", "2")
@@ -70,7 +70,7 @@ def test_every_variant_is_measured_once_and_by_every_engine(tmp_path, capsys, mo
     assert asked == [("analysis.latency.sentences", str(results.resolve()))]
     assert not list(results.glob(".*")) and torch.get_num_threads() == 1
     monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
-    found = read(results)
+    found = read_times(results)
     assert found is not None and not found.problem and len(found.rows) == len(rows)
 
 
@@ -85,7 +85,7 @@ def test_the_answer_is_that_of_the_page(tmp_path, capsys, monkeypatch):
 
     made = latency_fixture.write(tmp_path / "made")
     latency_fixture.write(results)
-    read(results)
+    read_times(results)
     assert latency.main([*TINY, "--results", str(results)]) == 0
     out = capsys.readouterr().out
     assert "At 1x, one image of glyphs 24×24 in PyTorch, g=8 takes" in out
@@ -148,8 +148,8 @@ class Machine:
         self.now, self.slows_at, self.called = 0.0, slows_at, []
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
 
-    def entry(self, number: int, seconds: float) -> Entry:
-        return Entry(number, PYTORCH, "contiguous", partial(self.call, number, seconds))
+    def entry(self, number: int, seconds: float) -> TimedNetwork:
+        return TimedNetwork(number, PYTORCH, "contiguous", partial(self.call, number, seconds))
 
     def call(self, number: int, seconds: float) -> torch.Tensor:
         self.called.append(number)
@@ -183,7 +183,7 @@ def test_short_calls_are_repeated_and_time_ends_the_rounds(monkeypatch):
 
 
 def test_engines_that_disagree_are_not_timed():
-    one = Entry(0, PYTORCH, "contiguous", lambda: torch.tensor([[1.0, 2.0]]))
+    one = TimedNetwork(0, PYTORCH, "contiguous", lambda: torch.tensor([[1.0, 2.0]]))
     other = replace(one, engine="native avx2", call=lambda: torch.tensor([[1.0, 2.1]]))
     with pytest.raises(RuntimeError, match="native avx2"):
         measuring.measure([one, other], rounds=1, seconds=1)
@@ -192,7 +192,7 @@ def test_engines_that_disagree_are_not_timed():
 
 def test_batchnorm_has_statistics_and_all_that_is_timed_gives_the_networks_scores():
     net = ShuffleNetV1(groups=3, width=0.25, num_classes=5, stem="stride1")
-    assert settle(net, 3, 16) is net and not net.training
+    assert settle_statistics(net, 3, 16) is net and not net.training
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     assert all(norm.momentum == 0.1 for norm in norms)
     assert all(norm.running_mean.abs().max() > 0 and (norm.running_var - 1).abs().max() > 0.01 for norm in norms)
@@ -208,7 +208,7 @@ def test_batchnorm_has_statistics_and_all_that_is_timed_gives_the_networks_score
 
 def test_rows_are_medians_quartiles_and_ratios_within_rounds():
     variants = latency.variants([0.5], [1, 3], "stride1")
-    formats = [Entry(k, PYTORCH, form, lambda: torch.ones(1)) for k in range(3) for form in FORMATS]
+    formats = [TimedNetwork(k, PYTORCH, form, lambda: torch.ones(1)) for k in range(3) for form in FORMATS]
     base = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
     factor = np.array([1.5, 1.0, 2.0, 1.8, 1.9])
     of_network = {0: base, 1: base * factor, 2: base * factor / 1.25}

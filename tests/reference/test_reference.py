@@ -70,7 +70,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def packed_once(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference") / "study"
-    commands.pack(results, folder)
+    commands.pack_study(results, folder)
     return folder
 
 
@@ -132,7 +132,7 @@ def test_the_runs_come_back(packed_once, results, tmp_path, capsys):
             assert read_json(here / name) == read_json(there / name)
         assert (here / "metrics.csv").read_text() == (there / "metrics.csv").read_text()
         assert (here / "correct.npy").read_bytes() == (there / "correct.npy").read_bytes()
-        assert run_folder.check(there, run_id, thorough=True)[0] is not None
+        assert run_folder.check_run(there, run_id, thorough=True)[0] is not None
     failed = fixture.run(4, *FATES[0][:1], seed=1)
     assert (run_folder.failure(tmp_path / "back", failed.run_id) or {})["error"] == REASON
     assert not (tmp_path / "back" / "runs" / fixture.run(4, 0.5, seed=1).run_id).exists()
@@ -287,36 +287,36 @@ def test_runs_under_way_damaged_or_unknown_are_refused(tmp_path, monkeypatch):
 def test_results_that_contradict_themselves_are_not_packed(tmp_path):
     folder = fixture.write_done(tmp_path / "results", fixture.run(3, 0.5), 0.25, np.arange(1000) >= 251).parent
     with pytest.raises(UserError, match=r"contradicts itself: run .* error is 0.25, by its bits 251 of 1,000"):
-        commands.pack(tmp_path / "results", tmp_path / "study")
+        commands.pack_study(tmp_path / "results", tmp_path / "study")
     (folder / "correct.npy").unlink()
     with pytest.raises(UserError, match=r"correct.npy cannot be read"):
-        commands.pack(tmp_path / "results", tmp_path / "study")
+        commands.pack_study(tmp_path / "results", tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
 def test_a_folder_with_other_files_is_left_alone(results, tmp_path):
     (tmp_path / "tables").mkdir()
     with pytest.raises(UserError, match="not packed by this command"):
-        commands.pack(results, tmp_path)
+        commands.pack_study(results, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
 
 
 def test_what_is_too_large_is_left_out_or_refused(results, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("analysis.reference.format.LIMIT", 4000)
-    said = commands.pack(results, tmp_path / "study")
+    said = commands.pack_study(results, tmp_path / "study")
     assert "bits of all test images" in said[0] and not (tmp_path / "study" / "correct.npy").exists()
     assert commands.main(["check", str(tmp_path / "study")]) == 0
     monkeypatch.setattr("analysis.reference.commands.LIMIT", 40_000)
     with pytest.raises(UserError, match=r"40,000 bytes: too large are .*report\.html \([\d,]+\)"):
-        commands.pack(results, tmp_path / "study")
+        commands.pack_study(results, tmp_path / "study")
 
 
 def test_packing_again_replaces_what_was_there(tmp_path):
     study(tmp_path / "results")
-    commands.pack(tmp_path / "results", tmp_path / "study")
+    commands.pack_study(tmp_path / "results", tmp_path / "study")
     (tmp_path / "results" / "latency.csv").unlink()
     fixture.write_done(tmp_path / "results", fixture.run(4, 0.5, seed=1), 0.21)
-    commands.pack(tmp_path / "results", tmp_path / "study")
+    commands.pack_study(tmp_path / "results", tmp_path / "study")
     assert not (tmp_path / "study" / "latency.csv").exists()
     assert commands.main(["check", str(tmp_path / "study")]) == 0
 
@@ -369,7 +369,7 @@ MEASURE = macs._measure
 def test_committed_studies_are_what_their_data_gives(committed, place, monkeypatch):
     monkeypatch.setattr(macs, "_measure", MEASURE)
     monkeypatch.setattr(publish, "_draw", DRAW)
-    _, wrong = commands.check(committed, place)
+    _, wrong = commands.check_study(committed, place)
     assert not wrong, "\n".join(wrong)
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from analysis.runs import macs
-from analysis.runs.macs import Cost, Subject, at_224
+from analysis.runs.macs import NetworkCost, Subject, at_224
 
 
 def test_costs_are_measured_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paper, grey = at_224("shufflenet", 3, 1.0, 24), Subject("shufflenet", 3, 0.25, "stride2", 12, 1, 24, 10)
     odd = Subject("shufflenet", 2, 0.25, "stride2", 7, 1, 24, 10)
     found = macs.costs(tmp_path, [paper, grey, odd, grey])
-    assert found[paper] == Cost(macs=137_460_672, conv_macs=136_500_672, params=1_865_728)
+    assert found[paper] == NetworkCost(macs=137_460_672, conv_macs=136_500_672, params=1_865_728)
     assert found[grey] is not None and found[grey].params < 100_000
     assert found[odd] is None, "two groups do not divide a stem of 7 channels"
     monkeypatch.setattr(macs, "_measure", lambda subjects: pytest.fail(f"measured again: {subjects}"))
@@ -27,7 +27,7 @@ def test_another_network_is_measured_anew(tmp_path: Path, monkeypatch: pytest.Mo
     kept = json.loads((tmp_path / "complexity.json").read_text())
     (tmp_path / "complexity.json").write_text(json.dumps({**kept, "model": "of other source"}))
     monkeypatch.setattr(macs, "_measure", lambda _: [{"macs": 20, "conv_macs": 10, "params": 30}])
-    assert macs.costs(tmp_path, [subject])[subject] == Cost(20, 10, 30)
+    assert macs.costs(tmp_path, [subject])[subject] == NetworkCost(20, 10, 30)
 
 
 def test_a_damaged_file_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

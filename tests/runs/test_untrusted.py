@@ -13,6 +13,7 @@ import torch
 from ablations.core.errors import UserError
 from ablations.data import decode
 from ablations.store import run_folder
+from ablations.store.plans import read_plans
 from tests import results_fixture as fixture
 from tests.sweeps import ROOT, ablations
 
@@ -67,7 +68,7 @@ def test_a_large_photograph_is_no_bomb(tmp_path):
 )
 def test_a_run_is_named_by_hex_digits_so_that_no_path_leaves_results(tmp_path, name):
     with pytest.raises(UserError, match="is not a run"):
-        run_folder.run_folder(tmp_path, name)
+        run_folder.path_of(tmp_path, name)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_a_plan_of_others_is_shown_as_text_and_reads_no_other_file(tmp_path, mon
     outside["runs"][0]["run_id"] = "../../../etc"
     outside["study"] = "shuffle"
     (tmp_path / "plans" / "shuffle-x.json").write_text(json.dumps(outside))
-    assert [found["study"] for found in run_folder.plans(tmp_path)] == ["groups"]
+    assert [found["study"] for found in read_plans(tmp_path)] == ["groups"]
     for folder in (tmp_path / "runs").iterdir():
         origin = json.loads((folder / "provenance.json").read_text())
         text = dict.fromkeys(("command", "host", "device", "commit", "preset"), evil)

@@ -22,8 +22,8 @@ class Slow(importlib.abc.MetaPathFinder):
 
         def load_slowly(module: Any) -> None:
             load(module)
-            after_step = module.Keeper.after_step
-            module.Keeper.after_step = lambda *arguments: (time.sleep(SECONDS), after_step(*arguments))[1]
+            after_step = module.Checkpointer.after_step
+            module.Checkpointer.after_step = lambda *arguments: (time.sleep(SECONDS), after_step(*arguments))[1]
 
         spec.loader.exec_module = load_slowly  # type: ignore[method-assign]
         return spec

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.contrast import Contrast, Ref, gain
+from analysis.stats.contrast import CellRef, Contrast, gain
 from analysis.stats.estimate import PAIRED, POOLED, TEST_IMAGES, WELCH, estimate, mcnemar
 from analysis.stats.intervals import EXAMPLES, NONE, SEEDS, above
 from analysis.stats.sample import Sample
 
-A, B, C = (Ref(groups, 0.5) for groups in (1, 3, 8))
-OFF, ON = Ref(8, 0.5, False), Ref(8, 0.5)
-OFF3, ON3 = Ref(3, 0.5, False), Ref(3, 0.5)
+A, B, C = (CellRef(groups, 0.5) for groups in (1, 3, 8))
+OFF, ON = CellRef(8, 0.5, False), CellRef(8, 0.5)
+OFF3, ON3 = CellRef(3, 0.5, False), CellRef(3, 0.5)
 
 
 def seeds(*values: float) -> dict[int, float]:
@@ -55,7 +55,7 @@ def test_welch_needs_two_seeds_of_its_own() -> None:
 
 
 def test_across_widths_satterthwaite() -> None:
-    wide, wider = Ref(1, 1.0), Ref(8, 1.0)
+    wide, wider = CellRef(1, 1.0), CellRef(8, 1.0)
     errors = {A: seeds(41, 43), C: seeds(36, 40), wide: seeds(20, 21, 22), wider: seeds(20, 24, 25)}
     found = estimate(gain(A, C) - gain(wide, wider), Sample(errors))
     # 0.5x: variance (2 + 8) / 2 = 5, df 2, shares 1/2 + 1/2; 1x: (2 + 14) / 4 = 4, df 4, shares 1/3 + 1/3.

@@ -31,14 +31,14 @@ def folder(tmp_path):
 
 
 def why(folder: Path) -> str:
-    found, reason = run_folder.check(folder, RUN.run_id)
+    found, reason = run_folder.check_run(folder, RUN.run_id)
     assert found is None and reason
     return reason
 
 
 def test_whole_is_done(folder, tmp_path):
     assert run_folder.result(tmp_path, RUN.run_id) and run_folder.damage(tmp_path, RUN.run_id) is None
-    found, reason = run_folder.check(folder, RUN.run_id, thorough=True)
+    found, reason = run_folder.check_run(folder, RUN.run_id, thorough=True)
     assert found and reason is None and set(found["files"]) == set(manifest.FILES)
 
 
@@ -53,7 +53,7 @@ def test_each_file_counts(folder, name):
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     assert f"{name} was altered" in why(folder)
     path.write_bytes(content)
-    assert run_folder.check(folder, RUN.run_id)[0]
+    assert run_folder.check_run(folder, RUN.run_id)[0]
     path.unlink()
     path.mkdir()
     assert name in why(folder)
@@ -64,7 +64,7 @@ def test_each_byte_of_the_result_counts(folder):
     whole = path.read_bytes()
     for k in range(0, len(whole), 3):
         path.write_bytes(whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :])
-        found, reason = run_folder.check(folder, RUN.run_id)
+        found, reason = run_folder.check_run(folder, RUN.run_id)
         # A blank that became another blank changes nothing that is said.
         assert (found is None and reason) or json.loads(path.read_bytes()) == json.loads(whole), k
         assert chr(whole[k]).isspace() or found is None, (k, whole[k : k + 1])
@@ -83,7 +83,7 @@ def test_files_are_read_only_when_size_or_time_differ(folder, tmp_path, monkeypa
     os.utime(copy / "log.txt")
     assert run_folder.result(tmp_path / "copy", RUN.run_id) and reads == ["log.txt"]
     reads.clear()
-    assert run_folder.check(copy, RUN.run_id, thorough=True)[0] and len(reads) == len(manifest.FILES)
+    assert run_folder.check_run(copy, RUN.run_id, thorough=True)[0] and len(reads) == len(manifest.FILES)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"sha256": 1, "times": 5}', '{"times": {"log.txt": 1}}'])
@@ -97,21 +97,21 @@ def test_what_was_verified_may_be_damaged_too(folder, tmp_path, content):
 def test_a_damaged_folder_is_set_aside_under_a_name_that_says_so_and_nothing_is_deleted(folder, tmp_path):
     (folder / "correct.npy").write_bytes(b"x")
     names = {path.name for path in folder.iterdir()}
-    moved = run_folder.set_aside(tmp_path, RUN.run_id)
+    moved = run_folder.quarantine(tmp_path, RUN.run_id)
     assert moved == folder.with_name(f"{RUN.run_id}.damaged-1") and not folder.exists()
     assert {path.name for path in moved.iterdir()} == names | {"damage.json"}
     assert run_folder.aside(tmp_path) == {moved.name: f"runs/{RUN.run_id}/correct.npy has 1 bytes instead of 130"}
-    assert run_folder.set_aside(tmp_path, RUN.run_id) is None
+    assert run_folder.quarantine(tmp_path, RUN.run_id) is None
     run_folder.write_metrics(run_folder.begin(tmp_path, RUN, {}), [])
     run_folder.finish(folder, RESULT, np.ones(12, bool))
     (folder / "run.json").unlink()
-    assert run_folder.set_aside(tmp_path, RUN.run_id).name == f"{RUN.run_id}.damaged-2"
+    assert run_folder.quarantine(tmp_path, RUN.run_id).name == f"{RUN.run_id}.damaged-2"
     assert frame.runs(tmp_path).empty, "tables pass over what was set aside"
 
 
 def test_a_good_run_or_none_is_not_set_aside(folder, tmp_path):
-    assert run_folder.set_aside(tmp_path, RUN.run_id) is None
-    assert run_folder.set_aside(tmp_path, "0" * 16) is None and folder.is_dir()
+    assert run_folder.quarantine(tmp_path, RUN.run_id) is None
+    assert run_folder.quarantine(tmp_path, "0" * 16) is None and folder.is_dir()
 
 
 def test_tables_say_which_file_is_damaged(folder, tmp_path):
@@ -127,7 +127,7 @@ def test_a_newer_schema_is_refused_not_replaced(folder, tmp_path):
     (folder / "result.json").write_text(json.dumps(manifest.seal({**content, "schema": 99})))
     with pytest.raises(UserError, match="newer version"):
         run_folder.result(tmp_path, RUN.run_id)
-    assert run_folder.set_aside(tmp_path, RUN.run_id) is None and folder.is_dir()
+    assert run_folder.quarantine(tmp_path, RUN.run_id) is None and folder.is_dir()
     assert "newer version" in why(folder)
 
 

@@ -14,6 +14,7 @@ from ablations.core.run_spec import SCHEMA, Run
 from ablations.store import lease, merge, run_folder
 from ablations.store.manifest import seal
 from ablations.store.merge import main
+from ablations.store.plans import is_plan, read_plans
 from tests import results_fixture as fixture
 from tests.make import run
 
@@ -58,7 +59,7 @@ def test_runs_and_plans_come_in_and_nothing_changes_there(places, capsys):
         k: v for k, v in before.items() if k.startswith("runs/")
     }
     assert all(run_folder.result(here, one.run_id) for one in RUNS)
-    assert [len(plan["runs"]) for plan in run_folder.plans(here)] == [3]
+    assert [len(plan["runs"]) for plan in read_plans(here)] == [3]
     assert list((here / "leases").iterdir()) == []
 
 
@@ -117,7 +118,7 @@ def test_a_newer_schema_stays_out(places, capsys):
     assert main([str(there), "--results", str(here)]) == 1
     said = capsys.readouterr().out
     assert "runs: 2 brought in, 1 by a newer version" in said and "plans: 1 by a newer version" in said
-    assert run_folder.plans(here) == []
+    assert read_plans(here) == []
 
 
 def test_what_is_not_finished_there_stays_there(places, capsys):
@@ -216,9 +217,9 @@ def test_plans_are_united(places, capsys):
     mine = [run(seed=seed) for seed in (2, 3)]
     fixture.write_plan(here, "groups", mine)
     main([str(there), "--results", str(here)])
-    plan = run_folder.plans(here)[0]
+    plan = read_plans(here)[0]
     assert [entry["seed"] for entry in plan["runs"]] == [2, 3, 0, 1]
-    assert run_folder.is_plan(plan)
+    assert is_plan(plan)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"study": "groups"}'])
@@ -227,7 +228,7 @@ def test_a_plan_that_makes_no_sense_stays_out(places, capsys, text):
     next((there / "plans").iterdir()).write_text(text)
     assert main([str(there), "--results", str(here)]) == 1
     assert "is no plan that can be read" in capsys.readouterr().out
-    assert run_folder.plans(here) == []
+    assert read_plans(here) == []
 
 
 def test_older_schemas_come_in(tmp_path):

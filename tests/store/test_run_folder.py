@@ -103,7 +103,7 @@ def test_results_that_cannot_be_written_give_one_sentence(tmp_path):
 
 def test_failures_say_what_and_why(tmp_path):
     run_folder.fail(
-        run_folder.run_folder(tmp_path, RUN.run_id), RUN.run_id, "diverged", "The loss was not finite.", "trace"
+        run_folder.path_of(tmp_path, RUN.run_id), RUN.run_id, "diverged", "The loss was not finite.", "trace"
     )
     record = run_folder.failure(tmp_path, RUN.run_id)
     assert record and record["status"] == "diverged" and record["error"] == "The loss was not finite."

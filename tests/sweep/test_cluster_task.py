@@ -14,8 +14,9 @@ import pytest
 from ablations import data
 from ablations.core.config import CifarConfig, Config, GlyphsConfig, LoggerConfig, RecipeConfig, RuntimeConfig
 from ablations.core.errors import UserError
-from ablations.execution.job_queue import Board
-from ablations.execution.run_jobs import Job
+from ablations.execution import job_queue
+from ablations.execution.job import Job
+from ablations.execution.job_queue import JobQueue
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
 from ablations.sweep import cluster_task, work_list
@@ -38,13 +39,15 @@ def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
 def finish(job: Job) -> None:
     run_folder.write_metrics(run_folder.begin(job.results, job.run, {}), [])
     result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": 1.0}}
-    run_folder.finish(run_folder.run_folder(job.results, job.run.run_id), result, np.ones(8, bool))
+    run_folder.finish(run_folder.path_of(job.results, job.run.run_id), result, np.ones(8, bool))
 
 
 @pytest.fixture
 def listed(tmp_path: Path) -> work_list.JobList:
     results = writable.open_results(tmp_path / "results")
-    return work_list.read(work_list.write(planned(results), "cuda", RuntimeConfig(workers=2, retries=3)))
+    return work_list.read_job_list(
+        work_list.write_job_list(planned(results), "cuda", RuntimeConfig(workers=2, retries=3))
+    )
 
 
 def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):
@@ -64,9 +67,9 @@ def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):
 
 def test_the_same_runs_have_the_same_list(tmp_path):
     jobs = planned(tmp_path)
-    first = work_list.write(jobs, "cpu", RuntimeConfig())
-    assert work_list.write(jobs[::-1], "cpu", RuntimeConfig()) == first
-    assert work_list.write(jobs[1:], "cpu", RuntimeConfig()) != first
+    first = work_list.write_job_list(jobs, "cpu", RuntimeConfig())
+    assert work_list.write_job_list(jobs[::-1], "cpu", RuntimeConfig()) == first
+    assert work_list.write_job_list(jobs[1:], "cpu", RuntimeConfig()) != first
 
 
 @pytest.mark.parametrize(
@@ -82,10 +85,10 @@ def test_a_list_of_other_code_is_refused(listed, change, says):
     change(content)
     listed.path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=says):
-        work_list.read(listed.path)
+        work_list.read_job_list(listed.path)
     listed.path.write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        work_list.read(listed.path)
+        work_list.read_job_list(listed.path)
     assert work_list.run_ids(listed.path) == set()
 
 
@@ -100,7 +103,7 @@ def test_every_task_has_every_job_seed_0_first_and_begins_elsewhere(listed, firs
 
 def test_what_came_of_a_list_is_known_without_reading_it(listed, monkeypatch):
     job = listed.jobs[0]
-    over, folder = cluster_task.since(listed.written), run_folder.run_folder(job.results, job.run.run_id)
+    over, folder = cluster_task.since(listed.written), run_folder.path_of(job.results, job.run.run_id)
     assert over(job, 0) is None
     run_folder.fail(folder, job.run.run_id, "diverged", "nan")
     assert over(job, 0) == "diverged", "another task has tried it as often as it may"
@@ -145,8 +148,8 @@ class Hands:
         return found
 
 
-def board_of(listed: work_list.JobList) -> Board:
-    return Board(listed.jobs, 0, lambda text: None, cluster_task.since(listed.written))
+def board_of(listed: work_list.JobList) -> JobQueue:
+    return JobQueue(listed.jobs, 0, lambda text: None, cluster_task.since(listed.written))
 
 
 def nothing(outcome: Outcome) -> None:
@@ -155,10 +158,10 @@ def nothing(outcome: Outcome) -> None:
 
 def test_a_list_is_worked_off(listed):
     board, hands = board_of(listed), Hands()
-    cluster_task.work_off(board, hands, lambda: False, nothing, 0.0)
+    job_queue.work_off(board, hands, lambda: False, nothing, 0.0)
     assert hands.given == [0, 1, 2, 3, 4, 5] and board.states == ["done"] * 6
     board, hands = board_of(listed), Hands()
-    cluster_task.work_off(board, hands, lambda: False, nothing, 60.0)
+    job_queue.work_off(board, hands, lambda: False, nothing, 60.0)
     assert hands.given == [] and board.left == 0, "who comes later finds nothing to do, and does not stay"
 
 
@@ -167,7 +170,7 @@ def test_runs_of_others_are_left_to_them_and_taken_over_from_the_dead(listed, mo
     job = listed.jobs[1]
     theirs = lease.take(job.results, job.run.run_id)
     board, hands = board_of(listed), Hands()
-    cluster_task.work_off(board, hands, lambda: False, nothing, 0.1)
+    job_queue.work_off(board, hands, lambda: False, nothing, 0.1)
     assert 1 not in hands.given and board.left == 1, "whoever holds it is alive: this task is not needed"
 
     board, hands = board_of(listed), Hands()
@@ -179,7 +182,7 @@ def test_runs_of_others_are_left_to_them_and_taken_over_from_the_dead(listed, mo
             theirs.release(done=False)  # as when it is found dead: between two looks
         return False
 
-    cluster_task.work_off(board, hands, stop, nothing, 60.0)
+    job_queue.work_off(board, hands, stop, nothing, 60.0)
     assert hands.given == [1] and board.left == 0
 
 
@@ -187,7 +190,7 @@ def test_asked_to_stop_nothing_is_begun_and_a_killed_worker_counts_as_stopped(li
     board, hands, stopped = board_of(listed), Hands(["killed"]), []
     told: list[str] = []
     hands.poll = lambda seconds: [stopped.append(1), *hands.ended][1:]  # the signal comes while the worker starts
-    cluster_task.work_off(board, hands, lambda: bool(stopped), lambda outcome: told.append(outcome.state), 0.0)
+    job_queue.work_off(board, hands, lambda: bool(stopped), lambda outcome: told.append(outcome.state), 0.0)
     assert hands.given == [0] and told == ["stopped"] and board.states[0] == "waiting"
     assert run_folder.failure(listed.jobs[0].results, listed.jobs[0].run.run_id) is None
 
@@ -236,7 +239,7 @@ MAKE_LIST = """
 import sys
 from ablations.sweep import local_launcher, messages, work_list
 local_launcher.run_all = lambda planned: print(
-    work_list.write(planned, "cpu", planned[0].config.runtime)
+    work_list.write_job_list(planned, "cpu", planned[0].config.runtime)
 ) or ["done"] * 2
 from ablations.__main__ import main
 messages.show_plan = messages.show_outcome = lambda *_: None

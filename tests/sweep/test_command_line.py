@@ -30,7 +30,7 @@ def test_a_study_trains_every_cell_once(swept):
     assert "5 of 5 runs done" in said
     assert len(finished(results)) == 5
     for run_id in finished(results):
-        names = {path.name for path in run_folder.run_folder(results, run_id).iterdir()}
+        names = {path.name for path in run_folder.path_of(results, run_id).iterdir()}
         expected = {
             "run.json",
             "provenance.json",
@@ -41,7 +41,7 @@ def test_a_study_trains_every_cell_once(swept):
             "result.json",
         }
         assert names == expected
-        record = json.loads((run_folder.run_folder(results, run_id) / "provenance.json").read_text())
+        record = json.loads((run_folder.path_of(results, run_id) / "provenance.json").read_text())
         assert "-m ablation=groups" in record["command"] or "ablation=groups" in record["command"]
 
 
@@ -94,11 +94,10 @@ def test_a_single_run_is_what_a_sweep_would_have_made_of_it(swept, tmp_path):
     more = {**environment(), "OMP_NUM_THREADS": "2"}  # as on a user's machine, where torch takes all cores
     subprocess.run(command(results, "model.groups=2"), cwd=tmp_path, env=more, check=True, capture_output=True)
     ((run_id, alone),) = finished(results).items()
-    swept_too = json.loads((run_folder.run_folder(swept[0], run_id) / "result.json").read_text())
+    swept_too = json.loads((run_folder.path_of(swept[0], run_id) / "result.json").read_text())
     assert alone["weights_sha256"] == swept_too["weights_sha256"]
     records = [
-        json.loads((run_folder.run_folder(place, run_id) / "provenance.json").read_text())
-        for place in (results, swept[0])
+        json.loads((run_folder.path_of(place, run_id) / "provenance.json").read_text()) for place in (results, swept[0])
     ]
     assert records[0]["kernels"] == records[1]["kernels"]
 
@@ -108,8 +107,8 @@ def test_a_run_that_fails_and_one_that_diverges_leave_the_others_alone(tmp_path)
     planned = ablations(results, "-m", "ablation=groups", "model.groups=1", "recipe.lr=0.02")
     (good,) = finished(results)
     assert planned.returncode == 0
-    run_folder.run_folder(results, good).rename(tmp_path / "aside")
-    run_folder.run_folder(results, good).write_text("a file where the run's folder should be")
+    run_folder.path_of(results, good).rename(tmp_path / "aside")
+    run_folder.path_of(results, good).write_text("a file where the run's folder should be")
     swept = ablations(results, "-m", "model.groups=1,2", "recipe.lr=0.02,1e30")
     assert swept.returncode == 1
     assert "1 of 4 runs done" in swept.stdout

@@ -64,7 +64,7 @@ def outcome(results: Path) -> dict[str, Any]:
     """All that must be the same however often a sweep was disturbed."""
     found = {}
     for run_id, result in finished(results).items():
-        folder = run_folder.run_folder(results, run_id)
+        folder = run_folder.path_of(results, run_id)
         with (folder / "metrics.csv").open() as file:
             metrics = [{key: row[key] for key in row if key not in TIMES} for row in csv.DictReader(file)]
         numbers = {key: result[key] for key in ("error", "top5_error", "loss", "train_loss", "weights_sha256")}

@@ -73,7 +73,7 @@ def no_training(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
     monkeypatch.setattr("ablations.sweep.local_launcher.run_all", lambda planned: ["waiting"] * len(planned))
-    monkeypatch.setattr("ablations.sweep.hydra_app.execute", lambda job, stop: "stopped")
+    monkeypatch.setattr("ablations.sweep.hydra_app.run_job", lambda job, stop: "stopped")
     monkeypatch.setattr("ablations.sweep.hydra_app.prepare", lambda planned: tmp_path)
     monkeypatch.setattr("ablations.verification.fingerprint.verify", lambda runs, results: None)
     return tmp_path

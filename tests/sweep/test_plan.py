@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from ablations.core import files
 from ablations.core.config import Config, RecipeConfig
 from ablations.core.run_spec import canonical
-from ablations.store import run_folder
-from ablations.sweep.plan import Planned, estimate_seconds, make_plan, relative_cost, write_plans
+from ablations.execution.scheduling import relative_cost
+from ablations.store import plans, run_folder
+from ablations.sweep.plan import Planned, estimate_seconds, make_plan
 from tests.make import run, variant
 
 GROUPS = [(g, w, True) for g in (1, 2, 3, 4, 8) for w in (0.25, 0.5, 1.0)]
 SHUFFLE = [(g, w, s) for g in (3, 8) for w in (0.25, 0.5, 1.0) for s in (True, False)]
+
+
+def write_plans(jobs, results, command):
+    plans.write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, command)
 
 
 def planned(cells, seeds=(0,), study="groups", preset="quick") -> list[Planned]:
@@ -71,7 +76,7 @@ def test_finished_runs_are_dropped_and_damaged_ones_are_not(tmp_path):
     jobs = planned(GROUPS)
     finish(tmp_path, jobs[0])
     finish(tmp_path, jobs[1])
-    (run_folder.run_folder(tmp_path, jobs[1].run.run_id) / "result.json").write_text("{")
+    (run_folder.path_of(tmp_path, jobs[1].run.run_id) / "result.json").write_text("{")
     plan = make_plan(jobs, tmp_path)
     assert plan.done == 1
     assert ids(plan.todo) == ids(jobs[1:])

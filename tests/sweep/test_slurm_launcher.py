@@ -15,7 +15,7 @@ from ablations.core.paths import CONF
 from ablations.sweep import work_list
 from ablations.sweep.slurm import launcher, queue, settings, task
 from ablations.sweep.slurm.launcher import SlurmLauncher
-from ablations.sweep.slurm.queue import Entry
+from ablations.sweep.slurm.queue import QueueEntry
 from ablations.sweep.slurm.settings import SlurmLauncherConf, check_values, executor, preparing, runs_per_task
 from tests.sweep.test_cluster_task import planned
 from tests.sweeps import command, environment
@@ -95,15 +95,15 @@ def test_the_committed_settings_are_the_defaults_and_make_sense():
 
 def test_nothing_is_left_for_the_login_node_to_find_out():
     gpu, cpu = SlurmLauncher(), SlurmLauncher(**CPU)
-    assert gpu.settle(Config()).precision == "bfloat16" and cpu.settle(Config()).precision == "float32"
-    assert SlurmLauncher(precision="float32").settle(Config()).precision == "float32"
-    assert gpu.settle(Config(precision="float32")).precision == "float32"
-    assert gpu.settle(Config()).runtime.device == "cpu", "not asked for a GPU that it lacks"
-    gpu.settle(Config(runtime=RuntimeConfig(device="cuda")))
+    assert gpu.adapt_config(Config()).precision == "bfloat16" and cpu.adapt_config(Config()).precision == "float32"
+    assert SlurmLauncher(precision="float32").adapt_config(Config()).precision == "float32"
+    assert gpu.adapt_config(Config(precision="float32")).precision == "float32"
+    assert gpu.adapt_config(Config()).runtime.device == "cpu", "not asked for a GPU that it lacks"
+    gpu.adapt_config(Config(runtime=RuntimeConfig(device="cuda")))
     with pytest.raises(UserError, match="tasks train on cpu"):
-        cpu.settle(Config(runtime=RuntimeConfig(device="cuda")))
+        cpu.adapt_config(Config(runtime=RuntimeConfig(device="cuda")))
     with pytest.raises(UserError, match="tasks train on cuda"):
-        gpu.settle(Config(runtime=RuntimeConfig(device="cpu")))
+        gpu.adapt_config(Config(runtime=RuntimeConfig(device="cpu")))
 
 
 def test_runs_are_packed_as_asked():
@@ -113,7 +113,7 @@ def test_runs_are_packed_as_asked():
     assert runs_per_task(chosen, RuntimeConfig(workers=5)) == 5
     assert runs_per_task(replace(chosen, gpus_per_node=0), RuntimeConfig(threads=2)) == 4
     assert runs_per_task(replace(chosen, gpus_per_node=0), RuntimeConfig(threads=20)) == 1
-    assert SlurmLauncher(**vars(chosen)).at_once(packed) == 24
+    assert SlurmLauncher(**vars(chosen)).parallel_runs(packed) == 24
 
 
 def test_slurm_is_asked_for_what_the_settings_say(commands, tmp_path):
@@ -178,8 +178,8 @@ def test_a_stopped_task_is_requeued_unless_it_was_cancelled(monkeypatch, state, 
 def test_the_queue_in_words(commands):
     program(commands, "squeue", r"printf 'ours|12_0|RUNNING|n1\nours|12_1|PENDING|(Resources)\nother|13|RUNNING|n2\n'")
     found = queue.queued(["ours"])
-    assert found == [Entry("ours", "12_0", "RUNNING", "n1"), Entry("ours", "12_1", "PENDING", "(Resources)")]
-    assert queue.in_words(found) == "Slurm job 12: 1 running on n1, 1 pending (Resources)"
+    assert found == [QueueEntry("ours", "12_0", "RUNNING", "n1"), QueueEntry("ours", "12_1", "PENDING", "(Resources)")]
+    assert queue.entries_in_words(found) == "Slurm job 12: 1 running on n1, 1 pending (Resources)"
     program(commands, "squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(UserError, match="Unable to contact slurm controller"):
         queue.queued(["ours"])
@@ -188,10 +188,12 @@ def test_the_queue_in_words(commands):
 
 def test_what_the_queue_has_is_not_submitted_again(tmp_path, monkeypatch):
     jobs = planned(tmp_path)
-    path = work_list.write(jobs[:4], "cpu", RuntimeConfig())
-    work_list.write(jobs[4:], "cpu", RuntimeConfig())  # of an array that has ended
+    path = work_list.write_job_list(jobs[:4], "cpu", RuntimeConfig())
+    work_list.write_job_list(jobs[4:], "cpu", RuntimeConfig())  # of an array that has ended
     name, new = launcher.name_of(path.parent), []
-    monkeypatch.setattr(launcher, "queued", lambda names: [Entry(name, "5_0", "PENDING", "")] if name in names else [])
+    monkeypatch.setattr(
+        launcher, "queued", lambda names: [QueueEntry(name, "5_0", "PENDING", "")] if name in names else []
+    )
     submitter = SlurmLauncher(**CPU)
     monkeypatch.setattr(submitter, "submit", lambda these: new.append(these) or (tmp_path / "new", "6"))
     assert submitter.enlist(jobs) == {name: path.parent, launcher.name_of(tmp_path / "new"): tmp_path / "new"}

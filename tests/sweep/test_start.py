@@ -72,7 +72,7 @@ def test_results_are_read_once_for_a_plan_and_its_estimate_and_not_again_when_al
     assert plan.estimate_seconds(whole, 2) == 0 and plan.unfinished(whole, tmp_path) == []
     assert sorted(read) == sorted(ids(jobs))
 
-    (run_folder.run_folder(tmp_path, jobs[0].run.run_id) / "result.json").unlink()
+    (run_folder.path_of(tmp_path, jobs[0].run.run_id) / "result.json").unlink()
     read.clear()
     rest = plan.make_plan(jobs, tmp_path)
     assert plan.estimate_seconds(rest, 2) > 0 and sorted(read) == sorted(ids(jobs))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ablations.training.input.augment import draw_epoch
-from ablations.training.input.batches import to_feed
+from ablations.training.input.batches import to_batch_loader
 from tests.make import run
 from tests.training.test_trainer import splits
 
@@ -22,7 +22,7 @@ def subset():
 
 def test_a_batch_holds_the_drawn_rows_of_the_subset():
     data = subset()
-    feed = to_feed(data, CPU)
+    feed = to_batch_loader(data, CPU)
     draws = draw_epoch(0, 0, len(data.train_index))
     x, y = feed.batch(draws, slice(4, 9), RUN.protocol)
     rows = data.train_index[draws.order[4:9].numpy()]
@@ -31,7 +31,7 @@ def test_a_batch_holds_the_drawn_rows_of_the_subset():
 
 def test_an_epoch_visits_each_image_of_the_subset_once():
     data = subset()
-    feed = to_feed(data, CPU)
+    feed = to_batch_loader(data, CPU)
     draws = draw_epoch(1, 3, len(data.train_index))
     x, _ = feed.batch(draws, slice(0, 22), RUN.protocol)
     seen = {image.numpy().tobytes() for image in x}
@@ -40,23 +40,23 @@ def test_an_epoch_visits_each_image_of_the_subset_once():
 
 def test_evaluated_rows_are_the_selected_ones():
     data = subset()
-    feed = to_feed(data, CPU)
+    feed = to_batch_loader(data, CPU)
     assert np.array_equal(feed.eval_images.numpy(), data.eval_images[[5, 2, 9]])
     assert feed.eval_labels.tolist() == data.eval_labels[[5, 2, 9]].tolist()
 
 
 def test_on_the_cpu_the_set_is_not_copied():
     data = splits(RUN.protocol.data)
-    feed = to_feed(data, CPU)
+    feed = to_batch_loader(data, CPU)
     assert feed.train_images.data_ptr() == data.train_images.ctypes.data
     assert feed.eval_images.data_ptr() == data.eval_images.ctypes.data
 
 
 def test_an_accelerator_holds_the_subset_alone_and_gives_the_same_labels(monkeypatch):
     """The meta device stands for one: shapes are what a GPU would hold."""
-    feed = to_feed(subset(), torch.device("meta"))
+    feed = to_batch_loader(subset(), torch.device("meta"))
     assert feed.train_images.shape[0] == len(feed.train_index) == 22 and feed.train_images.device.type == "meta"
     monkeypatch.setattr("ablations.training.input.batches.ON_DEVICE_BYTES", 10)
-    large = to_feed(subset(), torch.device("meta"))
+    large = to_batch_loader(subset(), torch.device("meta"))
     assert large.train_images.shape[0] == 64 and large.train_images.device.type == "cpu"
     assert large.train_index.tolist() == list(range(0, 64, 3))

@@ -9,13 +9,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations.core.signals import Stopped
 from ablations.training import run_group
-from ablations.training.cuda_graph import WARM_UP, Captured
-from ablations.training.input.augment import Draws
-from ablations.training.input.batches import to_feed
+from ablations.training.cuda_graph import WARM_UP, CudaGraphStep
+from ablations.training.input.augment import EpochRandomness
+from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
-from ablations.training.step import Work, interleaved, side_by_side
-from ablations.training.trainer import Entry, build_model, train, train_together
+from ablations.training.step import TrainStep, interleaved, side_by_side
+from ablations.training.trainer import TrainingEntry, build_model, train, train_together
 from model.fused import FusedShuffleNet
 from tests.golden.numerics import _double as double
 from tests.make import run
@@ -45,7 +45,7 @@ def captured(monkeypatch):
         captures.append(body)
         return body
 
-    monkeypatch.setattr(run_group, "Eager", lambda work, batch: Captured(work, batch, capture))
+    monkeypatch.setattr(run_group, "EagerStep", lambda work, batch: CudaGraphStep(work, batch, capture))
     return captures
 
 
@@ -68,7 +68,7 @@ def test_fused_runs_too_and_again_after_one_has_left(data, captured, monkeypatch
                 raise RuntimeError
             return False
 
-        return [Entry(runs[0], stop=breaks), *(Entry(one) for one in runs[1:])]
+        return [TrainingEntry(runs[0], stop=breaks), *(TrainingEntry(one) for one in runs[1:])]
 
     with double():
         replayed = dict(train_together(entries(), data))
@@ -91,7 +91,7 @@ def test_where_capturing_fails_it_warns_and_trains_on(data, monkeypatch):
     def capture(body):
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nand more")
 
-    monkeypatch.setattr(run_group, "Eager", lambda work, batch: Captured(work, batch, capture))
+    monkeypatch.setattr(run_group, "EagerStep", lambda work, batch: CudaGraphStep(work, batch, capture))
     with double():
         with pytest.warns(UserWarning, match="could not be captured as a CUDA graph .*stream is capturing"):
             trained = train(ONE, data)
@@ -147,12 +147,14 @@ RECIPES = [
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_step_reads_nothing_back_and_copies_nothing_over(recipe, copies, channels):
     one = run(groups=3, recipe=recipe, data={"channels": channels})
-    feed = to_feed(splits(one.protocol.data), torch.device("cpu"))
+    feed = to_batch_loader(splits(one.protocol.data), torch.device("cpu"))
     nets = [build_model(one) for _ in range(copies or 1)]
     net = FusedShuffleNet(nets) if copies else nets[0]
-    work = Work(net, copies, Sgd(net, one.protocol.recipe), feed, one.protocol, Sums(copies or 1, torch.device("cpu")))
-    step = Captured(work, 16, lambda body: body)
-    draws = [Draws(torch.randperm(64), torch.rand(64, 8)) for _ in range(copies or 1)]
+    work = TrainStep(
+        net, copies, Sgd(net, one.protocol.recipe), feed, one.protocol, Sums(copies or 1, torch.device("cpu"))
+    )
+    step = CudaGraphStep(work, 16, lambda body: body)
+    draws = [EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(copies or 1)]
     step.begin(draws, [0.1] * 4, 0)
     for k in range(WARM_UP):
         step(k)
@@ -176,7 +178,7 @@ def test_the_guard_of_the_test_above_sees_what_it_must():
 
 
 def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
-    draws = [Draws(torch.arange(7) + 10 * k, torch.rand(7, 8)) for k in range(2)]
+    draws = [EpochRandomness(torch.arange(7) + 10 * k, torch.rand(7, 8)) for k in range(2)]
     together = interleaved(draws, 3, 2)
     assert together.order.tolist() == [0, 1, 2, 10, 11, 12, 3, 4, 5, 13, 14, 15]
     assert torch.equal(together.unit[3:6], draws[1].unit[:3])

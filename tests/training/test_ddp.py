@@ -20,9 +20,10 @@ from ablations.data import load
 from ablations.store import run_folder
 from ablations.training import ddp_processes as processes
 from ablations.training import trainer
-from ablations.training.ddp import Ranks, part
-from ablations.training.ddp_processes import Task, team
+from ablations.training.ddp import DDPGroup
+from ablations.training.ddp_processes import RankTask, spawn_ranks
 from ablations.training.input.augment import draw_epoch
+from ablations.training.step import part
 from ablations.training.trainer import build_model
 from tests.golden.numerics import _double
 from tests.make import run
@@ -44,7 +45,7 @@ def in_double(spec):
 
 def by_two(load=in_double, run=RUN, **what):
     what = {"kernels": "reference", **what}
-    return team(Task(run, partial(load, run.protocol.data), "cpu", 2, **what))
+    return spawn_ranks(RankTask(run, partial(load, run.protocol.data), "cpu", 2, **what))
 
 
 def train(*arguments, **what):
@@ -197,7 +198,7 @@ def _state(pid):
 
 def test_each_rank_has_its_rows_of_each_batch_in_order():
     draws = draw_epoch(3, 0, 50)
-    parts = [part(draws, 12, 4, Ranks(rank, 3)) for rank in range(3)]
+    parts = [part(draws, 12, 4, DDPGroup(rank, 3)) for rank in range(3)]
     for step in range(4):
         rows, mine = slice(step * 12, (step + 1) * 12), slice(step * 4, (step + 1) * 4)
         assert torch.equal(torch.cat([each.order[mine] for each in parts]), draws.order[rows])
@@ -212,7 +213,7 @@ def test_a_sweep_of_runs_by_two_processes(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     ((run_id, two),) = finished(tmp_path / "results").items()
-    folder = run_folder.run_folder(tmp_path / "results", run_id)
+    folder = run_folder.path_of(tmp_path / "results", run_id)
     one = from_json(json.loads((folder / "run.json").read_text()))
     (cached,) = (tmp_path / "cache").glob("glyphs-*")
     assert two["train_loss"] == pytest.approx(

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ablations.data import Splits
-from ablations.data.ragged import Whole
+from ablations.data.ragged import RaggedImages
 from ablations.training.input.augment import _jitter, draw_epoch
-from ablations.training.input.batches import to_feed
+from ablations.training.input.batches import to_batch_loader
 from ablations.training.input.color_jitter import jitter
-from ablations.training.input.prefetch import DEPTH, Ahead
+from ablations.training.input.prefetch import DEPTH, Prefetcher
 from ablations.training.input.random_crops import boxes, cut
 from ablations.training.trainer import train
 from tests.make import run
@@ -27,7 +27,7 @@ def images(count=16):
     sizes = np.array([SIZES[k % 4] for k in range(count)])
     parts = [sizes[: count // 2], sizes[count // 2 :]]
     files = [source.integers(0, 256, int(part.prod(1).sum()) * 3, dtype=np.uint8) for part in parts]
-    return Whole(files, parts)
+    return RaggedImages(files, parts)
 
 
 def splits(count=16):
@@ -107,10 +107,10 @@ def test_jitter_is_that_of_small_images_but_for_rounding(strength):
 def test_batches_hold_the_drawn_images_and_do_not_depend_on_what_was_asked_before():
     protocol, data = described().protocol, splits()
     draws = draw_epoch(0, 0, 15)
-    in_order = to_feed(data, CPU)
+    in_order = to_batch_loader(data, CPU)
     batches = [in_order.batch(draws, slice(k, k + 5), protocol) for k in (0, 5, 10)]
     for k in (10, 0, 5):
-        alone = to_feed(data, CPU)
+        alone = to_batch_loader(data, CPU)
         pixels, labels = alone.batch(draws, slice(k, k + 5), protocol)
         assert torch.equal(pixels, batches[k // 5][0]) and torch.equal(labels, batches[k // 5][1])
         again, _ = in_order.batch(draws, slice(k, k + 5), protocol)
@@ -129,7 +129,7 @@ def test_batches_are_made_ahead_but_never_past_the_epoch():
         made.append(order.tolist())
         into.zero_()
 
-    ahead = Ahead(fill, lambda protocol: (2, 2, 3), CPU)
+    ahead = Prefetcher(fill, lambda protocol: (2, 2, 3), CPU)
     draws, protocol = draw_epoch(0, 0, 10), described().protocol
     ahead.batch(draws, slice(0, 2), protocol)
     deadline = time.monotonic() + 20
@@ -149,7 +149,7 @@ def test_what_goes_wrong_ahead_is_raised_where_the_batch_is_asked_for():
         if 3 in order:
             raise OSError("the disk is gone")
 
-    ahead = Ahead(fill, lambda protocol: (2, 2, 3), CPU)
+    ahead = Prefetcher(fill, lambda protocol: (2, 2, 3), CPU)
     draws = replace(draw_epoch(0, 0, 4), order=torch.arange(4))
     ahead.batch(draws, slice(0, 2), described().protocol)
     with pytest.raises(OSError, match="the disk is gone"):
@@ -160,7 +160,7 @@ def test_a_large_set_of_squares_travels_to_an_accelerator_ahead_of_each_step(mon
     """The meta device stands for one."""
     monkeypatch.setattr("ablations.training.input.batches.ON_DEVICE_BYTES", 10)
     squares = np.random.default_rng(0).integers(0, 256, (16, 20, 20, 3), dtype=np.uint8)
-    feed = to_feed(replace(splits(), train_images=squares), torch.device("meta"))
+    feed = to_batch_loader(replace(splits(), train_images=squares), torch.device("meta"))
     draws = draw_epoch(0, 0, 15)
     found = feed.ahead.batch(draws, slice(0, 4), described().protocol)
     assert np.array_equal(found.numpy(), squares[1:][draws.order[:4].numpy()])

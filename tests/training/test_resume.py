@@ -5,7 +5,7 @@ import torch
 
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint
-from ablations.training.metrics import Meter
+from ablations.training.metrics import EpochMeter
 from ablations.training.trainer import train
 from tests.make import run
 from tests.training.test_trainer import digest, splits, timeless
@@ -82,14 +82,14 @@ class Killed(BaseException):
 def test_killed_between_checkpoints_inside_an_epoch(tmp_path, data, whole, step, monkeypatch):
     """With a checkpoint after each step, and the process gone without a word at a later one."""
     path = tmp_path / "checkpoint.pt"
-    update = Meter.update
+    update = EpochMeter.update
 
     def dies(self, *arguments):
         if self.done + self.count == step:
             raise Killed
         return update(self, *arguments)
 
-    monkeypatch.setattr(Meter, "update", dies)
+    monkeypatch.setattr(EpochMeter, "update", dies)
     with pytest.raises(Killed):
         train(RUN, data, "cpu", path, 2, checkpoint_every=0)
     monkeypatch.undo()

@@ -7,7 +7,7 @@ import torch
 
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint, run_group, trainer
-from ablations.training.trainer import Diverged, Entry, Trained, build_model, train, train_together
+from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train, train_together
 from tests.golden.numerics import _double as double
 from tests.make import run
 from tests.training.test_resume import after
@@ -30,21 +30,21 @@ def data():
     return splits(RUNS[0].protocol.data)
 
 
-def together(entries, data, **settings) -> dict[int, Trained | Exception]:
+def together(entries, data, **settings) -> dict[int, TrainResult | Exception]:
     return dict(train_together(entries, data, **settings))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(data):
-    return together([Entry(one) for one in RUNS], data, evaluate_every=2)
+    return together([TrainingEntry(one) for one in RUNS], data, evaluate_every=2)
 
 
-def same(a: Trained, b: Trained) -> bool:
+def same(a: TrainResult, b: TrainResult) -> bool:
     bits = bool((a.last.correct == b.last.correct).all())
     return digest(a) == digest(b) and timeless(a.history) == timeless(b.history) and bits and a.last.loss == b.last.loss
 
 
-def close(a: Trained, b: Trained, within: float) -> bool:
+def close(a: TrainResult, b: TrainResult, within: float) -> bool:
     """Weights, statistics and every number of the history."""
     mine, theirs = a.model.state_dict(), b.model.state_dict()
     far = [
@@ -69,7 +69,7 @@ def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, ar
     runs = [run(one.seed, recipe, spec, groups=groups, shuffle=one.variant.shuffle) for one in RUNS[-arms:]]
     data = splits(runs[0].protocol.data)
     with double():
-        fused = together([Entry(one) for one in runs], data, evaluate_every=5)
+        fused = together([TrainingEntry(one) for one in runs], data, evaluate_every=5)
         for number, one in enumerate(runs):
             alone = train(one, data, evaluate_every=5)
             assert alone.history[-1]["step"] == 3 * epochs
@@ -81,7 +81,7 @@ def test_in_single_precision_losses_agree(data):
     """At a rate so small that rounding, which differs between processors, is not blown up within three steps."""
     gentle = RECIPE | {"lr": 0.0001, "epochs": 1}
     runs = [run(one.seed, gentle, SPEC, groups=3, shuffle=one.variant.shuffle) for one in RUNS]
-    fused = together([Entry(one) for one in runs], data)
+    fused = together([TrainingEntry(one) for one in runs], data)
     for number, one in enumerate(runs):
         alone = train(one, data, kernels="reference")  # fused networks are PyTorch's on the CPU
         assert timeless(fused[number].history)[0]["train_loss"] == pytest.approx(
@@ -91,13 +91,13 @@ def test_in_single_precision_losses_agree(data):
 
 def test_the_networks_train_apart(undisturbed):
     assert len({digest(trained) for trained in undisturbed.values()}) == len(RUNS)
-    assert sorted(undisturbed) == [0, 1, 2] and all(isinstance(each, Trained) for each in undisturbed.values())
+    assert sorted(undisturbed) == [0, 1, 2] and all(isinstance(each, TrainResult) for each in undisturbed.values())
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4, 6, 7, 8, 10])
 def test_all_stop_at_the_same_step_and_go_on_together(tmp_path, data, undisturbed, call):
     stop = after(3 * call - 1)  # in the middle of the lanes, which ask one after the other
-    entries = [Entry(one, tmp_path / one.run_id, stop=stop) for one in RUNS]
+    entries = [TrainingEntry(one, tmp_path / one.run_id, stop=stop) for one in RUNS]
     outcomes = together(entries, data, evaluate_every=2)
     assert sorted(outcomes) == [0, 1, 2] and all(isinstance(each, Stopped) for each in outcomes.values())
     states = [checkpoint.load(entry.checkpoint_path, entry.run.run_id) for entry in entries]
@@ -112,7 +112,7 @@ def test_checkpoints_are_those_of_a_run_alone(tmp_path, data):
     alone, fused = tmp_path / "alone", [tmp_path / one.run_id for one in RUNS]
     with pytest.raises(Stopped):
         train(RUNS[0], data, checkpoint_path=alone, stop=after(5))
-    together([Entry(one, path, stop=after(5)) for one, path in zip(RUNS, fused, strict=True)], data)
+    together([TrainingEntry(one, path, stop=after(5)) for one, path in zip(RUNS, fused, strict=True)], data)
     assert fused[0].stat().st_size == pytest.approx(alone.stat().st_size, rel=0.01)
     mine, theirs = (checkpoint.load(path, RUNS[0].run_id) for path in (fused[0], alone))
     shapes = [{name: tensor.shape for name, tensor in state["model"].items()} for state in (mine, theirs)]
@@ -123,12 +123,12 @@ def test_checkpoints_are_those_of_a_run_alone(tmp_path, data):
 
 
 def test_runs_of_unequal_progress_train_one_group_after_the_other(tmp_path, data, monkeypatch):
-    entries = [Entry(one, tmp_path / one.run_id) for one in RUNS]
+    entries = [TrainingEntry(one, tmp_path / one.run_id) for one in RUNS]
     with pytest.raises(Stopped):
         train(RUNS[1], data, checkpoint_path=entries[1].checkpoint_path, stop=after(6))
     formed = []
-    form = run_group.Group._form
-    monkeypatch.setattr(run_group.Group, "_form", lambda it: (formed.append(len(it.lanes)), form(it))[1])
+    form = run_group.RunGroup._form
+    monkeypatch.setattr(run_group.RunGroup, "_form", lambda it: (formed.append(len(it.lanes)), form(it))[1])
     with double():
         outcomes = together(entries, data)
         assert formed == [1, 2]
@@ -151,7 +151,7 @@ def poisoned(monkeypatch):
 
 def test_one_that_diverges_leaves_and_the_others_go_on(poisoned, data):
     told = {number: [] for number in range(3)}
-    entries = [Entry(one, observe=told[number].append) for number, one in enumerate(RUNS)]
+    entries = [TrainingEntry(one, observe=told[number].append) for number, one in enumerate(RUNS)]
     with double():
         outcomes = together(entries, data)
         assert isinstance(outcomes[1], Diverged) and "step 1 of 9 (epoch 1)" in str(outcomes[1])
@@ -172,7 +172,9 @@ def test_one_whose_files_cannot_be_written_leaves_and_the_others_go_on(data, epo
         if len(event.get("history", [])) == epoch:
             raise Broken
 
-    entries = [Entry(one, observe=observe if number == 0 else lambda event: None) for number, one in enumerate(RUNS)]
+    entries = [
+        TrainingEntry(one, observe=observe if number == 0 else lambda event: None) for number, one in enumerate(RUNS)
+    ]
     with double():
         outcomes = together(entries, data, evaluate_every=2)
         assert isinstance(outcomes[0], Broken)
@@ -192,7 +194,7 @@ def test_all_may_leave_one_after_the_other(data):
 
         return stop
 
-    outcomes = together([Entry(one, stop=breaks_at(2 + number)) for number, one in enumerate(RUNS)], data)
+    outcomes = together([TrainingEntry(one, stop=breaks_at(2 + number)) for number, one in enumerate(RUNS)], data)
     assert list(outcomes) == [0, 1, 2] and all(isinstance(each, Broken) for each in outcomes.values())
 
 
@@ -204,7 +206,7 @@ def test_all_may_leave_at_once(data, key):
         if key in event:
             raise Broken
 
-    outcomes = together([Entry(one, observe=observe) for one in RUNS], data)
+    outcomes = together([TrainingEntry(one, observe=observe) for one in RUNS], data)
     assert sorted(outcomes) == [0, 1, 2] and all(isinstance(each, Broken) for each in outcomes.values())
 
 
@@ -212,12 +214,12 @@ def test_what_concerns_all_is_raised(data, monkeypatch):
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("no memory left")
 
-    monkeypatch.setattr("ablations.training.step.Eager.__call__", out_of_memory)
+    monkeypatch.setattr("ablations.training.step.EagerStep.__call__", out_of_memory)
     with pytest.raises(torch.OutOfMemoryError):
-        together([Entry(one) for one in RUNS], data)
+        together([TrainingEntry(one) for one in RUNS], data)
 
 
 def test_the_blog_variant_trains_alone(data):
     blog = [replace(one, variant=replace(one.variant, structure="blog")) for one in RUNS[:2]]
-    outcomes = together([Entry(one) for one in blog], data)
+    outcomes = together([TrainingEntry(one) for one in blog], data)
     assert digest(outcomes[0]) == digest(train(blog[0], data))

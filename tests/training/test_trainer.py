@@ -11,7 +11,7 @@ import torch
 from ablations.data import Splits
 from ablations.training import checkpoint, trainer
 from ablations.training import evaluate as evaluation
-from ablations.training.trainer import Diverged, Trained, build_model, train
+from ablations.training.trainer import Diverged, TrainResult, build_model, train
 from tests.make import pixels, run
 
 
@@ -31,7 +31,7 @@ def splits(spec, seed=0) -> Splits:
     )
 
 
-def digest(trained: Trained) -> str:
+def digest(trained: TrainResult) -> str:
     return checkpoint.weights_digest(trained.model)
 
 

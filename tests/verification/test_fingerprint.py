@@ -13,7 +13,7 @@ from torch import nn
 import model
 from ablations.core.errors import UserError
 from ablations.training.trainer import build_model
-from ablations.verification import fingerprint, trace
+from ablations.verification import fingerprint, shufflenet_checks, trace
 from model.shufflenet import Unit, channel_shuffle
 from tests.make import run
 from tests.sweep.test_plan import GROUPS, SHUFFLE, planned
@@ -167,10 +167,10 @@ def test_the_inverse_of_the_shuffle_is_caught(tmp_path, monkeypatch):
 
 
 def test_the_permutation_is_the_papers():
-    assert fingerprint.permutation(6, 3) == [0, 2, 4, 1, 3, 5]
+    assert shufflenet_checks.permutation(6, 3) == [0, 2, 4, 1, 3, 5]
     for channels, groups in ((6, 3), (24, 8), (240, 3), (5, 1)):
         x = torch.arange(channels).view(1, channels, 1, 1)
-        assert channel_shuffle(x, groups).flatten().tolist() == fingerprint.permutation(channels, groups)
+        assert channel_shuffle(x, groups).flatten().tolist() == shufflenet_checks.permutation(channels, groups)
 
 
 def test_equal_networks_of_two_protocols_are_no_mistake(tmp_path):

@@ -92,7 +92,7 @@ def resolve(config: DataConfig) -> DataSpec:
     return spec
 
 
-def source(config: DataConfig, spec: DataSpec) -> array_source.Stream:
+def source(config: DataConfig, spec: DataSpec) -> array_source.ArraySource:
     """The images (32, 32, 3), downloaded into data.dir when they are not there.
 
     Raises:
@@ -115,7 +115,7 @@ def source(config: DataConfig, spec: DataSpec) -> array_source.Stream:
             yield np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), np.array(batch[archive.labels], np.int64)
 
     counts = {"train": archive.images[0], "test": archive.images[1]}
-    return array_source.Stream(class_names=list(names), shape=(SIDE, SIDE, 3), counts=counts, batches=batches)
+    return array_source.ArraySource(class_names=list(names), shape=(SIDE, SIDE, 3), counts=counts, batches=batches)
 
 
 def _find(config: CifarConfig, archive: Archive) -> Path | None:

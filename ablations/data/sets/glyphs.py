@@ -65,7 +65,7 @@ def resolve(config: DataConfig) -> DataSpec:
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> array_source.Stream:
+def source(config: DataConfig, spec: DataSpec) -> array_source.ArraySource:
     """The images themselves, (size, size, 1), drawn in a few seconds; a split without images is left out."""
     assert isinstance(config, GlyphsConfig)
     counts = {"train": spec.train_images, "val": spec.val_images, "test": spec.test_images}
@@ -74,7 +74,7 @@ def source(config: DataConfig, spec: DataSpec) -> array_source.Stream:
         bank = glyph_bank(config.characters, glyph_fonts.faces(split), spec.cache_resolution)
         return draw(bank, _look(config), (config.data_seed, _STREAMS[split]), counts[split])
 
-    return array_source.Stream(
+    return array_source.ArraySource(
         class_names=list(config.characters),
         shape=(spec.cache_resolution, spec.cache_resolution, 1),
         counts={split: count for split, count in counts.items() if count},

@@ -20,7 +20,7 @@ class Tree:
     splits: dict[str, list[tuple[str, int, int]]]
 
 
-def read(where: str) -> Tree:
+def read_tree(where: str) -> Tree:
     """List the tree in a folder, or in its only subfolder that has one.
 
     Raises:

@@ -8,8 +8,8 @@ from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, digest
 from ablations.data import cache, subsets
 from ablations.data.sets import image_tree
-from ablations.data.shard import CENTRE, SQUARE, WHOLE, Entry
-from ablations.data.shard_source import Shards
+from ablations.data.shard import CENTRE, SQUARE, WHOLE, ShardEntry
+from ablations.data.shard_source import ShardSource
 
 DECODER = 1
 """Version of decoding and resizing to squares. Bump it by hand when the same files would give other pixels."""
@@ -30,7 +30,7 @@ def resolve(config: DataConfig) -> DataSpec:
     """
     assert isinstance(config, FolderConfig)
     check_keep(config)
-    listed = image_tree.read(config.dir)
+    listed = image_tree.read_tree(config.dir)
     splits = _roles(listed)
     val = len(listed.splits[splits["val"]]) if "val" in splits else None
     counts = subsets.counts(
@@ -49,19 +49,19 @@ def resolve(config: DataConfig) -> DataSpec:
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> Shards:
+def source(config: DataConfig, spec: DataSpec) -> ShardSource:
     """The images, to be decoded on all cores.
 
     Raises:
         UserError: the folder has changed since it was listed.
     """
     assert isinstance(config, FolderConfig)
-    listed = image_tree.read(config.dir)
+    listed = image_tree.read_tree(config.dir)
     if _digest(listed, config) != spec.digest:
         raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
     roles = _roles(listed)
-    entries = {split: [Entry(*image) for image in listed.splits[folder]] for split, folder in roles.items()}
-    return Shards(
+    entries = {split: [ShardEntry(*image) for image in listed.splits[folder]] for split, folder in roles.items()}
+    return ShardSource(
         class_names=listed.classes,
         splits={split: (listed.root / folder, entries[split]) for split, folder in roles.items()},
         forms=forms(config, roles),
@@ -88,7 +88,7 @@ def forms(config: FolderConfig, splits: Iterable[str]) -> dict[str, str]:
 
 
 def judge(
-    root: str, roles: dict[str, str], classes: Sequence[str], entries: dict[str, list[Entry]], skip: bool
+    root: str, roles: dict[str, str], classes: Sequence[str], entries: dict[str, list[ShardEntry]], skip: bool
 ) -> Callable[[list[str], set[tuple[str, int]]], None]:
     """Refuses broken images, all of them counted and the first few named, or says that they were left out.
 

@@ -7,7 +7,7 @@ from ablations.core.config import DataConfig, FolderConfig
 from ablations.core.run_spec import DataSpec, digest
 from ablations.data import cache, subsets
 from ablations.data.sets import imagefolder, imagenet_files
-from ablations.data.shard_source import Shards
+from ablations.data.shard_source import ShardSource
 
 
 def resolve(config: DataConfig) -> DataSpec:
@@ -32,21 +32,21 @@ def resolve(config: DataConfig) -> DataSpec:
         evaluate=config.evaluate,
     )
     if imagenet_files.NEEDED.get() and cache.damage(cache.folder(config, spec)) is not None:
-        imagenet_files.find(config.dir)
+        imagenet_files.find_files(config.dir)
     return spec
 
 
-def source(config: DataConfig, spec: DataSpec) -> Shards:
+def source(config: DataConfig, spec: DataSpec) -> ShardSource:
     """The images, to be decoded on all cores.
 
     Raises:
         UserError: images are missing, or are not the original ones.
     """
     assert isinstance(config, FolderConfig)
-    places = imagenet_files.find(config.dir)
-    wnids, entries = imagenet_files.read(places)
+    places = imagenet_files.find_files(config.dir)
+    wnids, entries = imagenet_files.list_images(places)
     roles = {"train": places.train.name, "test": places.val.name}
-    return Shards(
+    return ShardSource(
         class_names=wnids,
         splits={"train": (places.train, entries["train"]), "test": (places.val, entries["test"])},
         forms=imagefolder.forms(config, roles),

@@ -11,7 +11,7 @@ from typing import NoReturn
 from ablations.core.errors import UserError
 from ablations.data.sets import image_tree, imagenet_labels
 from ablations.data.sets.tar_index import Member, members, nested
-from ablations.data.shard import Entry
+from ablations.data.shard import ShardEntry
 
 NEEDED: ContextVar[bool] = ContextVar("NEEDED", default=True)
 """False where only the numbers are wanted, not the images: to say what a study would cost."""
@@ -64,7 +64,7 @@ class Places:
     val: Path
 
 
-def find(where: str) -> Places:
+def find_files(where: str) -> Places:
     """Look for both splits, without listing images.
 
     Raises:
@@ -81,7 +81,7 @@ def find(where: str) -> Places:
         _check_classes(train, _folders(train))
     if val.is_dir() and (classes := _folders(val)):
         _check_classes(val, classes)
-    elif imagenet_labels.find(root) is None:
+    elif imagenet_labels.find_devkit(root) is None:
         raise UserError(
             f"{val} has no class folders, and nothing in {root} says which class each image is of: put "
             f"{imagenet_labels.ARCHIVE} (or {imagenet_labels.LABELS}) there."
@@ -89,7 +89,7 @@ def find(where: str) -> Places:
     return Places(train, val)
 
 
-def read(places: Places) -> tuple[list[str], dict[str, list[Entry]]]:
+def list_images(places: Places) -> tuple[list[str], dict[str, list[ShardEntry]]]:
     """List all images: class names (wnids, sorted, as torchvision numbers them), entries of `train` and `test`.
 
     Raises:
@@ -102,8 +102,8 @@ def read(places: Places) -> tuple[list[str], dict[str, list[Entry]]]:
     number = {wnid: k for k, wnid in enumerate(wnids)}
     val = sorted(_val(places.val, wnids))
     found = {
-        "train": [Entry(name, number[wnid], size, offset) for wnid, name, size, offset in train],
-        "test": [Entry(name, number[wnid], size, offset) for wnid, name, size, offset in val],
+        "train": [ShardEntry(name, number[wnid], size, offset) for wnid, name, size, offset in train],
+        "test": [ShardEntry(name, number[wnid], size, offset) for wnid, name, size, offset in val],
     }
     _check_images(places.train, found["train"], known.train, known.train_bytes)
     _check_images(places.val, found["test"], known.val, known.val_bytes)
@@ -176,7 +176,7 @@ def _check_classes(place: Path, wnids: list[str]) -> None:
     _refuse(f"The {len(wnids):,} classes of {place}{some} are not ImageNet's")
 
 
-def _check_images(place: Path, entries: list[Entry], images: int, expected: int) -> None:
+def _check_images(place: Path, entries: list[ShardEntry], images: int, expected: int) -> None:
     """Refuse a split that is not whole, or not made of the original files."""
     if len(entries) != images:
         few = [0] * ILSVRC2012.classes

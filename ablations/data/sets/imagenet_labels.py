@@ -15,7 +15,7 @@ TRUTH = f"{FOLDER}/data/ILSVRC2012_validation_ground_truth.txt"
 META = f"{FOLDER}/data/meta.mat"
 
 
-def find(root: Path) -> Path | None:
+def find_devkit(root: Path) -> Path | None:
     """What there is of the three, the archive first."""
     return next((path for name in (ARCHIVE, FOLDER, LABELS) if (path := root / name).exists()), None)
 
@@ -26,7 +26,7 @@ def truth(root: Path, wnids: list[str]) -> list[str]:
     Raises:
         UserError: there is no list, it cannot be read, or it has classes besides `wnids`.
     """
-    path = find(root)
+    path = find_devkit(root)
     if path is None:
         raise UserError(f"Nothing in {root} says which class each validation image is of: put {ARCHIVE} there.")
     try:

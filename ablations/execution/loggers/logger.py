@@ -32,7 +32,7 @@ class Backend(Protocol):
         """The run ended: `FINISHED`, or `FAILED` when it raised an error."""
 
 
-def check(settings: LoggerConfig) -> None:
+def check_logger(settings: LoggerConfig) -> None:
     """See that the logger asked for can be used; imports nothing.
 
     Raises:

@@ -15,16 +15,16 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from ablations.core import console
 from ablations.core.config import Config, RuntimeConfig
 from ablations.core.errors import UserError
-from ablations.core.signals import Detached, deferred
-from ablations.monitor.watch import watch
-from ablations.sweep import messages, work_list
+from ablations.core.signals import Detached, defer_signals
+from ablations.monitor.live import watch
+from ablations.sweep import work_list
 from ablations.sweep.compose import Composer
-from ablations.sweep.local_launcher import prepare, to_job
-from ablations.sweep.plan import Planned
+from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.slurm import task
-from ablations.sweep.slurm.queue import ask, in_words, queued
+from ablations.sweep.slurm.queue import entries_in_words, queued, run_slurm
 from ablations.sweep.slurm.settings import (
     SlurmLauncherConf,
     check_programs,
@@ -67,11 +67,11 @@ class SlurmLauncher(Launcher):
         for what, settings in kinds.items():
             try:
                 text = executor(settings, Path("results"))._executor._make_submission_file_text("true", "check")
-                ask(["sbatch", "--test-only"], text)
+                run_slurm(["sbatch", "--test-only"], text)
             except UserError as error:
                 raise UserError(f"Slurm does not take these settings{what} ({error}){hint()}") from None
 
-    def settle(self, config: Config) -> Config:
+    def adapt_config(self, config: Config) -> Config:
         """A configuration for which nothing need be found out on this machine: precision and device are the tasks'.
 
         Raises:
@@ -87,7 +87,7 @@ class SlurmLauncher(Launcher):
         precision = gpu if config.precision == "auto" else config.precision
         return replace(config, precision=precision, runtime=replace(config.runtime, device="cpu"))
 
-    def at_once(self, runtime: RuntimeConfig) -> int:
+    def parallel_runs(self, runtime: RuntimeConfig) -> int:
         """How many runs the whole array trains at a time."""
         return self.settings.array_parallelism * runs_per_task(self.settings, runtime)
 
@@ -99,7 +99,7 @@ class SlurmLauncher(Launcher):
             UserError: Slurm refuses, or the data could not be prepared.
         """
         assert self.hydra_context is not None and self.config is not None
-        composer = Composer(self.hydra_context.config_loader, self.config, self.settle)
+        composer = Composer(self.hydra_context.config_loader, self.config, self.adapt_config)
         planned = [composer.compose(overrides) for overrides in job_overrides]
         names = self.enlist(planned)
         states = self.wait(planned, names)
@@ -121,7 +121,7 @@ class SlurmLauncher(Launcher):
             wanted -= work_list.run_ids(path)
         names = {name: path.parent for name, path in ours.items()}
         new = [one for one in planned if one.run.run_id in wanted]
-        out = messages.console()
+        out = console.console()
         if names:
             covered = len(planned) - len(new)
             out.print(f"{covered} runs are in Slurm's queue already: they are not submitted again.", markup=False)
@@ -143,14 +143,16 @@ class SlurmLauncher(Launcher):
         if settings.prepare == "here":
             for one in {one.run.protocol.data: one for one in planned}.values():
                 prepare(one)
-        path = work_list.write(planned, device_of(settings), replace(runtime, device=device_of(settings), workers=each))
+        path = work_list.write_job_list(
+            planned, device_of(settings), replace(runtime, device=device_of(settings), workers=each)
+        )
         try:
             if not work_list.prepared(planned):
                 builder = executor(preparing(settings), path.parent, data_name(path.parent))
                 after = builder.submit(task.Prepare(path)).job_id
             submitter = executor(settings, path.parent, name_of(path.parent), after)
             count = min(settings.array_parallelism, math.ceil(len(planned) / each))
-            first, *_ = submitter.map_array(task.Task(path), [k * each for k in range(count)])
+            first, *_ = submitter.map_array(task.SlurmTask(path), [k * each for k in range(count)])
         except Exception as error:  # submitit has errors of its own, and hands on those of Slurm
             raise UserError(f"Slurm did not take the job: {error}{hint()}") from None
         return path.parent, str(first.job_id).partition("_")[0]
@@ -169,9 +171,9 @@ class SlurmLauncher(Launcher):
                 entries = queued(both)
             except UserError as error:  # the controller may be down for a while; jobs go on
                 return str(error)
-            return in_words(entries) if entries else None
+            return entries_in_words(entries) if entries else None
 
-        with deferred() as stop:
+        with defer_signals() as stop:
             found = watch(jobs, planned[0].config.runtime.progress, news, self.settings.poll_seconds, stop)
         if stop.signum is not None:
             raise Detached(f"Slurm goes on without this command. {how}.", 128 + stop.signum)
@@ -182,7 +184,7 @@ class SlurmLauncher(Launcher):
                 f"The data could not be prepared. {said[-1] if said else ''} The job's output is in {logs}."
             )
         for line in said:
-            messages.console().print(f"a task ended: {line}", markup=False)
+            console.console().print(f"a task ended: {line}", markup=False)
         return found
 
 

@@ -12,7 +12,7 @@ SECONDS = 60.0
 """How long a command of Slurm's may take; a controller under load answers late."""
 
 
-class Entry(NamedTuple):
+class QueueEntry(NamedTuple):
     """A job, or a task of an array, in the queue; `where`: its nodes, or why it waits."""
 
     name: str
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     where: str
 
 
-def ask(command: Sequence[str], text: str | None = None) -> str:
+def run_slurm(command: Sequence[str], text: str | None = None) -> str:
     """What a command of Slurm's prints; `text` is its standard input.
 
     Raises:
@@ -36,26 +36,26 @@ def ask(command: Sequence[str], text: str | None = None) -> str:
     return done.stdout
 
 
-def queued(names: Collection[str]) -> list[Entry]:
+def queued(names: Collection[str]) -> list[QueueEntry]:
     """This user's jobs of these names that wait, run or end.
 
     Raises:
         UserError: Slurm does not answer.
     """
-    text = ask(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%j|%i|%T|%R"])
-    entries = [Entry(*line.split("|", 3)) for line in text.splitlines() if line.count("|") >= 3]
+    text = run_slurm(["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%j|%i|%T|%R"])
+    entries = [QueueEntry(*line.split("|", 3)) for line in text.splitlines() if line.count("|") >= 3]
     return [entry for entry in entries if entry.name in names]
 
 
 def state_of(number: str) -> str:
     """The state of one job, e.g. RUNNING, COMPLETING, CANCELLED; empty where it is not known."""
     try:
-        return ask(["squeue", "-h", "-j", number, "-o", "%T"]).strip()
+        return run_slurm(["squeue", "-h", "-j", number, "-o", "%T"]).strip()
     except UserError:
         return ""
 
 
-def in_words(entries: Sequence[Entry]) -> str:
+def entries_in_words(entries: Sequence[QueueEntry]) -> str:
     """`Slurm job 12: 2 running on n1, n2, 3 pending (Resources)`."""
     numbers = sorted({entry.number.partition("_")[0] for entry in entries}, key=lambda text: (len(text), text))
     parts = []

@@ -11,7 +11,7 @@ from typing import Any
 from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
-from ablations.sweep.slurm.queue import ask
+from ablations.sweep.slurm.queue import run_slurm
 
 TIMEOUTS = 1000
 """How often a task may start anew after its time was over; submitit wants a limit, a study has none."""
@@ -142,7 +142,7 @@ def hint() -> str:
     """Where settings are, and which partitions there are."""
     text = ". Partition, account, GPUs, cores, memory and time are set in conf/hydra/launcher/slurm.yaml"
     try:
-        partitions = ask(["sinfo", "-h", "-o", "%R"]).split()
+        partitions = run_slurm(["sinfo", "-h", "-o", "%R"]).split()
     except UserError:
         return f"{text}."
     return f"{text}; partitions here: {', '.join(dict.fromkeys(partitions))}."

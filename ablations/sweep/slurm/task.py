@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablations.core import console
 from ablations.core.errors import UserError
-from ablations.core.signals import deferred
-from ablations.sweep import messages, work_list
+from ablations.core.signals import defer_signals
+from ablations.sweep import work_list
 from ablations.sweep.cluster_task import prepare, run
 from ablations.sweep.slurm.queue import state_of
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """What each task of a Slurm array does, called by submitit with the number of the run that it begins with.
 
     It ends early on the signal before its time limit (SIGUSR2) and when it is preempted (SIGTERM). Then, once runs are
@@ -27,8 +28,8 @@ class Task:
 
     def __call__(self, first: int) -> None:
         """Work the list off."""
-        with deferred(patient=True, also=(signal.SIGUSR1, signal.SIGUSR2)) as stop, in_a_sentence():
-            run(work_list.read(self.path), first, stop)
+        with defer_signals(patient=True, also=(signal.SIGUSR1, signal.SIGUSR2)) as stop, in_a_sentence():
+            run(work_list.read_job_list(self.path), first, stop)
         if stop.signum is not None:
             again(stop.signum)
 
@@ -48,7 +49,7 @@ class Prepare:
     def __call__(self) -> None:
         """Build them."""
         with in_a_sentence():
-            prepare(work_list.read(self.path).data, lambda: False)
+            prepare(work_list.read_job_list(self.path).data, lambda: False)
 
     def checkpoint(self) -> Any:
         """The same again."""
@@ -63,7 +64,7 @@ def in_a_sentence() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        messages.show_error(error)
+        console.show_error(error)
         raise SystemExit(2) from None
 
 

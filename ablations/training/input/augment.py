@@ -1,7 +1,8 @@
 """Augmentation, batched and per sample, on the device the images lie on; drawn once per epoch from the seed alone.
 
-Draws depend on (seed, epoch, number of images) and on nothing else, so the crops of a seed are the same for every
-cell: the arms of an ablation are paired. torchvision's v2 transforms draw once per batch, so they cannot serve here.
+Random numbers depend on (seed, epoch, number of images) and on nothing else, so the crops of a seed are the same for
+every cell: the arms of an ablation are paired. torchvision's v2 transforms draw once per batch, so they cannot serve
+here.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from ablations.core.run_spec import Recipe
 
 
 @dataclass(frozen=True)
-class Draws:
+class EpochRandomness:
     """One epoch's random numbers: a row per training image, in the order in which they are visited."""
 
     order: Tensor  # (N,) int64: which image comes when
@@ -27,11 +28,11 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def draw_epoch(seed: int, epoch: int, images: int) -> Draws:
+def draw_epoch(seed: int, epoch: int, images: int) -> EpochRandomness:
     """Data order and augmentation of one epoch; drawn on the CPU, so that every device gets the same."""
     source = generator(seed, f"epoch {epoch}")
     order = torch.randperm(images, generator=source)
-    return Draws(order, torch.rand(images, 8, generator=source))
+    return EpochRandomness(order, torch.rand(images, 8, generator=source))
 
 
 def augment(images: Tensor, unit: Tensor, recipe: Recipe, resolution: int) -> Tensor:
@@ -39,7 +40,7 @@ def augment(images: Tensor, unit: Tensor, recipe: Recipe, resolution: int) -> Te
 
     Args:
         images: (B, H, W, C) uint8.
-        unit: (B, 8) the batch's rows of `Draws.unit`.
+        unit: (B, 8) the batch's rows of `EpochRandomness.unit`.
 
     Returns:
         (B, resolution, resolution, C): uint8 when only pixels were moved, else float32 in 0..255.

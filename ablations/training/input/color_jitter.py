@@ -23,7 +23,7 @@ def jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
 
     Args:
         images: (B, H, W, 3) uint8.
-        unit: (B, 8) the batch's rows of `augment.Draws.unit`, on the images' device.
+        unit: (B, 8) the batch's rows of `augment.EpochRandomness.unit`, on the images' device.
 
     Returns:
         (B, H, W, 3) uint8, rounded: a quarter of the memory.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ablations.core.run_spec import Protocol
-from ablations.training.input.augment import Draws
+from ablations.training.input.augment import EpochRandomness
 
 DEPTH = 2
 """Batches that are made ahead."""
@@ -34,7 +34,7 @@ class Coming:
     pieces: list["Future[None]"]
 
 
-class Ahead:
+class Prefetcher:
     """Makes batches in the order in which they will be asked for: one slice of an epoch's draws after the other."""
 
     def __init__(self, fill: Fill, shape: Callable[[Protocol], tuple[int, ...]], device: torch.device) -> None:
@@ -43,10 +43,10 @@ class Ahead:
         # One thread beside a trainer on the CPU, whose cores are all taken; a GPU's trainer leaves them free.
         self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, _cores())
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="input")
-        self.draws: Draws | None = None
+        self.draws: EpochRandomness | None = None
         self.coming: deque[Coming] = deque()
 
-    def batch(self, draws: Draws, rows: slice, protocol: Protocol) -> Tensor:
+    def batch(self, draws: EpochRandomness, rows: slice, protocol: Protocol) -> Tensor:
         """The images of `draws.order[rows]`, in pinned memory where the device is a GPU.
 
         Raises:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ablations.core.run_spec import Recipe
-from ablations.data.ragged import Whole
+from ablations.data.ragged import RaggedImages
 from ablations.data.resize import resize_into
 
 ASPECT = 4 / 3
@@ -23,7 +23,7 @@ def boxes(sizes: np.ndarray, unit: np.ndarray, area: tuple[float, float]) -> np.
 
     Args:
         sizes: (B, 2) height and width of each image.
-        unit: (B, 8) see `augment.Draws`.
+        unit: (B, 8) see `augment.EpochRandomness`.
     """
     height, width = sizes.astype(np.float64).T
     y, x, _, share, ratio = unit.astype(np.float64).T[:5]
@@ -41,12 +41,12 @@ def centres(sizes: np.ndarray, resolution: int) -> np.ndarray:
     return np.concatenate([corner, np.full_like(corner, resolution)], 1)
 
 
-def cut(images: Whole, rows: np.ndarray, unit: Tensor, recipe: Recipe, into: Tensor) -> None:
+def cut(images: RaggedImages, rows: np.ndarray, unit: Tensor, recipe: Recipe, into: Tensor) -> None:
     """Fill `into` (B, R, R, 3) uint8 with a crop of each image, resized (bilinear, antialiased) and flipped.
 
     Args:
         rows: (B,) of `images`.
-        unit: (B, 8) the images' rows of `augment.Draws.unit`, on the CPU.
+        unit: (B, 8) the images' rows of `augment.EpochRandomness.unit`, on the CPU.
     """
     resolution, sizes, draws = into.shape[1], images.sizes[rows], unit.numpy()
     found = boxes(sizes, draws, recipe.area) if recipe.crop == "resized" else centres(sizes, resolution)

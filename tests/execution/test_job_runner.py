@@ -11,8 +11,8 @@ import torch
 
 from ablations import data
 from ablations.core.errors import UserError
-from ablations.execution import run_jobs
-from ablations.execution.run_jobs import Job
+from ablations.execution import job_runner
+from ablations.execution.job import Job
 from ablations.store import lease, run_folder, writable
 from ablations.training import checkpoint
 from tests.make import run
@@ -25,7 +25,7 @@ def job(tmp_path, monkeypatch):
     torch.set_num_threads(1)
     one = run(recipe={"epochs": 2})
     monkeypatch.setattr(data, "load", lambda folder, spec: splits(spec))
-    run_jobs._splits.cache_clear()
+    job_runner._splits.cache_clear()
     return Job(
         run=one,
         data_folder=tmp_path / "data",
@@ -39,11 +39,11 @@ def job(tmp_path, monkeypatch):
 
 
 def folder(job) -> Path:
-    return run_folder.run_folder(job.results, job.run.run_id)
+    return run_folder.path_of(job.results, job.run.run_id)
 
 
 def test_a_run_leaves_everything_that_others_read(job):
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
     found = run_folder.result(job.results, job.run.run_id)
     assert found["test_images"] == 40 and found["steps"] == 8 and found["images_seen"] == 128
     assert found["peak_memory_bytes"] > 1 << 20 and found["images_per_second"] > 0
@@ -59,9 +59,9 @@ def test_a_run_leaves_everything_that_others_read(job):
 
 
 def test_a_finished_run_is_not_trained_again(job):
-    run_jobs.execute(job)
+    job_runner.run_job(job)
     before = (folder(job) / "result.json").stat().st_mtime_ns
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
     assert (folder(job) / "result.json").stat().st_mtime_ns == before
 
 
@@ -70,12 +70,12 @@ def test_an_exception_is_recorded_with_its_traceback_and_retried(job, monkeypatc
         raise RuntimeError("the data are gone")
 
     monkeypatch.setattr(data, "load", broken)
-    assert run_jobs.execute(job) == "failed"
+    assert job_runner.run_job(job) == "failed"
     record = run_folder.failure(job.results, job.run.run_id)
     assert record["error"] == "RuntimeError: the data are gone" and "Traceback" in record["traceback"]
     assert "the data are gone" in (folder(job) / "log.txt").read_text()
     monkeypatch.setattr(data, "load", lambda _, spec: splits(spec))
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
     assert run_folder.failure(job.results, job.run.run_id) is None
 
 
@@ -84,15 +84,15 @@ def test_divergence_is_a_state_of_its_own(job):
 
     recipe = replace(job.run.protocol.recipe, lr=1e25)
     wild = replace(job, run=replace(job.run, protocol=replace(job.run.protocol, recipe=recipe)))
-    assert run_jobs.execute(wild) == "diverged"
+    assert job_runner.run_job(wild) == "diverged"
     assert "not finite" in run_folder.failure(wild.results, wild.run.run_id)["error"]
 
 
 def test_a_run_that_another_process_holds_is_left_alone(job):
     theirs = lease.take(job.results, job.run.run_id)
-    assert run_jobs.execute(job) == "held" and not folder(job).exists()
+    assert job_runner.run_job(job) == "held" and not folder(job).exists()
     theirs.release(done=False)
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
 
 
 def test_a_run_taken_over_meanwhile_writes_no_result(job, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_run_taken_over_meanwhile_writes_no_result(job, monkeypatch):
             (job.results / "leases" / job.run.run_id / "2").write_text("{}")
         return False
 
-    assert run_jobs.execute(job, stop) == "held" and len(steps) == 3
+    assert job_runner.run_job(job, stop) == "held" and len(steps) == 3
     assert not (folder(job) / "result.json").exists()
 
 
@@ -121,7 +121,7 @@ def test_a_disk_that_fails_is_not_the_runs_failure(job, monkeypatch, number, whe
 
     monkeypatch.setattr(where, fails)
     with pytest.raises(writable.Unwritable, match=f"can no longer be written \\({os.strerror(number)}\\)"):
-        run_jobs.execute(job)
+        job_runner.run_job(job)
     assert run_folder.failure(job.results, job.run.run_id) is None
     monkeypatch.undo()
     assert lease.holder(job.results, job.run.run_id) is None
@@ -130,7 +130,7 @@ def test_a_disk_that_fails_is_not_the_runs_failure(job, monkeypatch, number, whe
 def test_results_that_went_away_are_not_made_anew(job):
     job.results.rename(job.results.with_name("moved"))
     with pytest.raises(writable.Unwritable, match="removed, renamed or unmounted"):
-        run_jobs.execute(job)
+        job_runner.run_job(job)
     assert not job.results.exists()
 
 
@@ -140,7 +140,7 @@ def test_a_mistake_of_the_users_is_recorded_and_told(job, monkeypatch):
 
     monkeypatch.setattr(data, "load", broken)
     with pytest.raises(UserError, match="another data set"):
-        run_jobs.execute(job)
+        job_runner.run_job(job)
     assert run_folder.failure(job.results, job.run.run_id)["error"] == "The cache is of another data set."
 
 
@@ -152,18 +152,18 @@ def test_stopped_between_the_weights_and_the_result_costs_an_epoch_at_most(job, 
 
     monkeypatch.setattr(run_folder, "finish", dies)
     with pytest.raises(KeyboardInterrupt):
-        run_jobs.execute(job)
+        job_runner.run_job(job)
     monkeypatch.undo()
     monkeypatch.setattr(data, "load", lambda folder, spec: splits(spec))
     assert checkpoint.load(folder(job) / "checkpoint.pt", job.run.run_id)["history"][-1]["epoch"] == 1
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
     assert not (folder(job) / "checkpoint.pt.previous").exists()
 
 
 def test_a_damaged_run_is_set_aside_and_trained_to_the_same_weights(job):
-    run_jobs.execute(job)
+    job_runner.run_job(job)
     before = run_folder.result(job.results, job.run.run_id)["weights_sha256"]
     (folder(job) / "correct.npy").unlink()
-    assert run_jobs.execute(job) == "done"
+    assert job_runner.run_job(job) == "done"
     assert run_folder.result(job.results, job.run.run_id)["weights_sha256"] == before
     assert list(run_folder.aside(job.results)) == [f"{job.run.run_id}.damaged-1"]

@@ -2,41 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ablations import data
-from ablations.core.config import LoggerConfig
-from ablations.core.device import fix_numerics, use_gpu
-from ablations.core.memory import reset_peak_memory
-from ablations.core.run_spec import DataSpec, Run
-from ablations.execution.run_recorder import Record
+from ablations.core.device import fix_numerics, reset_peak_memory, use_gpu
+from ablations.core.run_spec import DataSpec
+from ablations.execution.job import Job
+from ablations.execution.run_recorder import RunRecorder
 from ablations.store import writable
 
 
-@dataclass(frozen=True)
-class Job:
-    """A run and how to execute it; plain data, so that it travels to any process."""
-
-    run: Run
-    data_folder: Path
-    results: Path
-    device: str
-    threads: int
-    deterministic: bool
-    evaluate_every: int
-    provenance: dict[str, Any]
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
-    checkpoint_every: float = 60.0
-    kernels: str = "auto"
-    processes: int = 1
-    gpus: tuple[int, ...] = ()  # numbers of those to use, of the GPUs that this process sees; none: the first
-    patience: float = 600.0  # seconds that processes of a run wait for one another
-
-
-def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
+def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     """Train a run and store it, unless it is done or another process trains it.
 
     Args:
@@ -48,29 +26,27 @@ def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     Raises:
         UserError: nothing can be trained here: results that cannot be written, or that a newer version wrote.
     """
-    ((state, error),) = execute_together([job], stop)
+    ((state, error),) = run_jobs([job], stop)
     if error:
         raise error
     return state
 
 
-def execute_together(
-    jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False
-) -> list[tuple[str, Exception | None]]:
-    """Train runs of one protocol and one shape of network in lock step, and store each; see `execute`.
+def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[tuple[str, Exception | None]]:
+    """Train runs of one protocol and one shape of network in lock step, and store each; see `run_job`.
 
     Returns:
         Of each its state, and the UserError that the same again would end in.
 
     Raises:
-        UserError: as `execute` does.
+        UserError: as `run_job` does.
     """
     outcomes: dict[int, tuple[str, Exception | None]] = {}
     try:
         with ExitStack() as stack:
-            records: dict[int, Record] = {}
+            records: dict[int, RunRecorder] = {}
             for number, job in enumerate(jobs):
-                record = stack.enter_context(Record(job, stop))
+                record = stack.enter_context(RunRecorder(job, stop))
                 state = record.take()
                 if state:
                     outcomes[number] = (state, None)
@@ -82,7 +58,7 @@ def execute_together(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def _execute(records: dict[int, Record], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+def _execute(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
     """Train the runs of these records, and note what came of each as it ends."""
     left = dict(records)
     try:
@@ -90,22 +66,22 @@ def _execute(records: dict[int, Record], outcomes: dict[int, tuple[str, Exceptio
             try:
                 record.open()
             except Exception as error:
-                outcomes[number] = left.pop(number).conclude(error)
+                outcomes[number] = left.pop(number).finish(error)
         if left:
             numbers = list(left)
             for place, outcome in _train(list(left.values())):
-                outcomes[numbers[place]] = left.pop(numbers[place]).conclude(outcome)
+                outcomes[numbers[place]] = left.pop(numbers[place]).finish(outcome)
     except Exception as error:
         if not left or isinstance(error, writable.Unwritable):
             raise
         for number in list(left):  # what ends the training of all: no memory left, data that are gone
-            outcomes[number] = left.pop(number).conclude(error)
+            outcomes[number] = left.pop(number).finish(error)
 
 
-def _train(records: Sequence[Record]) -> Any:
+def _train(records: Sequence[RunRecorder]) -> Any:
     """What came of each run, by place, as it ends."""
     from ablations.training import trainer  # seconds to import torch, and planning does without
-    from ablations.training.ddp_processes import Task, team
+    from ablations.training.ddp_processes import RankTask, spawn_ranks
 
     job = records[0].job
     fix_numerics(job.deterministic)
@@ -115,12 +91,12 @@ def _train(records: Sequence[Record]) -> Any:
     for record in records:
         record.expect(len(splits.train_index))
     entries = [
-        trainer.Entry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
+        trainer.TrainingEntry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
         for record in records
     ]
     load = partial(data.load, job.data_folder, job.run.protocol.data)
     how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
-    with team(Task(job.run, load, *how)) as ranks:
+    with spawn_ranks(RankTask(job.run, load, *how)) as ranks:
         yield from trainer.train_together(
             entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ranks
         )

@@ -1,0 +1,38 @@
+"""What commands print: durations, errors, progress of the data cache."""
+
+import sys
+
+from rich.console import Console
+
+from ablations.core.errors import UserError
+
+
+def console() -> Console:
+    """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_error(error: UserError) -> None:
+    """A mistake of the user's: its sentence, on standard error."""
+    print(f"error: {error}", file=sys.stderr)
+
+
+def show_stopped() -> None:
+    """After Ctrl-C or SIGTERM: how to go on."""
+    print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
+
+
+def show_data(stage: str, done: int, total: int) -> None:
+    """Progress of building a data set: one line, rewritten on a terminal, else at the start and the end."""
+    if sys.stdout.isatty():
+        print(f"\r{stage}: {done} of {total}", end="\n" if done == total else "", flush=True)
+    elif done in (0, total):
+        print(f"{stage}: {done} of {total}", flush=True)

@@ -1,0 +1,116 @@
+"""Checks of ShuffleNet: units, groups and the permutation that each unit really applies."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ablations.core.run_spec import Run, Variant
+from model.backend import logits
+from model.shufflenet import Unit
+from model.widths import stage_channels
+
+UNITS = (4, 8, 4)
+"""Units in stages 2, 3 and 4 (paper, Table 1). Not model/shufflenet.py's: a check brings its own expectation."""
+
+
+UNGROUPED = {"shufflenet": 1, "blog": 2}
+"""1x1 convolutions at the network's start that always have one group: the paper's first; the blog's first unit."""
+
+
+def faults(
+    run: Run,
+    convolutions: Sequence[dict[str, Any]],
+    before: Sequence[Sequence[float]],
+    after: Sequence[Sequence[float]],
+) -> tuple[str, ...]:
+    """What of a cell is not as asked for, whatever the other cells are: groups, width and stem, permutation.
+
+    Args:
+        convolutions: as ablations.verification.trace.Operators records them.
+        before, after: as ablations.verification.trace.permutations gives them.
+    """
+    variant = run.variant
+    pointwise = [conv for conv in convolutions if conv["weight"][2:] == [1, 1]]
+    asked = [1 if k < UNGROUPED[variant.structure] else variant.groups for k in range(2 * sum(UNITS))]
+    found = [_differing("groups of its 1x1 convolutions", [conv["groups"] for conv in pointwise], asked)]
+    widths = [conv["weight"][1] * conv["groups"] for conv in pointwise[::2]]
+    found.append(_differing("input channels of its units", widths, _unit_inputs(variant)))
+    wanted = [permutation(len(order), g) for order, g in zip(before, _shuffled_groups(variant), strict=False)]
+    what = "transposition of (groups, channels / groups)" if variant.shuffle else "identity, as shuffle is off"
+    wrong = [k + 1 for k, (order, want) in enumerate(zip(before, wanted, strict=True)) if list(order) != want]
+    if wrong or len(before) != sum(UNITS):
+        more = f" and {len(wrong) - 1} more of {sum(UNITS)}" if len(wrong) > 1 else ""
+        where = f"unit {wrong[0]}{more}" if wrong else f"{len(before)} units in place of {sum(UNITS)}"
+        found.append(f"its channel permutation is not the {what} ({where})")
+    if any(list(order) != permutation(len(order), 1) for order in after):
+        found.append("channels are permuted after the depthwise convolution, too")
+    return tuple(fault for fault in found if fault)
+
+
+def permutation(channels: int, groups: int) -> list[int]:
+    """Which channel comes where after the paper's shuffle (Section 3.1): (g, C/g) transposed to (C/g, g)."""
+    return [k % groups * (channels // groups) + k // groups for k in range(channels)]
+
+
+def _shuffled_groups(variant: Variant) -> list[int]:
+    """Groups that each unit's shuffle transposes; 1 where it must be the identity."""
+    groups = variant.groups if variant.shuffle else 1
+    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
+    return [first] + [groups] * (sum(UNITS) - 1)
+
+
+def _unit_inputs(variant: Variant) -> list[int]:
+    """Input channels of each unit: the stem's, then those of the unit before."""
+    stages = stage_channels(variant.groups, variant.width)
+    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
+    return [variant.stem_channels, *outputs[:-1]]
+
+
+def _differing(what: str, found: list[int], asked: list[int]) -> str:
+    """Empty where two lists are equal, else how they differ."""
+    if found == asked:
+        return ""
+    if len(found) != len(asked):
+        return f"{what}: there are {len(found)} in place of {len(asked)}"
+    wrong = [k for k in range(len(asked)) if found[k] != asked[k]]
+    first = wrong[0]
+    return (
+        f"{what}: {len(wrong)} of {len(asked)} are not as asked for (the first has {found[first]}, not {asked[first]})"
+    )
+
+
+def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list[list[float]]]:
+    """Where each unit's channels come from, before and after its depthwise convolution, in order of execution.
+
+    After a unit's first two batch normalisations their outputs are replaced by each channel's own number; what then
+    arrives at the next convolution is the permutation that was applied: [0, 1, 2, ...] where none was. A map whose
+    pixels or images differ was not made by moving channels: NaN stands in the place of its number.
+    """
+    before: list[list[float]] = []
+    after: list[list[float]] = []
+    hooks = []
+    for unit in (module for module in network.modules() if isinstance(module, Unit)):
+        for norm, convolution, into in ((unit.bn1, unit.conv2, before), (unit.bn2, unit.conv3, after)):
+            hooks.append(norm.register_forward_hook(_number))
+            hooks.append(convolution.register_forward_pre_hook(partial(_read, into)))
+    try:
+        with torch.no_grad():
+            logits(network, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return before, after
+
+
+def _number(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """Each channel's number in the place of its values, in the same memory format."""
+    return torch.empty_like(output).copy_(torch.arange(output.shape[1]).view(1, -1, 1, 1))
+
+
+def _read(into: list[list[float]], module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Note the numbers that arrive, channel by channel."""
+    maps = inputs[0].transpose(0, 1).flatten(1)  # (C, N*H*W)
+    into.append(torch.where((maps == maps[:, :1]).all(1), maps[:, 0], torch.nan).tolist())
