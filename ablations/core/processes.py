@@ -64,3 +64,14 @@ def _exit_after(sentinel: Any) -> None:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_up(threads: int, gpu: str | None) -> None:
+    """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
+    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    tune(threads)

@@ -1,7 +1,6 @@
 """Worker processes: how many, what each sets up once, what it is given to do and how it ends with its parent."""
 
 import os
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +9,7 @@ from multiprocessing.connection import Connection
 from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
-from ablations.core.processes import die_with_parent, tune
+from ablations.core.processes import die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_runner import run_jobs
@@ -128,14 +127,3 @@ def _send_alive(pipe: Connection) -> None:
         pipe.send(ALIVE)
     except OSError:  # the parent is gone: nothing more shall be written
         os._exit(1)
-
-
-def set_up(threads: int, gpu: str | None) -> None:
-    """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
-    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
-    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    tune(threads)

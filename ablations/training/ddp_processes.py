@@ -18,9 +18,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ablations.core.device import fix_numerics
 from ablations.core.errors import RankLost
-from ablations.core.processes import die_with_parent
+from ablations.core.processes import die_with_parent, set_up
 from ablations.core.run_spec import Run
-from ablations.execution.worker import set_up
 from ablations.training.ddp import DDPGroup
 
 if TYPE_CHECKING:
