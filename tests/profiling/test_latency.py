@@ -45,7 +45,7 @@ def test_every_variant_is_measured_once_and_by_every_engine(tmp_path, capsys, mo
     results = planned(tmp_path)
     asked = []
     monkeypatch.setattr(
-        latency, "ask", lambda module, question: asked.append((module, question)) or ["It [b]says[/b] so."]
+        latency, "run_module_json", lambda module, question: asked.append((module, question)) or ["It [b]says[/b] so."]
     )
     assert latency.main([*TINY, "--results", str(results), "--inputs", "study"]) == 0
     with (results / "latency.csv").open() as file:

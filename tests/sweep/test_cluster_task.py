@@ -116,7 +116,7 @@ def test_what_came_of_a_list_is_known_without_reading_it(listed, monkeypatch):
     (folder / "metrics.csv").write_text("cut")
     assert over(job, 0) is None, "an older result that is not whole is to be trained again"
     os.utime(folder / "result.json")
-    monkeypatch.setattr(run_folder, "check", None)
+    monkeypatch.setattr(run_folder, "check_run", None)
     assert over(job, 0) == "done", "a newer one is not even read"
 
 
