@@ -1,8 +1,15 @@
 """The address `python -m ablations.cost`."""
 
-import sys
+from ablations.core.command import command
 
-from ablations.profiling.cost import main
+
+@command
+def main() -> int:
+    """Say what a sweep would cost."""
+    from ablations.profiling.cost import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

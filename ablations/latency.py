@@ -1,8 +1,15 @@
 """The address `python -m ablations.latency`."""
 
-import sys
+from ablations.core.command import command
 
-from ablations.profiling.latency import main
+
+@command
+def main() -> int:
+    """Measure inference times."""
+    from ablations.profiling.latency import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,15 @@
 """The address `python -m ablations.merge`."""
 
-import sys
+from ablations.core.command import command
 
-from ablations.store.merge import main
+
+@command
+def main() -> int:
+    """Bring in the runs of another results folder."""
+    from ablations.store.merge import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

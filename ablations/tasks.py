@@ -1,8 +1,15 @@
 """The address `python -m ablations.tasks`."""
 
-import sys
+from ablations.core.command import command
 
-from ablations.sweep.cluster_task import main
+
+@command
+def main() -> int:
+    """Train runs of a list."""
+    from ablations.sweep.cluster_task import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

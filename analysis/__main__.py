@@ -4,13 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from ablations.core.command import command
 from ablations.core.errors import UserError
-from analysis.publish import publish, tables_first
-from analysis.runs.files import REPORT
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Publish, and list what there is by folder. Exit code 1, with a sentence, where there is nothing to publish."""
+    from analysis.publish import publish, tables_first
+    from analysis.runs.files import REPORT
+
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")
@@ -39,4 +41,4 @@ def _names(files: list[Path]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)()

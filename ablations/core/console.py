@@ -7,9 +7,15 @@ from rich.console import Console
 from ablations.core.errors import UserError
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Hand the BrokenPipeError on to core/command.py, in place of Rich's own exit with code 1."""
+        raise
+
+
 def console() -> Console:
     """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return _Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def duration(seconds: float) -> str:

@@ -6,14 +6,21 @@ import os
 import platform
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 PR_SET_PDEATHSIG = 1
+
+
+PARENTS_SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Signals that a worker leaves to its parent: Ctrl-C reaches the whole process group, Slurm's signals a whole task."""
 
 
 def tune(threads: int) -> None:
@@ -56,6 +63,21 @@ def kill_with_parent() -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def start_shielded(process: BaseProcess, names: Sequence[str]) -> None:
+    """Start a process in which these signals are blocked from its first moment: until it ignores them itself, one
+    would end it, with a traceback. None is lost to this process."""
+    if not hasattr(signal, "pthread_sigmask"):
+        process.start()
+        return
+    resource_tracker.ensure_running()  # type: ignore[attr-defined]  # when it starts, it unblocks some of them
+    blocked = {getattr(signal, name) for name in names if hasattr(signal, name)}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _exit_after(sentinel: Any) -> None:
     wait([sentinel])
     os._exit(1)
@@ -68,8 +90,7 @@ def cores() -> int:
 
 def set_up(threads: int, gpu: str | None) -> None:
     """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
-    # Ctrl-C reaches the whole group, and Slurm's signals all of a task: the parent decides.
-    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+    for name in PARENTS_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if gpu is not None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ablations.core.config import RuntimeConfig
+from ablations.core.processes import PARENTS_SIGNALS, start_shielded
 from ablations.execution.job import Job
 from ablations.execution.worker import ALIVE, gpu_names, serve
 
@@ -40,7 +41,7 @@ class Worker:
             target=serve, args=(theirs, os.getpid(), runtime.threads, gpu), name="ablations-worker"
         )
         self.process.daemon = runtime.processes_per_run == 1  # daemons may not start processes
-        self.process.start()
+        start_shielded(self.process, PARENTS_SIGNALS)
         theirs.close()
         self.numbers: list[int] = []
         self.ready, self.seen = False, time.monotonic()
@@ -144,6 +145,8 @@ class WorkerPool:
             worker.process.join(5)
             code = worker.process.exitcode
             self.workers.pop(slot).kill()
+            if code == -signal.SIGTERM:  # asked to stop while it was starting; later, it would have said so itself
+                return [Outcome(number, "stopped", "") for number in numbers]
             reason = f"The worker process ended {_how(code)} in this run."
             return [Outcome(number, "killed", reason) for number in numbers]
         return []

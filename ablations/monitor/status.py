@@ -2,11 +2,11 @@
 
 import argparse
 import csv
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ def watch(results: Path, seconds: float) -> None:
             time.sleep(seconds)
 
 
-def main() -> None:
+def main() -> int:
     """Print the totals and a table for each planned study, once or again and again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"))
@@ -174,12 +174,9 @@ def main() -> None:
     plans = read_plans(options.results)
     if not plans and not unplanned(options.results, []):
         sys.exit(f"Nothing has been planned in {options.results} yet: start with make ablation-groups.")
-    try:
-        if options.watch:
-            watch(options.results, options.watch)
-        else:
-            console().print(view(options.results, plans)[0])
-    except KeyboardInterrupt:
-        pass  # how one leaves a view
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+    if not options.watch:
+        console().print(view(options.results, plans)[0])
+        return 0
+    with suppress(KeyboardInterrupt):  # how one leaves a view
+        watch(options.results, options.watch)
+    return 0

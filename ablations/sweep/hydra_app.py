@@ -74,6 +74,8 @@ def main() -> None:
         except signals.Interrupted as request:
             console.show_stopped()
             raise SystemExit(request.exit_code) from None
+        except BrokenPipeError:
+            raise  # core/command.py knows what to do
         except Exception as error:
             if whole == "1":
                 raise

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ablations.core.device import fix_numerics
 from ablations.core.errors import RankLost
-from ablations.core.processes import die_with_parent, set_up
+from ablations.core.processes import die_with_parent, set_up, start_shielded
 from ablations.core.run_spec import Run
 from ablations.training.ddp import DDPGroup
 
@@ -67,8 +66,7 @@ class RankProcess:
         self.process = context.Process(
             target=follow, args=(theirs, os.getpid(), task, rank, port), name=f"ablations-rank-{rank}", daemon=True
         )
-        with _no_signals():
-            self.process.start()
+        start_shielded(self.process, REQUESTS)  # rank 0 decides, and the ranks end with it
         theirs.close()
 
     def send(self, order: tuple[Any, ...]) -> None:
@@ -177,17 +175,3 @@ def _join(task: RankTask, rank: int, store: Any) -> None:
         world_size=task.size,
         timeout=timedelta(seconds=task.patience) if task.patience else timedelta(days=30),
     )
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    """Processes started meanwhile get no requests to stop: rank 0 decides, and they end with it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # type: ignore[attr-defined]  # when it starts, it unblocks some of them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in REQUESTS})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

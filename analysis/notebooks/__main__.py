@@ -1,8 +1,15 @@
-"""`python -m analysis.notebooks`: executes the notebooks here, see analysis/notebooks/execute.py."""
+"""The address `python -m analysis.notebooks`."""
 
-import sys
+from ablations.core.command import command
 
-from analysis.notebooks.execute import main
+
+@command
+def main() -> int:
+    """Execute the notebooks."""
+    from analysis.notebooks.execute import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

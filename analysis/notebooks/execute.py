@@ -1,11 +1,12 @@
 """Executes the notebooks on a results folder and writes them as .ipynb and .html to results/notebooks."""
 
 import argparse
+import asyncio
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
@@ -48,6 +49,14 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
     return written
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Keeps nbclient from handling Ctrl-C, which it takes for the death of the kernel: asyncio.Runner handles it."""
+
+    def add_signal_handler(self, *arguments: Any) -> NoReturn:
+        """Say what nbclient hears outside the main thread, too."""
+        raise RuntimeError("signals are asyncio.Runner's")
+
+
 def _run(notebook: "NotebookNode", name: str, results: Path) -> None:
     """Execute a notebook in place, from the project's root."""
     from jupyter_client.kernelspec import KernelSpecManager
@@ -61,9 +70,22 @@ def _run(notebook: "NotebookNode", name: str, results: Path) -> None:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     surroundings = {**os.environ, "RESULTS_DIR": str(results.resolve()), "PYTHONPATH": path}
     quiet = ["--log-level=ERROR"]  # a kernel on this machine warns that its sockets are not encrypted
-    client = NotebookClient(notebook, km=manager, timeout=600, record_timing=False, extra_arguments=quiet)
+    client = NotebookClient(
+        notebook, km=manager, timeout=600, record_timing=False, extra_arguments=quiet, shutdown_kernel="immediate"
+    )
+
+    async def run() -> None:
+        try:
+            await client.async_execute(env=surroundings, cwd=str(ROOT))
+        except DeadKernelError:
+            task = asyncio.current_task()
+            if task and task.cancelling():  # by Ctrl-C, which nbclient takes for the death of the kernel here, too
+                raise asyncio.CancelledError from None
+            raise
+
     try:
-        client.execute(env=surroundings, cwd=str(ROOT))
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(run())
     except CellExecutionError as error:
         raise UserError(f"Notebook {name} failed: {error.ename}: {error.evalue}") from error
     except DeadKernelError as error:

@@ -1,8 +1,15 @@
 """The address `python -m analysis.reference`."""
 
-import sys
+from ablations.core.command import command
 
-from analysis.reference.commands import main
+
+@command
+def main() -> int:
+    """Pack, check, draw or unpack committed studies."""
+    from analysis.reference.commands import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

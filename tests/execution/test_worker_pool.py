@@ -100,3 +100,25 @@ def test_a_worker_without_its_parent_leaves(monkeypatch):
     monkeypatch.setattr(os, "_exit", left.append)
     processes.die_with_parent(os.getppid() + 1)
     assert left == [1]
+
+
+def test_ctrl_c_reaches_no_worker_that_is_starting(job, capfd):
+    """A terminal tells the whole process group; Python of a process that has just begun would end in a traceback."""
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
+        it.give([3], [job])
+        process = it.workers[0].process
+        for _ in range(50):
+            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, signal.SIGHUP)
+            time.sleep(0.005)
+        assert [(each.number, each.state) for each in outcomes(it)] == [(3, "wrong")], "it went on"
+        assert it.workers[0].process is process
+    assert capfd.readouterr().err == ""
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_has_stopped(job):
+    """Whoever stops a sweep by telling all of its processes ends some before they can say so."""
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
+        it.give([3], [job])
+        it.workers[0].process.terminate()
+        assert outcomes(it) == [Outcome(3, "stopped", "")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.explain import main
+from analysis.explain.commands import main
 from analysis.runs import macs
 from tests import results_fixture as fixture
 from tests.sweeps import ROOT

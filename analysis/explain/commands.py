@@ -182,7 +182,3 @@ def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:
 def _printable(line: str) -> str:
     """Text without what a terminal would obey: an error or a device may say anything."""
     return "".join(sign if sign.isprintable() else " " for sign in line)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
