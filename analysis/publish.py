@@ -61,15 +61,10 @@ def tables_first(results: Path) -> list[Path]:
     Raises:
         UserError: there is no run to publish, or the folder cannot be written.
     """
-    from analysis.runs import macs
-
-    measuring = macs.MEASURING.set(False)
     try:
-        return _write_tables(results, *_sections(results)[1:])
+        return _write_tables(results, *_sections(results, measure=False)[1:], measure=False)
     except OSError as error:
         raise UserError(f"Tables cannot be written to {results} ({error.strerror}).") from None
-    finally:
-        macs.MEASURING.reset(measuring)
 
 
 def input_digest(results: Path) -> str:
@@ -117,26 +112,26 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
     return written
 
 
-def _sections(results: Path) -> tuple["pd.DataFrame", list["Section"], list["Section"]]:
+def _sections(results: Path, measure: bool = True) -> tuple["pd.DataFrame", list["Section"], list["Section"]]:
     """All runs, and the sections of the groups and the shuffle study."""
     from analysis.runs import frame
     from analysis.studies import assemble
 
     runs = frame.runs(results)
-    groups, shuffle = assemble.sections("groups", runs, results), assemble.sections("shuffle", runs, results)
+    groups, shuffle = (assemble.sections(study, runs, results, measure=measure) for study in ("groups", "shuffle"))
     if not groups:
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
         raise UserError(f"No run in {results} can be told what it is: {reasons}")
     return runs, groups, shuffle
 
 
-def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"]) -> list[Path]:
+def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"], measure: bool = True) -> list[Path]:
     """Tables 1, 2 and 3, claims and inference times as CSV, Markdown, LaTeX and HTML, gains as CSV, and claims.json."""
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
     from analysis.studies import assemble, claims_table, grids, render
 
-    complexity = assemble.table1(results)
+    complexity = assemble.table1(results, measure)
     verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
     csv = {
         "table1": complexity,
@@ -159,7 +154,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
         "claims": "The paper's claims",
         "latency": "Inference time",
     }
-    measured = times.read_times(results)
+    measured = times.read_times(results, measure)
     if measured is not None and not measured.problem:
         csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
     folder = results / "tables"

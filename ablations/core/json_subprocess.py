@@ -1,23 +1,30 @@
-"""Asks a module in a process of its own, JSON in, JSON out: whoever asks stays without the libraries that it needs."""
+"""Runs a module in a subprocess with JSON as input and output, so that the caller need not import its libraries."""
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
 
+OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "allocate memory", "failed to map segment")
+"""Parts of what Python, C++, torch and the dynamic loader say last when they get no memory."""
+
 
 def run_module_json(module: str, question: Any) -> Any:
-    """What `python -m module` prints last, as JSON, when given `question` as JSON; it does not outlive this process.
+    """Run `python -m module` with `question` on standard input; returns the last line of its output as JSON.
 
-    It has one thread: what is asked here (networks built and traced) is many small operations, for which more threads
-    only wait for each other.
+    The subprocess is killed when this process ends. It uses one thread: the modules run here build and trace networks,
+    many small operations that more threads slow down.
 
     Raises:
-        RuntimeError: the module failed; the last line that it said.
+        RuntimeError: the module failed; the message is the last line of its standard error, or how much memory it
+            needed where there was not enough.
     """
     done = subprocess.run(
         [sys.executable, "-m", module],
@@ -29,5 +36,26 @@ def run_module_json(module: str, question: Any) -> Any:
         preexec_fn=kill_with_parent,
     )
     if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeError(_out_of_memory(module, done.returncode, said) or said)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def answer_json(answer: Callable[[Any], Any]) -> None:
+    """Print the answer to the question on standard input: for modules that `run_module_json` runs, as `__main__`."""
+    print(json.dumps(answer(json.load(sys.stdin))))
+
+
+def _out_of_memory(module: str, code: int, said: str) -> str:
+    """A sentence where a subprocess most likely ended for lack of memory, else nothing."""
+    if code == -signal.SIGKILL:
+        cause = f"the process {module} was killed (SIGKILL), most likely because the memory ran out"
+    elif any(part in said for part in OUT_OF_MEMORY):
+        cause = f"the process {module} got no more memory ({said.rstrip('.')})"
+    else:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return (
+        f"{cause}. It had taken {peak / 1e9:.2f} GB and needs more: end other programs, or allow more memory "
+        "(Slurm's --mem, a container's limit), and run the same command again."
+    )

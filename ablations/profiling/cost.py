@@ -12,22 +12,15 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.markup import escape
 from rich.table import Table
 
-from ablations.core.console import console
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.run_spec import label
-from ablations.profiling.cost_model import (
-    SD,
-    PlanCost,
-    cost,
-    images,
-)
+from ablations.profiling.cost_model import SD, PlanCost, plan_cost, training_images
 from ablations.sweep.hydra_app import compose, error_in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show it as tables; exit code 2 where the overrides are wrong."""
-    from ablations.core.console import show_error
-
+    """Print the cost as tables; exit code 2 where the overrides are wrong."""
     parser = argparse.ArgumentParser(prog="python -m ablations.cost", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for a sweep: preset=imagenet ablation=groups,shuffle seed=0,1")
     parser.add_argument("--calibrate", action="store_true", help="train each network for some steps on this machine")
@@ -37,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not chosen.sd > 0:
             raise UserError(f"--sd {chosen.sd} must be a number above 0.")
         jobs = compose(chosen.overrides)
-        show(cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd), chosen.sd)
+        show(plan_cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd), chosen.sd)
     except UserError as error:
         show_error(error)
         return 2
@@ -48,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(cost: PlanCost, sd: float) -> None:
-    """Runs, networks, hours by device, disk and memory, and what other budgets would decide."""
+    """Print runs, networks, hours by device, disk and memory, and what other budgets would decide."""
     out = console()
     plan, cells = cost.plan, {job.run.cell_id: job.run for job in cost.plan.planned}
     protocol = plan.planned[0].run.protocol
-    seen = images(plan.planned[0].run)
+    seen = training_images(plan.planned[0].run)
     out.print(
         f"{len(plan.planned)} runs of {len(cells)} cells, {plan.done} done, {len(plan.todo)} to train: "
         f"{protocol.recipe.epochs} epochs of {protocol.data.train_images:,} images ({escape(protocol.data.name)}, "
@@ -63,8 +56,8 @@ def show(cost: PlanCost, sd: float) -> None:
     for head in ("multiply-adds", "parameters", "values put out"):
         networks.add_column(head, justify="right")
     for cell_id, run in sorted(cells.items(), key=lambda pair: (-pair[1].variant.width, label(pair[1].variant))):
-        one = cost.networks[cell_id]
-        row = f"{one.macs / 1e6:.1f} M", f"{one.params / 1e6:.2f} M", f"{one.activations / 1e6:.1f} M"
+        image = cost.images[cell_id]
+        row = f"{image.macs / 1e6:.1f} M", f"{image.params / 1e6:.2f} M", f"{image.activations / 1e6:.1f} M"
         networks.add_row(label(run.variant), *row)
     out.print(networks)
     hours = Table("one device of", title="Training", title_justify="left")
@@ -78,8 +71,8 @@ def show(cost: PlanCost, sd: float) -> None:
     if plan.todo:
         out.print(
             "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
-            "(ablations/profiling/rates.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures this "
-            "machine."
+            "(ablations/profiling/cost_model.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures "
+            "this machine."
         )
     out.print(
         f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "

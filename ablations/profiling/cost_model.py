@@ -14,27 +14,28 @@ from ablations.data.shard_source import ASPECT
 from ablations.execution.scheduling import relative_cost
 from ablations.sweep.plan import Plan, Planned, make_plan
 
-PASSES = 6
-"""How often training moves each value that a layer puts out: written and read forward, read, and its gradient written,
-read and passed on backward. These networks are bound by that, not by arithmetic."""
+TRAINING_PASSES = 3
+"""Multiply-adds of a training step in forward passes: one forward, two backward."""
 
+ACTIVATION_MOVES = 6
+"""How often training moves each activation: written and read forward, read, and its gradient written, read and passed
+on backward. These networks are bound by that, not by arithmetic."""
 
 ACTIVATION_BYTES = 2
-"""Of each such value: bfloat16."""
-
+"""Bytes of an activation: bfloat16."""
 
 EFFICIENCY = 1 / 3
 """Share of the data sheet's bandwidth and arithmetic that is reached. An assumption."""
 
-
 BUILD_RATE = 400
 """Images/s that one core caches: 500 x 375 JPEGs, results/reference/bench-inputs."""
 
+CORE, CORE_SOURCE = "CPU core", "assumed: scheduling.relative_cost"
+"""One core in the table of devices, and where its speed comes from."""
 
-CORE = "CPU core"
-
-
-CORE_SOURCE = "assumed: plan.relative_cost"
+SD = 0.2
+"""Standard deviation between seeds' errors in points, for power, unless --sd is given. An assumption: such ones are
+usual on ImageNet; the paper prints none."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,9 @@ DEVICES = (
 """NVIDIA's data sheets; their FLOPs are two a multiply-add."""
 
 
-def seconds_per_image(macs: int, activations: int, device: Device) -> float:
-    """Training time of one image: the longer of moving its activations and of the arithmetic (a roofline)."""
-    moving = PASSES * ACTIVATION_BYTES * activations / device.bandwidth
-    return max(moving, 3 * macs / device.macs) / EFFICIENCY
-
-
-TRAINING = 3
-"""Training costs as many multiply-adds as so many forward passes: one forward, two backward."""
-
-
-SD = 0.2
-"""Points between seeds' errors that power is reckoned with, unless --sd says otherwise. An assumption: such spreads are
-usual on ImageNet, the paper prints none."""
-
-
 @dataclass(frozen=True)
-class Network:
-    """What one image costs a network: multiply-adds, parameters, and how many values its layers put out."""
+class ImageCost:
+    """A network for one image: multiply-adds of a forward pass, parameters, and output values of all its layers."""
 
     macs: int
     params: int
@@ -86,25 +72,11 @@ class Network:
 
 
 @dataclass(frozen=True)
-class PlanCost:
-    """What a plan costs.
+class Speeds:
+    """Images/s in training, measured: the name of the device, and of each cell by cell_id."""
 
-    Attributes:
-        networks: by cell_id.
-        macs: multiply-adds of the runs that are left to train: training, and one evaluation.
-        hours: of those runs on one device of each type, and where its speed comes from; of CPUs, of one core.
-        cache_bytes: on the disk; cache_hours: of one core, to fill it.
-        memory_bytes: of a GPU, by the largest network in training.
-    """
-
-    plan: Plan
-    networks: dict[str, Network]
-    macs: int
-    hours: dict[str, tuple[float, str]]
-    cache_bytes: int
-    cache_hours: float
-    memory_bytes: int
-    budgets: tuple["Budget", ...]
+    device: str
+    images_per_second: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -126,120 +98,155 @@ class Budget:
     least: float | None
 
 
-def cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, sd: float = SD) -> PlanCost:
-    """What the jobs of a sweep cost; runs that results already hold cost nothing more.
+@dataclass(frozen=True)
+class PlanCost:
+    """The cost of training a plan; runs that are done cost nothing.
+
+    Attributes:
+        images: the cost of one image by cell_id.
+        macs: multiply-adds of the runs that are left: training, and one evaluation.
+        hours: of those runs by device: hours on one device (of a CPU: on one core), and where its speed comes from.
+        cache_bytes: of the data cache on the disk.
+        cache_hours: of one core, to build it.
+        memory_bytes: GPU memory that the largest network needs in training.
+        budgets: the plan with fewer or more seeds, widths and epochs; the plan itself comes first.
+    """
+
+    plan: Plan
+    images: dict[str, ImageCost]
+    macs: int
+    hours: dict[str, tuple[float, str]]
+    cache_bytes: int
+    cache_hours: float
+    memory_bytes: int
+    budgets: tuple[Budget, ...]
+
+
+def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, sd: float = SD) -> PlanCost:
+    """The cost of the jobs of a sweep.
+
+    Args:
+        results: the results folder; runs that it holds cost nothing more.
+        calibrate: measure the speed of this machine, too.
+        sd: standard deviation between seeds' errors, in points.
 
     Raises:
-        UserError: there is no job, or this machine cannot train one of the networks.
+        UserError: there is no job, or this machine cannot build or train one of the networks.
     """
     plan = make_plan(jobs, results)
     if not plan.planned:
         raise UserError("There is no run to reckon with.")
     cells = {job.run.cell_id: job.run for job in plan.planned}
-    networks = weigh(cells)
+    config, data = plan.planned[0].config, plan.planned[0].run.protocol.data
+    images, speeds = measure_networks(cells, resolve_device(config.runtime.device) if calibrate else None)
     todo = [job.run for job in plan.todo]
     hours = {
-        device.name: (sum(seconds(run, networks[run.cell_id], device) for run in todo) / 3600, device.source)
+        device.name: (sum(training_seconds(run, images[run.cell_id], device) for run in todo) / 3600, device.source)
         for device in DEVICES
     }
     hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
-    if calibrate:
-        name, speeds = measure(cells, plan.planned[0].config.runtime.device)
-        took = sum(images(run) / speeds[run.cell_id] for run in todo) / 3600
-        hours = {name: (took, "measured here"), **hours}
-    config, first = plan.planned[0].config, plan.planned[0].run
-    cached = cache_images(first.protocol.data)
+    if speeds:
+        seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
+        hours = {speeds.device: (seconds / 3600, "measured here"), **hours}
     return PlanCost(
         plan=plan,
-        networks=networks,
-        macs=sum(macs(run, networks[run.cell_id]) for run in todo),
+        images=images,
+        macs=sum(run_macs(run, images[run.cell_id]) for run in todo),
         hours=hours,
-        cache_bytes=cache_bytes(first.protocol.data, getattr(config.data, "keep", "square")),
-        cache_hours=cached / BUILD_RATE / 3600,
-        memory_bytes=max(memory(run, networks[run.cell_id]) for run in cells.values()),
-        budgets=budgets([job.run for job in plan.planned], networks, sd),
+        cache_bytes=cache_bytes(data, getattr(config.data, "keep", "square")),
+        cache_hours=cache_images(data) / BUILD_RATE / 3600,
+        memory_bytes=max(gpu_memory(run, images[run.cell_id]) for run in cells.values()),
+        budgets=budgets([job.run for job in plan.planned], images, sd),
     )
 
 
-def images(run: Run) -> int:
-    """How many a run sees in training."""
-    recipe = run.protocol.recipe
-    batch = min(recipe.batch_size, run.protocol.data.train_images)
-    return recipe.epochs * (run.protocol.data.train_images // batch) * batch
+def measure_networks(cells: dict[str, Run], device: str | None) -> tuple[dict[str, ImageCost], Speeds | None]:
+    """The cost of one image of each cell, and with a device the speed of each on it.
+
+    Measured in a process of its own: torch takes seconds to import.
+
+    Raises:
+        UserError: a network cannot be built or trained here.
+    """
+    question = {"device": device, "runs": [to_json(run) for run in cells.values()]}
+    try:
+        answer = run_module_json("ablations.profiling.measure_networks", question)
+    except RuntimeError as error:
+        raise UserError(f"The networks of this plan cannot be measured on this machine: {error}") from None
+    images = {cell_id: ImageCost(**found) for cell_id, found in zip(cells, answer["images"], strict=True)}
+    if answer["speeds"] is None:
+        return images, None
+    speeds = dict(zip(cells, answer["speeds"]["images_per_second"], strict=True))
+    return images, Speeds(answer["speeds"]["device"], speeds)
 
 
-def macs(run: Run, network: Network) -> int:
-    """Multiply-adds of a run: three forward passes an image in training, one in the evaluation at its end."""
+def training_images(run: Run) -> int:
+    """Images that a run sees in training, over all epochs; an incomplete last batch is left out."""
+    recipe, available = run.protocol.recipe, run.protocol.data.train_images
+    batch = min(recipe.batch_size, available)
+    return recipe.epochs * (available // batch) * batch
+
+
+def run_macs(run: Run, image: ImageCost) -> int:
+    """Multiply-adds of a run: training, and the evaluation at its end."""
     data = run.protocol.data
-    tested = data.val_images if data.evaluate == "val" else data.test_images
-    return network.macs * (TRAINING * images(run) + tested)
+    evaluated = data.val_images if data.evaluate == "val" else data.test_images
+    return image.macs * (TRAINING_PASSES * training_images(run) + evaluated)
 
 
-def seconds(run: Run, network: Network, device: Device) -> float:
-    """Of a run's training on a type of GPU, by its data sheet."""
-    return images(run) * seconds_per_image(network.macs, network.activations, device)
+def training_seconds(run: Run, image: ImageCost, device: Device) -> float:
+    """Training time of a run on a type of GPU, by its data sheet."""
+    return training_images(run) * seconds_per_image(image, device)
 
 
-def memory(run: Run, network: Network) -> int:
-    """Bytes that a GPU needs for a run: what the backward pass needs of every layer, weights, and input."""
+def seconds_per_image(image: ImageCost, device: Device) -> float:
+    """Training time of one image: the longer of moving its activations and of the arithmetic (a roofline)."""
+    moving = ACTIVATION_MOVES * ACTIVATION_BYTES * image.activations / device.bandwidth
+    return max(moving, TRAINING_PASSES * image.macs / device.macs) / EFFICIENCY
+
+
+def gpu_memory(run: Run, image: ImageCost) -> int:
+    """Bytes that a GPU needs for a run: activations for the backward pass, weights and optimizer, and input."""
     batch, side = run.protocol.recipe.batch_size, run.protocol.resolution
-    return batch * (network.activations * ACTIVATION_BYTES + side * side * 3 * 8) + network.params * 12
+    return batch * (image.activations * ACTIVATION_BYTES + side * side * 3 * 8) + image.params * 12
 
 
 def cache_images(data: DataSpec) -> int:
-    """Images that are cached: all of ImageNet, of other sets those that are used."""
+    """Images in the cache: all of ImageNet, of other sets those that are used."""
     if data.name == "imagenet":
         return ILSVRC2012.train + ILSVRC2012.val
     return data.train_images + data.val_images + data.test_images
 
 
 def cache_bytes(data: DataSpec, keep: str) -> int:
-    """Of a data set's cache: see `data.shards`."""
+    """Bytes of a data set's cache; `keep` as in conf/data: squares, or whole images for training."""
     square = data.cache_resolution**2 * data.channels
     train = ILSVRC2012.train if data.name == "imagenet" else data.train_images
     rest = cache_images(data) - train
     return int(train * square * (ASPECT if keep == WHOLE else 1) + rest * square)
 
 
-def weigh(cells: dict[str, Run]) -> dict[str, Network]:
-    """What an image costs each cell's network, found by a process of its own: torch takes seconds to load."""
-    found = run_module_json("ablations.profiling.weigh", [to_json(run) for run in cells.values()])
-    return {cell_id: Network(**one) for cell_id, one in zip(cells, found, strict=True)}
-
-
-def measure(cells: dict[str, Run], device: str) -> tuple[str, dict[str, float]]:
-    """Images/s in training of each cell here, and the name of the device; of a CPU, of one core."""
-    place = resolve_device(device)
-    try:
-        found = run_module_json(
-            "ablations.profiling.measure_networks", {"device": place, "runs": [to_json(run) for run in cells.values()]}
-        )
-    except RuntimeError as error:
-        raise UserError(f"This machine cannot be measured: {error}") from None
-    return found["name"], dict(zip(cells, found["images_per_second"], strict=True))
-
-
-def budgets(runs: Sequence[Run], networks: dict[str, Network], sd: float) -> tuple[Budget, ...]:
-    """The plan with other numbers of seeds, fewer widths and fewer epochs, the planned one first."""
+def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tuple[Budget, ...]:
+    """The plan with other numbers of seeds, fewer widths and fewer epochs; the plan itself comes first."""
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
     widths = tuple(sorted({run.variant.width for run in runs}, reverse=True))
     epochs = max(run.protocol.recipe.epochs for run in runs)
-    narrow = [widths[k:] for k in range(1, len(widths))]
-    ways = [(seeds, widths, epochs)]
-    ways += [(n, widths, epochs) for n in (5, 3, 2, 1) if n != seeds]
-    ways += [(seeds, some, epochs) for some in narrow]
-    ways += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
-    ways += [(2, narrow[0], max(1, epochs // 4))] if narrow and epochs >= 4 else []
-    spent = {cell_id: macs(run, networks[cell_id]) for cell_id, run in cells.items()}
+    narrower = [widths[k:] for k in range(1, len(widths))]
+    options = [(seeds, widths, epochs)]
+    options += [(n, widths, epochs) for n in (5, 3, 2, 1) if n != seeds]
+    options += [(seeds, kept, epochs) for kept in narrower]
+    options += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
+    options += [(2, narrower[0], max(1, epochs // 4))] if narrower and epochs >= 4 else []
+    spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
     question = {
         "cells": [asdict(run.variant) for run in cells.values()],
         "sd": sd,
-        "options": [{"seeds": n, "widths": some} for n, some, _ in ways],
+        "options": [{"seeds": n, "widths": kept} for n, kept, _ in options],
     }
     found = []
-    for (n, some, long), answer in zip(ways, run_module_json("analysis.claims.budget", question), strict=True):
-        inside = [cell_id for cell_id, run in cells.items() if run.variant.width in some]
-        share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * long / epochs
-        found.append(Budget(n, some, long, n * len(inside), share, **answer))
+    for (n, kept, length), answer in zip(options, run_module_json("analysis.claims.budget", question), strict=True):
+        inside = [cell_id for cell_id, run in cells.items() if run.variant.width in kept]
+        share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * length / epochs
+        found.append(Budget(n, kept, length, n * len(inside), share, **answer))
     return tuple(found)

@@ -1,8 +1,10 @@
-"""Images/s in training, measured: the real trainer for two short epochs of noise; asked in a process of its own."""
+"""Measures networks in a process of its own: multiply-adds, parameters and activations, and images/s in training.
 
-import json
+Run by ablations/profiling/cost_model.py, which need not import torch then.
+"""
+
 import platform
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ablations.core.json_subprocess import answer_json
 from ablations.core.processes import tune
 from ablations.core.run_spec import Run, from_json
 from ablations.data import Splits
@@ -23,67 +26,32 @@ CPU_BATCH, CPU_STEPS = 32, 3
 GPU_STEPS = 8
 
 
-def speed(run: Run, device: str) -> float:
-    """Images/s of the second epoch; the first warms up. Batches are the recipe's, at most CPU_BATCH on a CPU."""
-    batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
-    count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)
-    recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
-    spec = replace(run.protocol.data, train_images=count, test_images=2)
-    short = replace(run, protocol=replace(run.protocol, data=spec, recipe=recipe))
-    trained = train(short, noise(short, count), device)
-    return float(trained.history[1]["images_per_second"])
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """Measure the networks of runs.
 
+    Args:
+        question: `runs`, each as run.json has it; `device`, where speed is measured, or None: then it is not.
 
-def noise(run: Run, count: int) -> Splits:
-    """Random images in the place of a data set: whole ones of ImageNet's usual shape where crops are random."""
-    spec, source = run.protocol.data, np.random.default_rng(0)
-    side = spec.cache_resolution
-    squares = source.integers(0, 256, (count, side, side, spec.channels), dtype=np.uint8)
-    images: np.ndarray | RaggedImages = squares
-    if run.protocol.recipe.crop == "resized" and spec.channels == 3:
-        wide = side * 4 // 3
-        pixels = source.integers(0, 256, count * side * wide * 3, dtype=np.uint8)
-        images = RaggedImages([pixels], [np.tile(np.array([[side, wide]]), (count, 1))])
-    labels = source.integers(0, spec.classes, count)
-    few, means = np.arange(2), np.full(spec.channels, 127, np.float32)
-    return Splits(images, labels, np.arange(count), squares[:2], labels[:2], few, (), means, means / 2)
-
-
-def name(device: str) -> str:
-    """What the numbers are of: a GPU, or one core."""
-    if device == "cuda":
-        return str(torch.cuda.get_device_name())
-    if device != "cpu":
-        return device
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"CPU core here ({model})"
-
-
-def main(question: dict[str, Any]) -> dict[str, Any]:
-    """The answer to `cost.measure`."""
+    Returns:
+        `images`: of each run what `image_cost` gives. `speeds`: None, or `device`, its name, and `images_per_second` of
+        each run.
+    """
     tune(threads=1)
-    speeds = [speed(from_json(text), question["device"]) for text in question["runs"]]
-    return {"name": name(question["device"]), "images_per_second": speeds}
+    runs, device = [from_json(text) for text in question["runs"]], question["device"]
+    images = [image_cost(run) for run in runs]
+    return {"images": images, "speeds": measure_speeds(runs, device) if device else None}
 
 
-if __name__ == "__main__":
-    print(json.dumps(main(json.load(sys.stdin))))
-
-
-def weigh(run: Run) -> dict[str, int]:
-    """Multiply-adds and parameters by `model.complexity`, and how many values the layers put out in training."""
+def image_cost(run: Run) -> dict[str, int]:
+    """Multiply-adds of one image and parameters by `model.complexity`, and activations: the fields of ImageCost."""
     network = build_model(run)
     shape = (run.protocol.data.channels, run.protocol.resolution, run.protocol.resolution)
     found = complexity(network, shape)
-    return {"macs": found.macs, "params": found.params, "activations": activations(network, shape)}
+    return {"macs": found.macs, "params": found.params, "activations": count_activations(network, shape)}
 
 
-def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Values that all layers put out for one image: what training keeps for its backward pass, roughly."""
+def count_activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Output values of all layers for one image (C, H, W): roughly what training keeps for the backward pass."""
     count = 0
 
     def add(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -97,3 +65,55 @@ def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     for hook in hooks:
         hook.remove()
     return count
+
+
+def measure_speeds(runs: Sequence[Run], device: str) -> dict[str, Any]:
+    """Images/s of each run in training, and the name of the device."""
+    return {"device": device_name(device), "images_per_second": [measure_speed(run, device) for run in runs]}
+
+
+def measure_speed(run: Run, device: str) -> float:
+    """Images/s of the real trainer in its second epoch on noise; the first one warms up.
+
+    Batches are the recipe's, on a CPU of at most CPU_BATCH images.
+    """
+    batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
+    count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)
+    recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
+    data = replace(run.protocol.data, train_images=count, test_images=2)
+    short = replace(run, protocol=replace(run.protocol, data=data, recipe=recipe))
+    result = train(short, noise(short, count), device)
+    return float(result.history[1]["images_per_second"])
+
+
+def noise(run: Run, count: int) -> Splits:
+    """Random images in place of a data set: not cut square, of ImageNet's usual shape, where crops are random."""
+    data, generator = run.protocol.data, np.random.default_rng(0)
+    side = data.cache_resolution
+    squares = generator.integers(0, 256, (count, side, side, data.channels), dtype=np.uint8)
+    images: np.ndarray | RaggedImages = squares
+    if run.protocol.recipe.crop == "resized" and data.channels == 3:
+        wide = side * 4 // 3
+        pixels = generator.integers(0, 256, count * side * wide * 3, dtype=np.uint8)
+        images = RaggedImages([pixels], [np.tile(np.array([[side, wide]]), (count, 1))])
+    labels = generator.integers(0, data.classes, count)
+    two, means = np.arange(2), np.full(data.channels, 127, np.float32)
+    return Splits(images, labels, np.arange(count), squares[:2], labels[:2], two, (), means, means / 2)
+
+
+def device_name(device: str) -> str:
+    """The device that speeds are of: a GPU, or one core of a CPU."""
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    if device != "cpu":
+        return device
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"CPU core here ({model})"
+
+
+if __name__ == "__main__":
+    answer_json(answer)

@@ -1,8 +1,7 @@
 """Does the ablation ablate? Fingerprints of a plan's cells: those that must differ do, those that must be equal are.
 
-Checked before anything is trained. Measured by ablations/verification/trace.py in a process of its own, so that
-planning stays without torch; what was verified is kept in results/fingerprints.json, so that the next sweep does not
-pay again.
+Checked before anything is trained. ablations/verification/trace.py measures them in a process of its own, so that
+planning does not import torch. Verified fingerprints are kept in results/fingerprints.json and not measured again.
 """
 
 import hashlib
@@ -20,13 +19,12 @@ from ablations.core.paths import ROOT
 from ablations.core.run_spec import SCHEMA, Run, digest, label, to_json
 
 SOURCES = (
-    "model/*.py",
+    "model/**/*.py",
     "ablations/training/trainer.py",
-    "ablations/verification/trace.py",
-    "ablations/verification/fingerprint.py",
+    "ablations/training/checkpoint.py",
+    "ablations/verification/*.py",
 )
-"""What a fingerprint depends on, and the checks themselves."""
-
+"""Source files that a fingerprint depends on: networks, how they are built and named, and the checks."""
 
 LISTED = 8
 """Complaints that are spelt out; the rest are counted."""
@@ -34,10 +32,16 @@ LISTED = 8
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What was measured of a cell's network. Digests name what was seen; `faults` is what is wrong with the cell alone.
+    """What was measured of a cell's network.
 
-    parameters: names and shapes; convolutions: arguments that they got, in order; operators: all that calculate, in
-    order; permutation: of the channels, in every unit; weights: the values that seed 0 starts from.
+    Attributes:
+        parameters: digest of names and shapes.
+        convolutions: digest of the arguments of each convolution, in order.
+        operators: digest of all operators that calculate, in order.
+        permutation: digest of the channel permutation in each unit.
+        weights: digest of the initial weights of seed 0.
+        summary: one line for people.
+        faults: what is wrong with the cell, whatever the others are.
     """
 
     parameters: str
@@ -50,7 +54,7 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """Names the network but for its weights: equal digests mean that an ablation compares a network with itself."""
+        """Identifies the network without its weights: with equal digests a network is compared with itself."""
         parts = (self.parameters, self.convolutions, self.operators, self.permutation)
         return digest({"fingerprint": parts})
 
@@ -59,10 +63,11 @@ Measure = Callable[[list[Run]], list[Fingerprint]]
 
 
 def verify(runs: Sequence[Run], results: Path, measure: Measure | None = None) -> dict[str, Fingerprint]:
-    """Check the cells of a whole plan; fingerprints by cell_id. Starts torch only for cells not verified before.
+    """Check the cells of a plan; returns fingerprints by cell_id. Imports torch only for cells not verified before.
 
     Args:
-        measure: fingerprints of the networks of runs; by default found by another process.
+        results: the results folder, which holds fingerprints.json.
+        measure: gives the fingerprints of runs; by default a process of its own does.
 
     Raises:
         UserError: cells that must differ are equal, or the other way round, or one is not what was asked for, or the
@@ -89,7 +94,7 @@ def verify(runs: Sequence[Run], results: Path, measure: Measure | None = None) -
 
 
 def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
-    """One sentence for each thing that is wrong with pairs of cells of one protocol, then with a cell, naming them."""
+    """What is wrong, a sentence each: first with pairs of cells of one protocol, then with single cells."""
     wrong = []
     for (one, first), (other, second) in combinations(cells, 2):
         if one.protocol != other.protocol:
@@ -111,7 +116,7 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
 
 
 def _measure(runs: list[Run]) -> list[Fingerprint]:
-    """What ablations.verification.trace says of each, found by a process of its own."""
+    """Fingerprints of runs, measured by ablations.verification.trace in a process of its own."""
     try:
         found = run_module_json("ablations.verification.trace", [to_json(run) for run in runs])
     except RuntimeError as error:
@@ -122,10 +127,24 @@ def _measure(runs: list[Run]) -> list[Fingerprint]:
 
 
 def _code() -> str:
-    """What a kept fingerprint holds for: these sources and this release of torch."""
-    files = [path for place in SOURCES for path in ROOT.glob(place)]
-    sources = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """Identifies what a kept fingerprint is valid for: the files of SOURCES and the release of torch."""
+    sources = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in _sources()}
     return digest({"sources": sources, "torch": importlib.metadata.version("torch")})
+
+
+def _sources() -> list[Path]:
+    """The files of SOURCES.
+
+    Raises:
+        LookupError: a pattern matches no file; a change of what it stood for would go unnoticed.
+    """
+    found: list[Path] = []
+    for pattern in SOURCES:
+        files = sorted(ROOT.glob(pattern))
+        if not files:
+            raise LookupError(f"fingerprint.SOURCES names {pattern}, but there is no such file in {ROOT}.")
+        found += files
+    return found
 
 
 def _to_json(run: Run, found: Fingerprint, code: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks of ShuffleNet: units, groups and the permutation that each unit really applies."""
+"""Checks of ShuffleNet's structure: groups and widths of its units, and the channel permutation that each applies."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,11 +13,10 @@ from model.shufflenet import Unit
 from model.widths import stage_channels
 
 UNITS = (4, 8, 4)
-"""Units in stages 2, 3 and 4 (paper, Table 1). Not model/shufflenet.py's: a check brings its own expectation."""
-
+"""Units in stages 2, 3 and 4 (paper, Table 1). Not imported from model/: a check brings its own expectation."""
 
 UNGROUPED = {"shufflenet": 1, "blog": 2}
-"""1x1 convolutions at the network's start that always have one group: the paper's first; the blog's first unit."""
+"""How many 1x1 convolutions at the start always have one group: the paper's first; the blog variant's first unit."""
 
 
 def faults(
@@ -26,11 +25,11 @@ def faults(
     before: Sequence[Sequence[float]],
     after: Sequence[Sequence[float]],
 ) -> tuple[str, ...]:
-    """What of a cell is not as asked for, whatever the other cells are: groups, width and stem, permutation.
+    """How a network differs from its variant: groups, width and stem, and permutation; empty where it does not.
 
     Args:
-        convolutions: as ablations.verification.trace.Operators records them.
-        before, after: as ablations.verification.trace.permutations gives them.
+        convolutions: as trace.Operators records them.
+        before, after: as `permutations` gives them.
     """
     variant = run.variant
     pointwise = [conv for conv in convolutions if conv["weight"][2:] == [1, 1]]
@@ -50,44 +49,12 @@ def faults(
     return tuple(fault for fault in found if fault)
 
 
-def permutation(channels: int, groups: int) -> list[int]:
-    """Which channel comes where after the paper's shuffle (Section 3.1): (g, C/g) transposed to (C/g, g)."""
-    return [k % groups * (channels // groups) + k // groups for k in range(channels)]
-
-
-def _shuffled_groups(variant: Variant) -> list[int]:
-    """Groups that each unit's shuffle transposes; 1 where it must be the identity."""
-    groups = variant.groups if variant.shuffle else 1
-    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
-    return [first] + [groups] * (sum(UNITS) - 1)
-
-
-def _unit_inputs(variant: Variant) -> list[int]:
-    """Input channels of each unit: the stem's, then those of the unit before."""
-    stages = stage_channels(variant.groups, variant.width)
-    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
-    return [variant.stem_channels, *outputs[:-1]]
-
-
-def _differing(what: str, found: list[int], asked: list[int]) -> str:
-    """Empty where two lists are equal, else how they differ."""
-    if found == asked:
-        return ""
-    if len(found) != len(asked):
-        return f"{what}: there are {len(found)} in place of {len(asked)}"
-    wrong = [k for k in range(len(asked)) if found[k] != asked[k]]
-    first = wrong[0]
-    return (
-        f"{what}: {len(wrong)} of {len(asked)} are not as asked for (the first has {found[first]}, not {asked[first]})"
-    )
-
-
 def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list[list[float]]]:
-    """Where each unit's channels come from, before and after its depthwise convolution, in order of execution.
+    """The channel permutation of each unit, before and after its depthwise convolution, in order of execution.
 
-    After a unit's first two batch normalisations their outputs are replaced by each channel's own number; what then
-    arrives at the next convolution is the permutation that was applied: [0, 1, 2, ...] where none was. A map whose
-    pixels or images differ was not made by moving channels: NaN stands in the place of its number.
+    The outputs of a unit's first two batch normalizations are replaced by the number of each channel. The next
+    convolution then gets the permutation: [0, 1, 2, ...] where there is none. A channel whose pixels or images differ
+    was not made by moving channels, and has NaN as its number.
     """
     before: list[list[float]] = []
     after: list[list[float]] = []
@@ -106,11 +73,43 @@ def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list
 
 
 def _number(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """Each channel's number in the place of its values, in the same memory format."""
+    """Forward hook: replaces an output (N, C, H, W) by channel numbers, in the same memory format."""
     return torch.empty_like(output).copy_(torch.arange(output.shape[1]).view(1, -1, 1, 1))
 
 
 def _read(into: list[list[float]], module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Note the numbers that arrive, channel by channel."""
+    """Forward pre-hook: appends the number of each channel of the input (N, C, H, W)."""
     maps = inputs[0].transpose(0, 1).flatten(1)  # (C, N*H*W)
     into.append(torch.where((maps == maps[:, :1]).all(1), maps[:, 0], torch.nan).tolist())
+
+
+def permutation(channels: int, groups: int) -> list[int]:
+    """Source of each channel after the paper's shuffle (Section 3.1): (g, C/g) transposed to (C/g, g)."""
+    return [k % groups * (channels // groups) + k // groups for k in range(channels)]
+
+
+def _shuffled_groups(variant: Variant) -> list[int]:
+    """Groups of the shuffle in each unit; 1 where it must be the identity."""
+    groups = variant.groups if variant.shuffle else 1
+    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
+    return [first] + [groups] * (sum(UNITS) - 1)
+
+
+def _unit_inputs(variant: Variant) -> list[int]:
+    """Input channels of each unit: the stem's output, then that of the unit before."""
+    stages = stage_channels(variant.groups, variant.width)
+    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
+    return [variant.stem_channels, *outputs[:-1]]
+
+
+def _differing(what: str, found: list[int], asked: list[int]) -> str:
+    """How two lists differ, in words; empty where they are equal."""
+    if found == asked:
+        return ""
+    if len(found) != len(asked):
+        return f"{what}: there are {len(found)} in place of {len(asked)}"
+    wrong = [k for k in range(len(asked)) if found[k] != asked[k]]
+    first = wrong[0]
+    return (
+        f"{what}: {len(wrong)} of {len(asked)} are not as asked for (the first has {found[first]}, not {asked[first]})"
+    )

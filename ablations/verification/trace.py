@@ -1,12 +1,11 @@
-"""What a network really does: its parameters, the operators of a traced forward pass, the permutation of its channels.
+"""Traces networks: parameters, the operators of a forward pass, and the permutation of channels, as fingerprints.
 
-Nothing is read from attributes such as `unit.shuffle`: an attribute says what was meant. Started as a process of its
-own by ablations/verification/fingerprint.py, with descriptions of runs on standard input.
+Attributes such as `unit.shuffle` are not read: they say what was meant, not what is computed. Run as a process of its
+own by ablations/verification/fingerprint.py.
 """
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablations.core.json_subprocess import answer_json
 from ablations.core.run_spec import Run, from_json
 from ablations.training import checkpoint
 from ablations.training.trainer import build_model
@@ -26,7 +26,7 @@ from model.backend import logits
 Build = Callable[[Run], nn.Module]
 
 LAST_SIDE = 2
-"""Height and width of the smallest maps that are traced: of 1x1 maps torch cannot tell channels_last from the rest."""
+"""Height and width of the last feature maps in a trace: for 1x1 maps torch cannot tell channels_last from others."""
 
 aten = torch.ops.aten
 MOVES = {
@@ -42,7 +42,12 @@ MOVES = {
 
 @dataclass
 class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records aten's operators as they are called, convolutions with the arguments that they really get."""
+    """Records the aten operators that are called.
+
+    Attributes:
+        convolutions: arguments of each convolution, in order; `weight` is its shape (out, in / groups, height, width).
+        names: of each operator that calculates, in order; views and copies are left out.
+    """
 
     convolutions: list[dict[str, Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -76,7 +81,7 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
-    """The fingerprint of a run's network, built and run as the trainer does, on a small input."""
+    """The fingerprint of a run's network, built as for training and run on a small input."""
     network = build(run)
     weights = checkpoint.weights_digest(network)[:16]  # before the passes below move BatchNorm's statistics
     x = small_input(run)
@@ -120,15 +125,20 @@ def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> st
 
 
 def fingerprints(runs: Iterable[Run], build: Build = build_model) -> list[Fingerprint]:
-    """The fingerprint of each run's network."""
+    """`fingerprint` of each run."""
     return [fingerprint(run, build) for run in runs]
 
 
+def _answer(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The fingerprints of runs, both as JSON has them."""
+    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
+    return [asdict(found) for found in fingerprints(map(from_json, runs))]
+
+
 def _digest(content: Any) -> str:
-    """16 hex digits that name a plain value."""
+    """16 hex digits of sha256 over the JSON of a plain value."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
-    print(json.dumps([asdict(found) for found in fingerprints(from_json(text) for text in json.load(sys.stdin))]))
+    answer_json(_answer)

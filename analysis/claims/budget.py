@@ -3,14 +3,13 @@
 Asked in a process of its own (ablations.core.json_subprocess), for it needs statsmodels.
 """
 
-import json
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ablations.core.json_subprocess import answer_json
 from analysis import paper
 from analysis.claims.hypothesis_tests import run_test
 from analysis.claims.parser import Claim, read_claims
@@ -83,4 +82,4 @@ def main(question: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.load(sys.stdin))))
+    answer_json(main)

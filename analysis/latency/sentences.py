@@ -1,11 +1,10 @@
 """What inference times say, in sentences: does the cheaper count buy time, and what does shuffle cost?"""
 
-import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 
+from ablations.core.json_subprocess import answer_json
 from analysis import paper
 from analysis.latency.times import label, read_times
 
@@ -156,6 +155,11 @@ def _plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def _answer(results: str) -> list[str]:
+    """The sentences on the times of a results folder, or why they cannot be used."""
+    found = read_times(Path(results))
+    return [] if found is None else [found.problem] if found.problem else sentences(found.rows)
+
+
 if __name__ == "__main__":
-    found = read_times(Path(json.load(sys.stdin)))
-    print(json.dumps([] if found is None else [found.problem] if found.problem else sentences(found.rows)))
+    answer_json(_answer)

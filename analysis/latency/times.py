@@ -49,7 +49,7 @@ class Latency:
     problem: str = ""
 
 
-def read_times(results: Path) -> Latency | None:
+def read_times(results: Path, measure: bool = True) -> Latency | None:
     """What latency.csv holds, with multiply-adds joined (NaN where unknown); None where there is no such file."""
     path = results / FILE
     if not path.exists():
@@ -60,7 +60,7 @@ def read_times(results: Path) -> Latency | None:
         why = getattr(error, "strerror", None) or str(error)
         text = f"{FILE} cannot be used ({why}); `make latency` measures anew."
         return Latency(pd.DataFrame(columns=list(COLUMNS)), " ".join(text.split()))
-    return Latency(_with_macs(rows, results)[list(COLUMNS)])
+    return Latency(_with_macs(rows, results, measure)[list(COLUMNS)])
 
 
 def label(row: pd.Series) -> str:
@@ -143,13 +143,13 @@ def _number(text: str, empty: bool) -> float:
     return value
 
 
-def _with_macs(rows: pd.DataFrame, results: Path) -> pd.DataFrame:
+def _with_macs(rows: pd.DataFrame, results: Path, measure: bool) -> pd.DataFrame:
     """Multiply-adds of one image, and their ratio to those of one group at the same width."""
     names = ["structure", "groups", "width", "stem", "stem_channels", "channels", "resolution", "classes"]
     subjects = [Subject(*values) for values in rows[names].itertuples(index=False, name=None)]
     known: dict[Subject, NetworkCost | None]
     try:
-        known = costs(results, subjects)
+        known = costs(results, subjects, measure)
     except RuntimeError:
         known = {}
     rows["macs"] = [cost.macs if (cost := known.get(subject)) else math.nan for subject in subjects]

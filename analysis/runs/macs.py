@@ -1,19 +1,14 @@
 """Multiply-adds and parameters of the cells of a table, measured once and kept in results/complexity.json."""
 
 import json
-import sys
 from collections.abc import Iterable
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.core.json_subprocess import run_module_json
+from ablations.core.json_subprocess import answer_json, run_module_json
 from ablations.core.paths import ROOT
 from analysis.runs.files import read_json, source_digest, write_json
-
-MEASURING: ContextVar[bool] = ContextVar("MEASURING", default=True)
-"""False where there is no time for it: measuring takes longer than all else that is published."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Multiply-adds of one image, of convolutions and fully connected layers (the paper's FLOPs), and parameters."""
+    """What one image costs a network.
+
+    Attributes:
+        macs: multiply-adds of convolutions and fully connected layers, the paper's FLOPs.
+        conv_macs: multiply-adds of convolutions alone, which the paper's Table 1 rounds to.
+        params: parameters of the network.
+    """
 
     macs: int
     conv_macs: int
@@ -49,10 +50,13 @@ def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Sub
     return Subject(structure, groups, width, "imagenet", stem_channels, 3, 224, 1000)
 
 
-def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, NetworkCost | None]:
-    """Cost of each subject, None where it cannot be built; starts torch only for what complexity.json does not hold.
+def costs(results: Path, subjects: Iterable[Subject], measure: bool = True) -> dict[Subject, NetworkCost | None]:
+    """Cost of each subject, None where it cannot be built; imports torch only for what complexity.json does not hold.
 
-    Where MEASURING is False, what complexity.json does not hold is None too.
+    Args:
+        results: the results folder, which holds complexity.json.
+        measure: False: what complexity.json does not hold is None, too. Measuring takes longer than all else that is
+            published.
 
     Raises:
         RuntimeError: measuring failed, for instance since the two counters of model.complexity disagree.
@@ -62,14 +66,14 @@ def costs(results: Path, subjects: Iterable[Subject]) -> dict[Subject, NetworkCo
     kept = read_json(path) or {}
     known: dict[str, Any] = kept.get("costs", {}) if kept.get("model") == digest else {}
     missing = [subject for subject in wanted if subject.name not in known]
-    if missing and MEASURING.get():
+    if missing and measure:
         known.update(zip((subject.name for subject in missing), _measure(missing), strict=True))
         write_json(path, {"schema": 1, "model": digest, "costs": dict(sorted(known.items()))})
     return {subject: NetworkCost(**found) if (found := known.get(subject.name)) else None for subject in wanted}
 
 
 def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
-    """What `_measure_one` says of each, found by a process of its own: torch's counter takes seconds to load."""
+    """`_measure_one` of each, in a process of its own: torch takes seconds to import."""
     try:
         found: list[dict[str, int] | None] = run_module_json(
             "analysis.runs.macs", [asdict(subject) for subject in subjects]
@@ -80,7 +84,7 @@ def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
 
 
 def _measure_one(subject: Subject) -> dict[str, int] | None:
-    """The numbers of a Cost, or None for a network that cannot be built. Needs torch."""
+    """The fields of NetworkCost, or None for a network that cannot be built. Imports torch."""
     from model import build, complexity
 
     try:
@@ -100,4 +104,4 @@ def _measure_one(subject: Subject) -> dict[str, int] | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps([_measure_one(Subject(**subject)) for subject in json.load(sys.stdin)]))
+    answer_json(lambda subjects: [_measure_one(Subject(**subject)) for subject in subjects])

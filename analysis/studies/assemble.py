@@ -47,13 +47,16 @@ class Section:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def sections(study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAIMS) -> list[Section]:
+def sections(
+    study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAIMS, measure: bool = True
+) -> list[Section]:
     """Sections of a study's table, the protocol that was planned last first; none where no run is known.
 
     Args:
         study: `groups` (Table 2) or `shuffle` (Table 3).
         frame: what frame.runs gives for the folder `results`.
         claims: the file of claims.
+        measure: as for macs.costs.
 
     Raises:
         UserError: a claim is malformed.
@@ -65,7 +68,7 @@ def sections(study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAI
         rows = known[known["protocol_id"] == protocol_id]
         keys = selection.keys(study, rows)
         drawn = sample(rows, results)
-        table = cells.summarise(study, rows, keys, results, drawn)
+        table = cells.summarise(study, rows, keys, results, drawn, measure)
         gain = gains.summarise(rows, keys if study == "shuffle" else [], drawn)
         mine = rows[rows["cell_id"].isin(table["cell_id"])]
         title, scope = notes.title(rows), notes.scope(rows, table)
@@ -82,7 +85,7 @@ def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[CellRef, str]:
     return {drawn.ref(frame.CellKey(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
 
 
-def table1(results: Path) -> pd.DataFrame:
+def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     """Complexity at 224x224 of every network that the paper prints one for, and of the blog variant at 1x.
 
     Columns: conv_macs (convolutions alone: what Table 1 rounds to), macs (with the fully connected layer), params,
@@ -92,7 +95,7 @@ def table1(results: Path) -> pd.DataFrame:
     wanted[:0] = [("shufflenet", width, groups) for width, groups in paper.TABLE_5_COMPLEXITY]
     wanted += [("blog", 1.0, groups) for groups in paper.GROUPS]
     subjects = [at_224(name, g, width, resolve_stem(g, width, "imagenet", None)) for name, width, g in wanted]
-    known = costs(results, subjects)
+    known = costs(results, subjects, measure)
     rows = []
     for subject in subjects:
         cost, printed = known[subject], paper.complexity(subject.width, subject.groups)

@@ -24,8 +24,10 @@ COLUMNS = (
 PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
-def summarise(study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: Path, sample: Sample) -> pd.DataFrame:
-    """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`.
+def summarise(
+    study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: Path, sample: Sample, measure: bool = True
+) -> pd.DataFrame:
+    """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`; `measure` as for macs.costs.
 
     Columns:
         macs, params: multiply-adds of one image and parameters of the network as trained; macs_224, params_224: with
@@ -45,7 +47,7 @@ def summarise(study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: 
     first = rows.iloc[0]
     trained = [_subject(key, first) for key in cells]
     published = [at_224(key.structure, key.groups, key.width, key.stem_channels) for key in cells]
-    known = costs(results, [*trained, *published])
+    known = costs(results, [*trained, *published], measure)
     table = []
     for k, key in enumerate(cells):
         spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ablations.core.errors import UserError
 from ablations.profiling import cost_model
 from ablations.profiling.cost import show
-from ablations.profiling.cost_model import DEVICES, Network, cost, seconds_per_image
+from ablations.profiling.cost_model import DEVICES, ImageCost, plan_cost, seconds_per_image
 from ablations.sweep.hydra_app import compose
 from analysis.claims.budget import answer, scattered
 from analysis.claims.parser import read_claims
@@ -30,19 +31,19 @@ def jobs():
 @pytest.fixture(scope="module")
 def found(jobs, tmp_path_factory):
     """The cost of the paper's two studies, on a machine without ImageNet."""
-    return cost(jobs, tmp_path_factory.mktemp("results"))
+    return plan_cost(jobs, tmp_path_factory.mktemp("results"))
 
 
 def network(found, **what):
-    """The weights of the one cell with such a variant."""
+    """The cost of an image of the one cell with such a variant."""
     cells = {job.run.cell_id: job.run.variant for job in found.plan.planned}
     (cell,) = [c for c, v in cells.items() if all(getattr(v, key) == value for key, value in what.items())]
-    return found.networks[cell]
+    return found.images[cell]
 
 
 def test_two_studies_share_their_cells(jobs, found):
     assert len(jobs) == (15 + 12) * 3 and len(found.plan.planned) == len(found.plan.todo) == 63
-    assert len(found.networks) == 21
+    assert len(found.images) == 21
     assert compose(["preset=imagenet", "ablation=groups", "seed=0"])[0].run.run_id in {j.run.run_id for j in jobs}
 
 
@@ -51,7 +52,7 @@ def test_the_recipe_is_the_papers(jobs):
     recipe = run.protocol.recipe
     assert (recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.warmup_epochs) == (1024, 0.5, 4e-5, 0)
     assert (run.protocol.resolution, run.protocol.data.cache_resolution) == (224, 256)
-    iterations = cost_model.images(run) // 1024
+    iterations = cost_model.training_images(run) // 1024
     assert iterations == 240 * 1251 and abs(iterations / 3e5 - 1) < 0.001, "3e5, to the nearest whole epoch"
 
 
@@ -64,7 +65,7 @@ def test_multiply_adds_are_those_of_the_network(found, groups, width):
 
 def test_the_total_is_the_sum_over_runs(found):
     by_hand = sum(
-        3 * 240 * 1251 * 1024 * found.networks[job.run.cell_id].macs + 50_000 * found.networks[job.run.cell_id].macs
+        3 * 240 * 1251 * 1024 * found.images[job.run.cell_id].macs + 50_000 * found.images[job.run.cell_id].macs
         for job in found.plan.planned
     )
     assert found.macs == by_hand and 3.6e18 < found.macs < 3.8e18
@@ -73,8 +74,8 @@ def test_the_total_is_the_sum_over_runs(found):
 def test_hours_follow_the_data_sheet_and_say_so(found):
     gpu = DEVICES[1]
     seconds = sum(
-        240 * 1251 * 1024 * seconds_per_image(one.macs, one.activations, gpu)
-        for one in (found.networks[job.run.cell_id] for job in found.plan.todo)
+        240 * 1251 * 1024 * seconds_per_image(one, gpu)
+        for one in (found.images[job.run.cell_id] for job in found.plan.todo)
     )
     assert found.hours[gpu.name][0] == pytest.approx(seconds / 3600)
     assert all("assumed" in source for _, source in found.hours.values())
@@ -87,23 +88,24 @@ def test_disk_and_memory(found):
     assert found.memory_bytes == 1024 * (largest.activations * 2 + 224 * 224 * 3 * 8) + largest.params * 12
 
 
-def test_what_layers_put_out_is_counted():
+def test_activations_are_counted():
     """A network whose layers can be counted by hand: 3x3 convolution to 2 channels of 4 x 4, and a sum over all."""
     from torch import nn
 
-    from ablations.profiling.measure_networks import activations
+    from ablations.profiling.measure_networks import count_activations
 
     small = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 5))
-    assert activations(small, (3, 4, 4)) == 32 + 32 + 32 + 5
+    assert count_activations(small, (3, 4, 4)) == 32 + 32 + 32 + 5
 
 
 def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(cost_model, "weigh", lambda cells: {cell_id: Network(100, 10, 1000) for cell_id in cells})
+    images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
+    monkeypatch.setattr(cost_model, "measure_networks", images)
     monkeypatch.setattr(cost_model, "budgets", lambda *what: ())
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
-    before = cost(jobs, tmp_path)
+    before = plan_cost(jobs, tmp_path)
     write_done(tmp_path, jobs[0].run, 0.5)
-    after = cost(jobs, tmp_path)
+    after = plan_cost(jobs, tmp_path)
     assert after.plan.done == 1 and after.macs == 100 * (3 * 128 + 64) and before.macs == 2 * after.macs
     assert after.hours["CPU core"] < before.hours["CPU core"]
 
@@ -141,6 +143,15 @@ def test_scattered_errors_have_the_spread_that_is_asked_for():
     for seeds in (2, 3, 5):
         values = list(scattered(40.0, 0.3, seeds).values())
         assert np.mean(values) == pytest.approx(40) and np.std(values, ddof=1) == pytest.approx(0.3)
+
+
+def test_a_network_that_cannot_be_built_here_is_a_sentence(jobs, tmp_path, monkeypatch):
+    def fail(module, question):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(cost_model, "run_module_json", fail)
+    with pytest.raises(UserError, match="cannot be measured on this machine: no memory"):
+        plan_cost(jobs, tmp_path)
 
 
 def test_the_tables_say_it(found, capsys):

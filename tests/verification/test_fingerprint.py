@@ -1,10 +1,12 @@
 """Does the ablation ablate? Networks that are built wrong are caught before any training, with the cells named."""
 
+import inspect
 import json
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 
 import model
 from ablations.core.errors import UserError
+from ablations.training import checkpoint
 from ablations.training.trainer import build_model
 from ablations.verification import fingerprint, shufflenet_checks, trace
 from model.shufflenet import Unit, channel_shuffle
@@ -52,6 +55,24 @@ def test_both_studies_pass_and_are_not_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprint, "_code", lambda: "other sources, or another torch")
     with pytest.raises(AssertionError, match="measured again"):
         fingerprint.verify(STUDIES, tmp_path, never)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(model.build, build_model, Unit, channel_shuffle, checkpoint.weights_digest),
+        *(fingerprint.complaints, trace.fingerprint, shufflenet_checks.faults),
+    ],
+)
+def test_a_kept_fingerprint_depends_on_all_that_it_is_made_by(part):
+    assert Path(inspect.getsourcefile(part)) in fingerprint._sources()
+
+
+def test_sources_that_are_not_there_are_an_error(monkeypatch):
+    """A file that moves must not drop out of what fingerprints depend on."""
+    monkeypatch.setattr(fingerprint, "SOURCES", ("model/*.py", "ablations/trainer.py"))
+    with pytest.raises(LookupError, match=r"names ablations/trainer\.py, but there is no such file"):
+        fingerprint._code()
 
 
 def test_what_one_plan_verified_stays_when_another_is(tmp_path):
