@@ -25,6 +25,7 @@ from typing import Any
 
 from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.files import write_json
+from ablations.core.processes import cores
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution import job_queue, job_runner
 from ablations.execution.job import Job
@@ -168,7 +169,7 @@ def main() -> int:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}")
+    print(f"{cores()} cores, Python {platform.python_version()}, {platform.system()}")
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.core.paths import ROOT
+from ablations.core.processes import cores
 
 
 def sweep(results: Path, overrides: list[str]) -> float:
@@ -51,7 +52,7 @@ def main() -> None:
     """Run both studies one after the other, then each again; print what each took and where."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("overrides", nargs="*", default=["preset=quick"])
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=cores())
     arguments = parser.parse_args()
     overrides = [*arguments.overrides, f"runtime.workers={arguments.workers}"]
     lines = []

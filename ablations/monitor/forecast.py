@@ -1,4 +1,4 @@
-"""When runs will end: those under way by their speed, those that wait by what finished runs of their plan took."""
+"""Forecasts when runs end: running ones by their own speed, waiting ones by the time that finished runs took."""
 
 import heapq
 from collections.abc import Sequence
@@ -12,7 +12,13 @@ from ablations.store.run_state import RunStatus
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds from now until each run ends, by run_id, and until all do; `at_once`: how many train at a time."""
+    """When runs end.
+
+    Attributes:
+        ends: seconds from now until each run ends, by run_id.
+        total: seconds until all have ended.
+        at_once: number of runs that train now.
+    """
 
     ends: dict[str, float]
     total: float
@@ -20,11 +26,10 @@ class Forecast:
 
 
 def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
-    """When the runs of a sweep will end, given all runs that its plans name and how far each is.
+    """Forecast from all planned runs and their states.
 
-    Waiting runs follow as a sweep takes them: by seed, the costliest first, on as many workers as train now (on one,
-    where none does). Protocols of which nothing is running are not under way, and are left out while others are. What
-    failed is not in it: only the next sweep tries it again.
+    Waiting runs start in a sweep's order (scheduling.priority), on as many workers as train now, or on one. While runs
+    of some protocols train, those of other protocols are left out. So are failed runs, which the next sweep retries.
     """
     running = [(run, state) for run, state in runs if state.state == "running"]
     live = {run.protocol for run, _ in running} or {run.protocol for run, _ in runs}
@@ -45,11 +50,11 @@ def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
 
 
 def seconds_left(run: Run, now: dict[str, Any], whole: float) -> float:
-    """Seconds that a run under way still needs: by its own speed; from `whole` while it has told none.
+    """Seconds that a running run still needs: by its own speed, or by `whole` where that is unknown.
 
     Args:
         now: its progress.json.
-        whole: what such a run takes from start to end, seconds.
+        whole: seconds that such a run takes from start to end.
     """
     speed, steps = now.get("images_per_second"), now.get("steps")
     if not speed or not steps:
@@ -59,7 +64,7 @@ def seconds_left(run: Run, now: dict[str, Any], whole: float) -> float:
 
 
 def _scale(runs: Sequence[tuple[Run, RunStatus]]) -> float:
-    """Seconds for each unit of `relative_cost`: from runs that are done, else from the speed of those under way."""
+    """Seconds per unit of `relative_cost`, from runs that are done, else from the speed of running ones."""
     took = [(run, _seconds(state)) for run, state in runs if state.state == "done"]
     known = [(run, seconds) for run, seconds in took if seconds]
     if not known:
@@ -74,5 +79,5 @@ def _seconds(state: RunStatus) -> float:
 
 
 def _share(now: dict[str, Any]) -> float:
-    """How much of a run is trained, 0 to 1."""
+    """Share of a run's steps that are done, 0 to 1."""
     return min(1.0, now.get("step", 0) / now["steps"]) if now.get("steps") else 0.0

@@ -1,4 +1,4 @@
-"""Runs as they train: a live table on a terminal, plain lines elsewhere, read from the runs' own progress files."""
+"""Live view of the runs of a sweep: a table on a terminal, lines elsewhere, from the progress files of the runs."""
 
 import time
 from collections import Counter
@@ -17,9 +17,20 @@ from ablations.execution.job import Job
 from ablations.store import run_folder, run_state
 from ablations.store.run_state import FAILED
 
+LOOK_SECONDS = 2.0
+"""`watch` reads the folders of runs at most this often."""
+
+LOOK_SHARE = 0.05
+"""Share of its time that `watch` may spend reading: thousands of runs on a network disk take long."""
+
 
 class Live:
-    """Shows runs as they train: a live table on a terminal, else a line when a run starts, moves on and ends."""
+    """Shows runs while they train: a live table, or a line when a run begins an epoch and when it ends.
+
+    Args:
+        jobs: the runs of the sweep.
+        style: runtime.progress: `rich`, `plain`, or `auto`, which is `rich` on a terminal.
+    """
 
     def __init__(self, jobs: Sequence[Job], style: str) -> None:
         self.jobs = jobs
@@ -39,11 +50,16 @@ class Live:
             self.live.__exit__(kind, error, tb)
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays above the table."""
         self.console.print(escape(text))
 
     def update(self, states: Sequence[str], reasons: Sequence[str]) -> None:
-        """Show the states of all jobs, in the jobs' order; `reasons` for what could not be recorded on disk."""
+        """Show the states of all jobs.
+
+        Args:
+            states: in the order of the jobs.
+            reasons: why a run ended, where that could not be recorded on disk; else empty.
+        """
         for k, state in enumerate(states):
             if state not in ("waiting", "running") and self.told.get(k) != state:
                 self.told[k] = state
@@ -61,7 +77,7 @@ class Live:
                 )
 
     def _ended(self, k: int, state: str, reason: str) -> str:
-        """The line that stays when a run ends."""
+        """The line about a run that has ended."""
         results, run_id = self.jobs[k].results, self.jobs[k].run.run_id
         found = run_folder.result(results, run_id)
         if found:
@@ -71,7 +87,7 @@ class Live:
         return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
 
     def _table(self, states: Sequence[str]) -> Table:
-        """Runs under way, with the counts and the time left in the title."""
+        """A row for each run that trains; the title has counts and the time left."""
         counts = Counter(states)
         ended = len(states) - counts["waiting"] - counts["running"]
         passed = time.monotonic() - self.began
@@ -100,20 +116,13 @@ class Live:
         return label(run.variant), str(run.seed), epoch, f"{now['loss']:.3f}", f"{now['images_per_second']:.0f}", eta
 
 
-LOOK_SECONDS = 2.0
-"""How often to look into the folders of runs, at the most."""
-
-
-SHARE = 0.05
-"""Of the time that may go into looking: thousands of runs on a network disk take a while."""
-
-
 def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[str]:
-    """Show runs until `news`, asked every so many seconds, is None, or a stop is requested; returns their states.
+    """Show runs that others train, until `news` returns None or a stop is requested; returns their states.
 
     Args:
         style: runtime.progress.
-        news: what to say besides, when it has changed.
+        news: returns a line that is printed when it has changed, or None to end.
+        every: seconds between two calls of `news`.
     """
     found = ["waiting"] * len(jobs)
     said, asked, looked, took = "", -every, -LOOK_SECONDS, 0.0
@@ -127,7 +136,7 @@ def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every
                 if text != said:
                     said = text
                     live.say(text)
-            if now - looked >= max(LOOK_SECONDS, took / SHARE):
+            if now - looked >= max(LOOK_SECONDS, took / LOOK_SHARE):
                 looked = now
                 found = look(jobs, found)
                 live.update(found, [""] * len(jobs))
@@ -139,7 +148,7 @@ def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every
 
 
 def look(jobs: Sequence[Job], known: Sequence[str]) -> list[str]:
-    """States of runs, as a sweep has them, by their folders; what is done stays so."""
+    """States of runs by their folders, as JobQueue names them; a run that was `done` is not read again."""
     found = []
     for job, before in zip(jobs, known, strict=True):
         state = before if before == "done" else run_state.read_state(job.results, job.run.run_id).state

@@ -1,4 +1,7 @@
-"""`python -m ablations.status`: how far every cell is, and when it will be done, while a sweep runs or after it."""
+"""`python -m ablations.status`: the state of every cell and when it will be done, during a sweep or after it.
+
+Exit code 0: shown, also after Ctrl-C with --watch; 1: nothing has been planned.
+"""
 
 import argparse
 import csv
@@ -24,17 +27,17 @@ from ablations.store.plans import read_plans, unplanned
 from ablations.store.run_state import RunStatus
 
 COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow"}
-"""Of states; the others are failures, and red."""
+"""Colors of states; others are failures, in red."""
 
 LISTED = 5
-"""Failures that are told with their reason."""
+"""Failures that are listed with their reason."""
 
 Known = dict[str, tuple[Run, RunStatus]]
 """Runs and their states by run_id."""
 
 
 def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
-    """The state of every run that a plan names; a run of two studies is read once."""
+    """The state of every planned run; a run of several studies is read once."""
     known: Known = {}
     for plan in plans:
         for entry in plan["runs"]:
@@ -45,10 +48,10 @@ def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
 
 
 def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
-    """The line of totals and a table for each plan; and whether every run is done.
+    """The line of totals with a table for each plan, and whether every run is done.
 
-    Runs that no plan names have tables of their own. They count only where there is no plan: what an earlier sweep left
-    unfinished is not waited for.
+    Runs that no plan names have tables of their own, and count only where there is no plan: nobody waits for what an
+    earlier sweep left unfinished.
     """
     others = unplanned(results, plans)
     known, plans = look_up(results, plans or others), [*plans, *others]
@@ -63,14 +66,14 @@ def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
 
 
 def failures(known: Known) -> list[Text]:
-    """Why runs are not done that were tried: a line for each of the first few."""
+    """Runs that failed and why, a line for each of the first few."""
     bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, "damaged")]
     lines = [Text(f"{name(run)}  {state.state}: {state.reason}", "red") for run, state in bad[:LISTED]]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
 
 
 def totals(found: Sequence[RunStatus], times: Forecast) -> str:
-    """All runs in a sentence: counts by state and the time left."""
+    """A sentence with the number of runs by state and the time left."""
     counts = Counter(state.state for state in found)
     text = f"{counts['done']} of {len(found)} runs done{_others(counts, ', ')}"
     if times.at_once:
@@ -80,7 +83,7 @@ def totals(found: Sequence[RunStatus], times: Forecast) -> str:
 
 
 def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast) -> Table:
-    """The table of one study under one protocol, narrow enough for 80 columns."""
+    """The table of one study and one protocol, at most 80 columns wide."""
     cells: dict[str, list[tuple[Run, RunStatus]]] = {}
     for entry in plan["runs"]:
         cells.setdefault(entry["cell_id"], []).append(known[entry["run_id"]])
@@ -99,10 +102,10 @@ def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast)
 
 
 def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Forecast) -> tuple[str, ...]:
-    """One cell: name, seeds done of planned, states of the others, epoch of what runs, error so far, time left.
+    """Row of a cell: name, seeds done of planned, states of the others, epoch, error so far, time left.
 
-    The error is the mean over the seeds that are done; before there is one, in brackets, that of the latest evaluation
-    of a seed under way.
+    The error is the mean over seeds that are done. While there is none, it is in brackets the mean over running seeds
+    at their latest evaluation.
     """
     counts = Counter(state.state for _, state in runs)
     live = [state.record for _, state in runs if state.state == "running"]
@@ -119,7 +122,7 @@ def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Foreca
 
 
 def last_error(folder: Path) -> float | None:
-    """Test error in the last row of metrics.csv that has one, as a fraction."""
+    """The last test error in metrics.csv, as a fraction; None where there is none."""
     try:
         with (folder / "metrics.csv").open(newline="") as file:
             found = [row["test_error"] for row in csv.DictReader(file) if row.get("test_error")]
@@ -138,7 +141,7 @@ def _epochs(live: Sequence[dict[str, Any]]) -> str:
 
 
 def _others(counts: Counter[str], lead: str = "") -> str:
-    """`1 running, 2 planned`: the states but for done, coloured."""
+    """`1 running, 2 planned`: states other than done, in colors."""
     parts = []
     for state in run_state.STATES[1:]:
         if counts[state]:
@@ -149,7 +152,7 @@ def _others(counts: Counter[str], lead: str = "") -> str:
 
 
 def watch(results: Path, seconds: float) -> None:
-    """Show the view again and again until every run is done or Ctrl-C; in a pipe, one view after the other."""
+    """Refresh the view until every run is done; where output is no terminal, print one view after the other."""
     out = console()
     with Live(console=out, auto_refresh=False) as screen:
         while True:
@@ -164,7 +167,7 @@ def watch(results: Path, seconds: float) -> None:
 
 
 def main() -> int:
-    """Print the totals and a table for each planned study, once or again and again."""
+    """Print the totals and a table for each planned study, once, or repeatedly with --watch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="refresh until every run is done, or Ctrl-C")

@@ -1,7 +1,7 @@
-"""How long inference takes: `python -m ablations.latency --results FOLDER` measures every variant.
+"""Measures inference time: `python -m ablations.latency --results FOLDER` writes FOLDER/latency.csv.
 
-It writes FOLDER/latency.csv: on one thread of this CPU, by PyTorch and by the compiled kernels where they fit, on the
-input of the study planned last and on the paper's, one image at a time and in batches.
+On one thread of this CPU, by PyTorch and by the compiled kernels where they fit, of every variant; on the input of the
+study planned last and on the paper's; one image at a time and in batches.
 """
 
 import argparse
@@ -36,11 +36,15 @@ BATCHES, INPUTS = (1, 64), ("study", "paper")
 
 PAPER = ("imagenet", 224, 3, "imagenet", 1000)
 WITHOUT_PLAN = ("cifar10", 32, 3, "stride1", 10)
-"""What stands for the study's input where nothing is planned yet."""
+"""The study's input where nothing is planned yet: name, resolution, channels, stem, classes."""
 
 
 def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[Variant]:
-    """Networks with shuffle, and those of Table 3 without, each once; ValueError where one cannot be built."""
+    """Networks with shuffle, and those of Table 3 also without, each once.
+
+    Raises:
+        ValueError: a network cannot be built.
+    """
     found = [
         canonical(Variant("shufflenet", g, width, shuffle, resolve_stem(g, width, stem, None)))
         for width in widths
@@ -72,9 +76,12 @@ def measure(
     rounds: int,
     seconds: float,
 ) -> "list[Row]":
-    """Rows of latency.csv: of every network, input, batch and engine, PyTorch's in the memory format that it prefers.
+    """Rows of latency.csv for every network, input, batch and engine; PyTorch's in its faster memory format.
 
-    `rounds` at most, of as many as fit into `seconds`, on each input and batch.
+    Args:
+        given: inputs.
+        rounds: measurements of each network, at most, for each input and batch.
+        seconds: time for all rounds of an input and a batch, about.
     """
     import torch
 
@@ -126,7 +133,7 @@ def measure(
 
 
 def show(found: "Sequence[Row]") -> None:
-    """A table for each input: a row per network, milliseconds and the ratio to one group by engine and batch."""
+    """Print a table for each input: networks by engine and batch, milliseconds and the ratio to one group."""
     out = console()
     for name in dict.fromkeys(_place(row) for row in found):
         mine = [row for row in found if _place(row) == name]
@@ -191,7 +198,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _probe(results: Path) -> None:
-    """OSError where results cannot be written: better now than after minutes."""
+    """Raise OSError where results cannot be written: now rather than after minutes of measuring."""
     results.mkdir(parents=True, exist_ok=True)
     probe = results / ".probe"
     files.write(probe, bytes(4096))
