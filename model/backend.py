@@ -1,11 +1,17 @@
 """What computes a network: the compiled CPU kernels where they fit, else PyTorch. Chosen here and nowhere else."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from model.batchnorm_folding import fold
+from model.blog import BlogShuffleNet
+from model.exact import is_exactly
+from model.shufflenet import LAYERS, ShuffleNetV1
 
 KERNELS = ("auto", "reference")
 """Settings: the fastest that there is, or PyTorch's own operators."""
@@ -45,9 +51,39 @@ def training_scorer(
 def evaluation_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
     """What scores batches of up to so many images in evaluation, with the weights that the network has now."""
     if not native(net, kernels):
-        folded = fold(net)
-        return lambda x: logits(folded, x)
+        # Not a copy of what may have hooks: they must act on the network that has them.
+        return partial(logits, fold(net)) if is_known(net) else partial(_logits_in_eval_mode, net)
     return _native_scorer(net, images, size, train=False)
+
+
+def is_known(net: nn.Module) -> bool:
+    """Whether a network is exactly one of this package's, unchanged since it was built (see model.exact)."""
+    return is_exactly(net, {ShuffleNetV1, BlogShuffleNet}, LAYERS)
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """A copy of a network in eval mode, each BatchNorm part of the convolution before it; it computes the same.
+
+    Only where that is known to be right (`is_known`): of other networks, a plain copy in eval mode.
+    """
+    folded = copy.deepcopy(net).eval()
+    for module in list(folded.modules()) if is_known(net) else []:
+        for (name, conv), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, after, nn.Identity())
+    return folded
+
+
+def _logits_in_eval_mode(net: nn.Module, x: Tensor) -> Tensor:
+    """Scores of the network itself in eval mode; each module gets its own mode back."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        return logits(net, x)
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _native_scorer(net: nn.Module, images: int, size: int, train: bool) -> Scorer:

@@ -11,10 +11,16 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from model.exact import is_exactly
 from model.ops import REFERENCE, Ops, Order
-from model.shufflenet import ShuffleNetV1, Unit
+from model.shufflenet import LAYERS, ShuffleNetV1, Unit
 
 Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def fits(net: nn.Module) -> bool:
+    """Whether a fused network computes this one in full: ShuffleNetV1 itself as built, all weights trained."""
+    return is_exactly(net, {ShuffleNetV1}, LAYERS) and all(p.requires_grad for p in net.parameters())
 
 
 def shuffled(channels: int, groups: int) -> Tensor:
@@ -72,8 +78,10 @@ class FusedShuffleNet(nn.Module):
     """
 
     def __init__(self, networks: Sequence[ShuffleNetV1], ops: Ops = REFERENCE) -> None:
-        """ValueError if the networks are not of one shape."""
+        """ValueError if the networks are not of one shape, or `fits` refuses one."""
         super().__init__()
+        if not all(fits(net) for net in networks):
+            raise ValueError("Only unmodified ShuffleNetV1 networks, all of whose weights train, can be fused.")
         shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks]
         if any(each != shapes[0] for each in shapes):
             raise ValueError("Only networks whose weights have the same names and shapes can be fused.")

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.backend import describe, evaluation_scorer, logits, native
-from model.batchnorm_folding import fold
+from model.backend import describe, evaluation_scorer, fold, logits, native
 
 PYTORCH = "pytorch"
 """The engine that computes every network, operator by operator (eager)."""

@@ -18,8 +18,8 @@ from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import EpochMeter, Observer, Sums
 from ablations.training.optimizer import Schedule, Sgd
 from ablations.training.step import DDPStep, EagerStep, Step, TrainStep
-from model.backend import describe, logits, training_scorer
-from model.fused import FusedShuffleNet
+from model import fused
+from model.backend import describe, is_known, logits, training_scorer
 from model.ghost_batchnorm import GhostBatchNorm
 from model.ops import REFERENCE, Ops
 
@@ -145,13 +145,13 @@ class RunGroup:
         protocol, fast = self.lanes[0].run.protocol, self.kernels != "reference"
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [lane.trained.model for lane in self.lanes]
-        if len(nets) == 1 and (ops is REFERENCE or not fusable(self.lanes[0].run)):
+        if len(nets) == 1 and (ops is REFERENCE or not fused.fits(nets[0])):
             net, copies, optimizer = nets[0], None, self.lanes[0].keeper.optimizer
             images = self.course.batch // protocol.recipe.ghost_batches
             score = training_scorer(net, images, protocol.resolution, self.kernels, protocol.precision)
             self.computed_by = describe(net, self.kernels, protocol.precision)
         else:
-            net, copies = FusedShuffleNet(nets, ops), len(nets)
+            net, copies = fused.FusedShuffleNet(nets, ops), len(nets)
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
             optimizer = Sgd(net, protocol.recipe)
@@ -164,14 +164,11 @@ class RunGroup:
         work = TrainStep(score, copies, optimizer, self.feed, protocol, self.sums, ghosts, self.ranks)
         if self.ranks:
             return DDPStep(EagerStep(work, self.course.batch // self.ranks.size), self.course.batch, self.ranks)
-        if fast and self.device.type == "cuda" and self.feed.resident:
+        # A graph replays what the network's Python code launched once: only where that is known to be all it does.
+        known = copies is not None or is_known(net)
+        if fast and known and self.device.type == "cuda" and self.feed.resident:
             return CudaGraphStep(work, self.course.batch, cuda_graph)
         return EagerStep(work, self.course.batch)
-
-
-def fusable(run: Run) -> bool:
-    """Whether model.fused knows the network."""
-    return run.variant.structure == "shufflenet"
 
 
 def fast_ops(device: torch.device) -> Ops:

@@ -21,7 +21,8 @@ from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
 from ablations.training.optimizer import Schedule, Sgd, schedule
-from ablations.training.run_group import RunGroup, RunState, by_progress, fusable
+from ablations.training.run_group import RunGroup, RunState, by_progress
+from model import fused
 
 if TYPE_CHECKING:
     from ablations.data import Splits
@@ -119,8 +120,9 @@ def train_together(
     steps = schedule(entries[0].run.protocol.recipe, len(feed.train_index))
     torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
     lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
-    alone = [[lane] for lane in lanes if not fusable(lane.run)]
-    for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
+    fusable = {lane.number for lane in lanes if fused.fits(lane.trained.model)}
+    alone = [[lane] for lane in lanes if lane.number not in fusable]
+    for together in [*by_progress(lane for lane in lanes if lane.number in fusable), *alone]:
         yield from _train(RunGroup(together, feed, steps, kernels, ranks), evaluate_every)
 
 

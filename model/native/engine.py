@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.exact import is_exactly
 from model.native.library import TYPES, load
-from model.shufflenet import ShuffleNetV1
+from model.shufflenet import LAYERS, ShuffleNetV1
 
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
 
@@ -23,8 +24,12 @@ PASSES = (
 
 
 def fits(net: nn.Module) -> bool:
-    """Whether the kernels know this network: ShuffleNetV1 on the CPU, no max pool in its stem, all weights trained."""
-    if not isinstance(net, ShuffleNetV1) or len(net.stem) != 3:
+    """Whether the kernels compute this network in full.
+
+    It is ShuffleNetV1 itself as built, no subclass and without hooks, on the CPU; no max pool in its stem; all weights
+    are trained.
+    """
+    if not is_exactly(net, {ShuffleNetV1}, LAYERS) or len(net.stem) != 3:  # type: ignore[arg-type]
         return False
     one = {(p.device.type, p.dtype, p.requires_grad) for p in net.parameters()}
     return len(one) == 1 and all(d == "cpu" and t in NAMES and trained for d, t, trained in one)
