@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,17 +42,11 @@ class TrainingEntry:
 
 def build_model(run: Run) -> nn.Module:
     """The run's network with the weights of its seed: the same for both arms of a shuffle ablation."""
+    data = run.protocol.data
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
-            run.variant.structure,
-            groups=run.variant.groups,
-            width=run.variant.width,
-            shuffle=run.variant.shuffle,
-            num_classes=run.protocol.data.classes,
-            in_channels=run.protocol.data.channels,
-            stem=run.protocol.stem,
-            stem_channels=run.variant.stem_channels,
+            **asdict(run.variant), num_classes=data.classes, in_channels=data.channels, stem=run.protocol.stem
         )
 
 
