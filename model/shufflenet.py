@@ -1,4 +1,4 @@
-"""ShuffleNet v1, as the paper builds it: Figure 2 is the unit, Table 1 the network."""
+"""ShuffleNet v1 (Zhang et al., arXiv 1707.01083): Figure 2 is the unit, Table 1 the network."""
 
 from collections.abc import Callable
 
@@ -78,7 +78,7 @@ LAYERS = frozenset({Unit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.
 
 
 def make_stem(kind: str, in_channels: int, channels: int, bias: bool = False) -> nn.Sequential:
-    """Layers before stage 2: (N, in_channels, H, W) -> (N, channels, H/4, W/4); H/2 for `stride2`, H for `stride1`."""
+    """Layers before stage 2: (N, in_channels, H, W) -> (N, channels, H/s, W/s), s = STEM_SHRINK[kind], rounded up."""
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, channels, 3, min(STEM_SHRINK[kind], 2), padding=1, bias=bias),
         nn.BatchNorm2d(channels),
