@@ -219,7 +219,8 @@ def _logging_to(path: Path, mine: "logging.LoggerAdapter[logging.Logger]", run_i
         if isinstance(error, Stopped):
             mine.info("%s", error)
         else:
-            mine.exception("the run ended early")
+            # As text: a record with the exception itself keeps all frames alive where a handler keeps records.
+            mine.error("the run ended early\n%s", traceback.format_exc().rstrip())
         raise
     finally:
         log.removeHandler(handler)
