@@ -1,7 +1,9 @@
 """Captures the training step as a CUDA graph and replays it: one launch instead of hundreds."""
 
+import gc
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -25,6 +27,8 @@ class CudaGraphStep:
         """`capture` records what a function launches and returns a function that replays it."""
         self.train_step, self.rows, self.batch = train_step, batch * (train_step.copies or 1), batch
         self.capture = capture
+        # One stream for warm-up and capture: cuBLAS keeps a workspace of tens of MiB for each stream it has seen.
+        self.stream: Any = torch.cuda.Stream() if train_step.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.warm = 0
         self.order = self.unit = self.rates = torch.empty(0)
         self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
@@ -54,7 +58,7 @@ class CudaGraphStep:
         if self.replay is None and self.eager is None:
             if self.warm < WARM_UP:
                 self.warm += 1
-                self._warm_up()
+                self._on_stream(self.body)
                 return
             self._capture()
         if self.eager:
@@ -69,21 +73,21 @@ class CudaGraphStep:
         self.train_step.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
         self.next += 1
 
-    def _warm_up(self) -> None:
-        """Train a step on a side stream, as capture will."""
-        if self.train_step.device.type != "cuda":
-            self.body()
-            return
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self.body()
-        torch.cuda.current_stream().wait_stream(side)
+    def _on_stream(self, act: Callable[[], Any]) -> Any:
+        """Call `act` on this step's stream, ordered with the current stream; on the CPU, just call it."""
+        if self.stream is None:
+            return act()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            found = act()
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return found
 
     def _capture(self) -> None:
         """Capture the step; if that fails, warn and go on eagerly."""
+        gc.collect()  # a graph of an earlier run that is destroyed later may clear workspaces that this one uses
         try:
-            self.replay = self.capture(self.body)
+            self.replay = self._on_stream(lambda: self.capture(self.body))
         except Exception as error:  # drivers and libraries raise many types
             reason = str(error).partition("\n")[0]
             warnings.warn(
@@ -100,8 +104,8 @@ class CudaGraphStep:
 
 
 def cuda_graph(body: Callable[[], None]) -> Callable[[], None]:
-    """Capture the kernels that `body` launches; returns the function that replays them."""
+    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         body()
     return graph.replay

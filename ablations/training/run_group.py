@@ -1,5 +1,6 @@
 """Trains several runs in lock step, fused into one network; a run that fails is dropped and the others go on."""
 
+import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class RunGroup:
         self.randomness: list[EpochRandomness] = []  # of the current epoch, as are the learning rates
         self.rates: list[float] = []
         self.sums = Sums(len(runs), self.device)
+        if self.device.type == "cuda":
+            gc.collect()  # whatever an earlier group has left in the GPU's memory
         self.step = self._build_step()
         self.for_each_run(lambda state: state.observe({"kernels": self.computed_by}))
         if len(runs) > 1:
