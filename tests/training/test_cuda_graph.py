@@ -193,7 +193,7 @@ class FakeStream:
     """Notes what waits for what, as torch.cuda.Stream's stand-in."""
 
     def __init__(self) -> None:
-        self.waited: list["FakeStream"] = []
+        self.waited: list[FakeStream] = []
 
     def wait_stream(self, other: "FakeStream") -> None:
         self.waited.append(other)
