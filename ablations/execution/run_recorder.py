@@ -102,6 +102,11 @@ class RunRecorder:
             self.origin = {**self.origin, "kernels": event["kernels"]}
             write_json(self.folder / "provenance.json", self.origin)
             return
+        if "captured" in event:
+            self.log.warning("the training step is not captured as a CUDA graph (%s)", event["reason"])
+            self.origin = {**self.origin, "captured": event["captured"]}
+            write_json(self.folder / "provenance.json", self.origin)
+            return
         if "history" in event:
             run_folder.write_metrics(self.folder, event["history"])
             self.logger.epochs(event["history"])

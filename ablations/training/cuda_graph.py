@@ -34,6 +34,7 @@ class CudaGraphStep:
         self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
         self.replay: Callable[[], None] | None = None
         self.eager: EagerStep | None = None  # used instead if capturing failed
+        self.failure: str | None = None  # why it failed
         self.epoch: tuple[Sequence[EpochRandomness], Sequence[float], int] | None = None
 
     def begin(self, randomness: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
@@ -89,10 +90,10 @@ class CudaGraphStep:
         try:
             self.replay = self._on_stream(lambda: self.capture(self.body))
         except Exception as error:  # drivers and libraries raise many types
-            reason = str(error).partition("\n")[0]
+            self.failure = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             warnings.warn(
-                f"The training step could not be captured as a CUDA graph ({type(error).__name__}: {reason}); it is "
-                "launched operation by operation, which is slower and gives the same.",
+                f"The training step could not be captured as a CUDA graph ({self.failure}); it is launched operation "
+                "by operation, which is slower and gives the same.",
                 stacklevel=2,
             )
             for parameters, _ in self.train_step.optimizer.groups:

@@ -100,6 +100,12 @@ class RunGroup:
         self.rates = [schedule.rate(before + k) for k in range(schedule.per_epoch)]
         self.step.begin(self.randomness, self.rates, done)
 
+    def report_failed_capture(self) -> None:
+        """Tell the observers, once, if the step could not be captured as a CUDA graph."""
+        if isinstance(self.step, CudaGraphStep) and self.step.failure:
+            event, self.step.failure = {"captured": False, "reason": self.step.failure}, None
+            self.for_each_run(lambda state: state.observe(event))
+
     def sync_buffers(self) -> None:
         """Average BatchNorm's running statistics over the processes: each has seen only its part of the data."""
         if self.ddp:

@@ -71,7 +71,8 @@ def train(
         checkpoint_path: checkpoint file; training resumes from it if it exists. None: keep no state.
         evaluate_every: evaluate every so many epochs and after the last (0: the last only). Does not change results.
         observe: called with events: {"kernels"} (the engine) and, if fused, {"fused_with"} (run_ids) at the start,
-            {"step", "loss", "images_per_second"} during an epoch, {"history"} after it.
+            {"step", "loss", "images_per_second"} during an epoch, {"history"} after it; {"captured": False, "reason"}
+            if no CUDA graph of the step could be captured.
         checkpoint_every: seconds between checkpoints inside an epoch; one is also written after each epoch.
         stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
         kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
@@ -167,6 +168,7 @@ def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainRes
 def _after_step(group: RunGroup) -> None:
     """Check losses, save checkpoints, stop: all runs at the same step, so that they can resume together."""
     stop, due = [], []
+    group.report_failed_capture()
 
     def check(state: RunState) -> None:
         meter = state.meter

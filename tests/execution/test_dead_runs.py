@@ -11,10 +11,13 @@ import torch
 
 from ablations import data
 from ablations.core.errors import UserError
+from ablations.core.files import read_json
 from ablations.execution import job_runner
 from ablations.execution.job import Job
+from ablations.execution.worker import is_spoiled
 from ablations.store import run_folder, writable
 from ablations.training import run_group, trainer
+from ablations.training.cuda_graph import CudaGraphStep
 from ablations.training.step import EagerStep
 from tests.make import run
 from tests.training.test_trainer import splits
@@ -119,6 +122,21 @@ def test_a_run_that_failed_by_itself_while_another_went_on(jobs, made, monkeypat
     monkeypatch.setattr(job_runner.RunRecorder, "observe", full)
     assert [state for state, _ in job_runner.run_jobs(jobs)] == ["failed", "done"]
     assert_freed(made)
+
+
+def test_a_run_whose_step_cannot_be_captured_says_so_in_its_provenance(jobs, monkeypatch):
+    def capture(body: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(run_group, "EagerStep", lambda step, batch: CudaGraphStep(step, batch, capture))
+    with pytest.warns(UserWarning, match="could not be captured"):
+        assert [state for state, _ in job_runner.run_jobs(jobs)] == ["done", "done"]
+    for job in jobs:
+        folder = run_folder.path_of(job.results, job.run.run_id)
+        origin = read_json(folder / "provenance.json")
+        assert origin is not None and origin["captured"] is False and "kernels" in origin
+        assert (folder / "log.txt").read_text().count("not permitted when stream is capturing") == 1
+        assert is_spoiled([job])
 
 
 def test_a_run_that_ends_in_an_error_for_the_user(jobs, made, monkeypatch):
