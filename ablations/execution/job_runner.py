@@ -116,9 +116,9 @@ def _train(records: Sequence[RunRecorder]) -> Any:
     ]
     load = partial(data.load, job.data_folder, job.run.protocol.data)
     how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
-    with spawn_ranks(RankTask(job.run, load, *how)) as ranks:
+    with spawn_ranks(RankTask(job.run, load, *how)) as ddp:
         yield from trainer.train_together(
-            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ranks
+            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ddp
         )
 
 
