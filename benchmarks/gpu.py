@@ -25,7 +25,7 @@ from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
 from ablations.training.input.augment import EpochRandomness, draw_epoch
 from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import Sums
-from ablations.training.optimizer import Sgd, schedule
+from ablations.training.optimizer import Sgd, to_schedule
 from ablations.training.step import EagerStep, TrainStep
 from ablations.training.trainer import build_model
 from benchmarks.gpu_layers import Setting, kernel_rows, setting, timed
@@ -125,7 +125,7 @@ def step_rows(what: Setting, feed: BatchLoader, groups: int, width: float, peak:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         step, work = stepper(what, feed, runs[:count], ops, captured)
-        steps = schedule(runs[0].protocol.recipe, what.images)
+        steps = to_schedule(runs[0].protocol.recipe, what.images)
         draws: list[EpochRandomness] = [draw_epoch(run.seed, 0, what.images) for run in runs[:count]]
         step.begin(draws, [steps.rate(k) for k in range(steps.per_epoch)], 0)
         warm = min(8, steps.per_epoch // 2)

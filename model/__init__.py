@@ -1,4 +1,4 @@
-"""The network and its cost: ShuffleNet v1, the blog variant, and their multiply-adds. Loads torch only when asked."""
+"""Networks and their cost: ShuffleNet v1, the blog variant, multiply-adds. Imports torch only on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["STRUCTURES", "BlogShuffleNet", "Complexity", "ShuffleNetV1", "build", "complexity"]
 
 STRUCTURES = {"shufflenet": "ShuffleNetV1", "blog": "BlogShuffleNet"}
-"""What `build` knows, and the class of each."""
+"""Class of each structure that `build` knows."""
 
-# No file here may be called like one of these names: importing it would put the module in the name's place.
+# No module here may have one of these names: importing it would replace the attribute by the module.
 _HOMES = {
     "ShuffleNetV1": "model.shufflenet",
     "BlogShuffleNet": "model.blog",
@@ -32,7 +32,11 @@ def __getattr__(name: str) -> Any:
 
 
 def build(structure: str, **settings: Any) -> "nn.Module":
-    """The network of this structure; `settings` are ShuffleNetV1's arguments. ValueError if it cannot be built."""
+    """Build a network, the one place where descriptions become networks; `settings` are ShuffleNetV1's arguments.
+
+    Raises:
+        ValueError: the structure is unknown, or its settings cannot be built.
+    """
     if structure not in STRUCTURES:
         raise ValueError(f"structure={structure!r} is unknown; choose one of {', '.join(STRUCTURES)}.")
     network: nn.Module = __getattr__(STRUCTURES[structure])(**settings)

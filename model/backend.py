@@ -1,29 +1,35 @@
-"""What computes a network: the compiled CPU kernels where they fit, else PyTorch. Chosen here and nowhere else."""
+"""Chooses what computes a network: the compiled CPU kernels where they apply, else PyTorch."""
 
+import copy
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from model.batchnorm_folding import fold
+from model.blog import BlogShuffleNet
+from model.exact import is_exactly
+from model.shufflenet import LAYERS, ShuffleNetV1
 
 KERNELS = ("auto", "reference")
-"""Settings: the fastest that there is, or PyTorch's own operators."""
+"""Settings: the fastest available, or PyTorch's own operators."""
 
 Scorer = Callable[[Tensor], Tensor]
 """(N, C, H, W) images -> (N, classes) before any softmax."""
 
 
 def logits(net: nn.Module, x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, classes) before any softmax (the blog variant has one in its forward)."""
+    """Scores (N, classes) before any softmax, from (N, C, H, W); the blog variant's forward ends in a softmax."""
     scores: Tensor = getattr(net, "logits", net)(x)
     return scores
 
 
 def native(net: nn.Module, kernels: str = "auto", precision: str = "float32") -> bool:
-    """Whether the compiled kernels will compute this network: they fit it, were built, and one thread is asked for.
+    """Whether the compiled kernels compute this network: it fits them, they are built, and torch uses one thread.
 
-    They use one thread: this harness trains one run on each core.
+    They are single-threaded: this harness trains one run per core.
     """
     if kernels == "reference" or precision != "float32" or torch.get_num_threads() > 1:
         return False
@@ -35,7 +41,7 @@ def native(net: nn.Module, kernels: str = "auto", precision: str = "float32") ->
 def training_scorer(
     net: nn.Module, images: int, size: int, kernels: str = "auto", precision: str = "float32"
 ) -> Scorer:
-    """What scores batches of exactly so many images of `size` x `size`, differentiable; the network trains from now."""
+    """Differentiable scorer of batches of exactly `images` of `size` x `size`; puts the network in training mode."""
     net.train()
     if not native(net, kernels, precision):
         return lambda x: logits(net, x)
@@ -43,11 +49,41 @@ def training_scorer(
 
 
 def evaluation_scorer(net: nn.Module, images: int, size: int, kernels: str = "auto") -> Scorer:
-    """What scores batches of up to so many images in evaluation, with the weights that the network has now."""
+    """Scorer in evaluation mode, of batches of at most `images`, with the network's current weights."""
     if not native(net, kernels):
-        folded = fold(net)
-        return lambda x: logits(folded, x)
+        # A network with hooks is not copied: they must act on the network that has them.
+        return partial(logits, fold(net)) if is_known(net) else partial(_logits_in_eval_mode, net)
     return _native_scorer(net, images, size, train=False)
+
+
+def is_known(net: nn.Module) -> bool:
+    """Whether a network is exactly one of this package's, unchanged since it was built (see model.exact)."""
+    return is_exactly(net, {ShuffleNetV1, BlogShuffleNet}, LAYERS)
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """A copy of a network in eval mode, each BatchNorm part of the convolution before it; it computes the same.
+
+    Only where that is known to be right (`is_known`): of other networks, a plain copy in eval mode.
+    """
+    folded = copy.deepcopy(net).eval()
+    for module in list(folded.modules()) if is_known(net) else []:
+        for (name, conv), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, after, nn.Identity())
+    return folded
+
+
+def _logits_in_eval_mode(net: nn.Module, x: Tensor) -> Tensor:
+    """Scores of the network itself in eval mode; each module gets its own mode back."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        return logits(net, x)
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _native_scorer(net: nn.Module, images: int, size: int, train: bool) -> Scorer:
@@ -58,7 +94,7 @@ def _native_scorer(net: nn.Module, images: int, size: int, train: bool) -> Score
 
 
 def describe(net: nn.Module, kernels: str = "auto", precision: str = "float32") -> str:
-    """For provenance: `native avx512`, or `pytorch`."""
+    """Name of the engine for provenance: `native avx512`, say, or `pytorch`."""
     if not native(net, kernels, precision):
         return "pytorch"
     from model.native.library import load

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from model.exact import structure_digest
 from model.shufflenet import Unit, initialise, make_stages, make_stem
 from model.widths import bottleneck_channels, resolve_stem, stage_channels
 
@@ -39,6 +40,7 @@ class BlogShuffleNet(nn.Module):
         self.stage2, self.stage3, self.stage4 = make_stages(stem_channels, channels, unit)
         self.classifier = nn.Linear(channels[2], num_classes)
         initialise(self)
+        self.structure_digest = structure_digest(self)
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) images -> (N, num_classes) logits."""

@@ -1,7 +1,7 @@
-"""Several ShuffleNets of one shape as one: each layer is grouped or per channel, so S networks are S x g groups.
+"""Fuses S ShuffleNets of one shape into one network with S x g groups: one kernel launch instead of S.
 
-Channels of network s lie together: s * C to (s + 1) * C of each layer. Nothing passes from one network to another, so
-each computes what it would alone; the GPU launches a kernel where it would launch S, each on S times the work.
+Each layer is grouped or works per channel. Network s has channels s * C to (s + 1) * C of each layer; no data pass
+between networks, so each computes what it would alone.
 """
 
 import copy
@@ -11,26 +11,32 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from model.exact import is_exactly
 from model.ops import REFERENCE, Ops, Order
-from model.shufflenet import ShuffleNetV1, Unit
+from model.shufflenet import LAYERS, ShuffleNetV1, Unit
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
+def fits(net: nn.Module) -> bool:
+    """Whether a fused network computes this one in full: ShuffleNetV1 itself as built, all weights trained."""
+    return is_exactly(net, {ShuffleNetV1}, LAYERS) and all(p.requires_grad for p in net.parameters())
+
+
 def shuffled(channels: int, groups: int) -> Tensor:
-    """What `channel_shuffle` makes of the channels 0 .. channels - 1."""
+    """The channels 0 .. channels - 1 in the order that `channel_shuffle` puts them in: (channels,) int64."""
     return torch.arange(channels).view(groups, channels // groups).t().flatten()
 
 
 def beside(x: Tensor, y: Tensor, copies: int) -> Tensor:
-    """Concatenate network by network: (N, S * a, H, W), (N, S * b, H, W) -> (N, S * (a + b), H, W), channels_last."""
+    """Concatenate channels per network: (N, S * a, H, W), (N, S * b, H, W) -> (N, S * (a + b), H, W), channels_last."""
     n, _, h, w = x.shape
     parts = [part.permute(0, 2, 3, 1).reshape(n, h, w, copies, -1) for part in (x, y)]
     return torch.cat(parts, 4).flatten(3).permute(0, 3, 1, 2)
 
 
 class FusedUnit(nn.Module):
-    """A unit of each network: Figure 2b or 2c, S times side by side; whether it shuffles may differ by network."""
+    """One unit (Figure 2b or 2c) of each of S networks; whether it shuffles may differ between networks."""
 
     source: Tensor
     target: Tensor
@@ -46,7 +52,7 @@ class FusedUnit(nn.Module):
         channels = first.conv1.out_channels
         rows = [shuffled(channels, unit.groups if unit.shuffle else 1) + k * channels for k, unit in enumerate(units)]
         self.shuffle = any(unit.shuffle for unit in units)
-        # Not persistent: the names in state_dict stay those of an unfused network.
+        # Not persistent: names in state_dict equal those of an unfused network.
         self.register_buffer("source", torch.cat(rows).int(), persistent=False)
         self.register_buffer("target", torch.cat(rows).argsort().int(), persistent=False)
 
@@ -64,16 +70,18 @@ class FusedUnit(nn.Module):
 
 
 class FusedShuffleNet(nn.Module):
-    """S ShuffleNets of the same shapes as one network; they may differ in weights and in whether they shuffle.
+    """S ShuffleNets of equal shapes as one network; they may differ in weights and in whether they shuffle.
 
-    The networks given become windows on the fused one's parameters and statistics: what trains here, trains them, and
-    each can be evaluated and saved as ever. Names in `state_dict` are those of one network, each tensor S of them along
+    Parameters and buffers of the given networks become views into the fused ones: training this network trains them,
+    and each can be evaluated and saved as usual. `state_dict` has the names of one network; each tensor stacks S along
     its first dimension.
     """
 
     def __init__(self, networks: Sequence[ShuffleNetV1], ops: Ops = REFERENCE) -> None:
-        """ValueError if the networks are not of one shape."""
+        """ValueError if the networks are not of one shape, or `fits` refuses one."""
         super().__init__()
+        if not all(fits(net) for net in networks):
+            raise ValueError("Only unmodified ShuffleNetV1 networks, all of whose weights train, can be fused.")
         shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks]
         if any(each != shapes[0] for each in shapes):
             raise ValueError("Only networks whose weights have the same names and shapes can be fused.")
@@ -100,7 +108,7 @@ class FusedShuffleNet(nn.Module):
 
     @torch.no_grad()
     def _share(self, networks: Sequence[ShuffleNetV1]) -> None:
-        """Make each network a window on its part of every tensor; what has no parts (a counter) is one for all."""
+        """Make each network's tensors views of its chunk of the fused ones; scalars (counters) are shared by all."""
         for path, module in self.named_modules():
             theirs = [net.get_submodule(path) for net in networks]
             for name, parameter in module.named_parameters(recurse=False):
@@ -115,9 +123,9 @@ class FusedShuffleNet(nn.Module):
 
 
 def widened(layers: Sequence[Layer]) -> Layer:
-    """One layer that does to S times the channels what each of the layers does to its own.
+    """One layer on S times the channels that applies each of `layers` to its own channels.
 
-    A fully connected layer keeps its kind and has all weights; FusedShuffleNet.forward multiplies each by its own.
+    A Linear layer only stacks its weights; FusedShuffleNet.forward multiplies them by a batched product.
     """
     copies = len(layers)
     one = copy.deepcopy(layers[0])

@@ -1,7 +1,7 @@
-"""Ghost batch normalisation: BatchNorm's statistics over equal parts of a batch, as of GPUs that share a network.
+"""Ghost batch normalisation: BatchNorm with statistics of equal parts of a batch (Hoffer et al., arXiv 1705.08741).
 
-Hoffer, Hubara, Soudry, arXiv 1705.08741. The parts go through the network one after the other and their gradients add
-up, so that a network needs the memory of one part, and any kernels that know BatchNorm do.
+Parts go through the network one after the other and gradients accumulate: memory for one part is enough, and any kernel
+that computes BatchNorm can be used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 
 class GhostBatchNorm:
-    """The parts of a network's batches.
+    """Splits a network's batches into parts for ghost batch normalisation.
 
-    Running statistics move once a step, towards the mean of the parts' statistics. That mean does not depend on how
-    many processes share the parts: each follows its own, and the mean of what they have is what one has for all.
+    Running statistics move once a step, towards the mean of the parts' statistics. With several processes, each moves
+    towards the mean of its own parts; averaging over processes gives what one process would have.
     """
 
     def __init__(self, net: nn.Module, parts: int) -> None:
@@ -23,7 +23,7 @@ class GhostBatchNorm:
         self.momenta = [norm.momentum or 0.0 for norm in self.norms]
 
     def each(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Parts of (B, ...) images and (..., B) labels; the network takes each once, before the next is asked for."""
+        """Yield parts of (B, ...) images and (..., B) labels; run the network once on each before the next is taken."""
         if self.parts == 1:
             yield images, labels
             return
@@ -35,7 +35,7 @@ class GhostBatchNorm:
         finally:
             self._set(self.momenta)
         counters = [norm.num_batches_tracked for norm in self.norms if norm.num_batches_tracked is not None]
-        torch._foreach_sub_(counters, self.parts - 1)  # it was one batch
+        torch._foreach_sub_(counters, self.parts - 1)  # all parts count as one batch
 
     def _set(self, momenta: Sequence[float]) -> None:
         for norm, momentum in zip(self.norms, momenta, strict=True):
@@ -43,7 +43,7 @@ class GhostBatchNorm:
 
 
 def share(momentum: float, parts: int, k: int) -> float:
-    """The momentum of part k of a step, such that all parts together move the statistics by `momentum` to their mean.
+    """Momentum for part k of a step, so that all parts together move the statistics by `momentum` to their mean.
 
     Part k weighs share(k) * (1 - share(k + 1)) * ... * (1 - share(parts - 1)) = momentum / parts.
     """

@@ -1,4 +1,4 @@
-"""The operations that a fused network is made of, as plain PyTorch: the reference of those in model/gpu."""
+"""Operations of fused networks in plain PyTorch: the reference for model/gpu."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Ops:
-    """One way to compute a unit's layers; x and what is returned are (N, C, H, W), best in channels_last memory.
+    """Functions for a unit's layers; inputs and outputs are (N, C, H, W), fastest in channels_last memory.
 
     Attributes:
         pointwise: (x, conv), a 1x1 convolution without bias, in groups.
-        norm: (x, bn, relu, order, residual): BatchNorm by the batch's statistics, then the channels in another order
-            (or not: None), then the residual added (or none), then ReLU (or not).
+        norm: (x, bn, relu, order, residual): BatchNorm with batch statistics, then reorder channels (None: keep), add
+            the residual (None: nothing), apply ReLU if `relu`.
         depthwise: (x, conv), a 3x3 depthwise convolution with padding 1, stride 1 or 2.
     """
 
@@ -26,14 +26,14 @@ class Ops:
 
 @dataclass(frozen=True)
 class Order:
-    """An order of channels: out[:, c] = x[:, source[c]], and the way back: x[:, c] = out[:, target[c]]. (C,) int32."""
+    """A permutation of channels and its inverse, (C,) int32: y[:, i] = x[:, source[i]]; x[:, i] = y[:, target[i]]."""
 
     source: Tensor
     target: Tensor
 
 
 class _Reorder(torch.autograd.Function):
-    """Channels in another order, by a gather both ways: the gradient of index_select itself is a scatter."""
+    """Permutes channels with a gather in both directions: index_select's own gradient is a slower scatter."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class _Reorder(torch.autograd.Function):
 
 
 def reorder(x: Tensor, order: Order) -> Tensor:
-    """Channels of (N, C, H, W) in another order."""
+    """Permute the channels of (N, C, H, W)."""
     out: Tensor = _Reorder.apply(x, order.source, order.target)  # type: ignore[no-untyped-call]
     return out
 

@@ -1,11 +1,12 @@
-"""ShuffleNet v1, as the paper builds it: Figure 2 is the unit, Table 1 the network."""
+"""ShuffleNet v1 (Zhang et al., arXiv 1707.01083): Figure 2 is the unit, Table 1 the network."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from model.widths import bottleneck_channels, resolve_stem, stage_channels
+from model.exact import structure_digest
+from model.widths import STEM_SHRINK, bottleneck_channels, resolve_stem, stage_channels
 
 UNITS = (4, 8, 4)
 """Units in stages 2, 3 and 4 (Table 1); the first of each has stride 2."""
@@ -72,10 +73,14 @@ class Unit(nn.Module):
         return out
 
 
+LAYERS = frozenset({Unit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d, nn.MaxPool2d, nn.Linear})
+"""Classes of all layers of ShuffleNetV1 and BlogShuffleNet; see model.exact."""
+
+
 def make_stem(kind: str, in_channels: int, channels: int, bias: bool = False) -> nn.Sequential:
-    """Layers before stage 2: (N, in_channels, H, W) -> (N, channels, H/4, W/4); H/2 for `stride2`, H for `stride1`."""
+    """Layers before stage 2: (N, in_channels, H, W) -> (N, channels, H/s, W/s), s = STEM_SHRINK[kind], rounded up."""
     layers: list[nn.Module] = [
-        nn.Conv2d(in_channels, channels, 3, 1 if kind == "stride1" else 2, padding=1, bias=bias),
+        nn.Conv2d(in_channels, channels, 3, min(STEM_SHRINK[kind], 2), padding=1, bias=bias),
         nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
     ]
@@ -149,6 +154,7 @@ class ShuffleNetV1(nn.Module):
         self.stage2, self.stage3, self.stage4 = make_stages(stem_channels, channels, unit)
         self.classifier = nn.Linear(channels[2], num_classes)
         initialise(self)
+        self.structure_digest = structure_digest(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) images -> (N, num_classes) logits. Sizes below: at 224x224, 1x, 3 groups."""

@@ -1,4 +1,4 @@
-"""Inference time of networks that take turns, so that a machine that changes its speed does so for all of them."""
+"""Measures inference time of networks in interleaved rounds, so that changes of machine speed affect all alike."""
 
 import gc
 import math
@@ -11,28 +11,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.backend import describe, evaluation_scorer, logits, native
-from model.batchnorm_folding import fold
+from model.backend import describe, evaluation_scorer, fold, logits, native
 
 PYTORCH = "pytorch"
-"""The engine that computes every network, operator by operator (eager)."""
+"""Name of the engine that computes every network: eager PyTorch."""
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-"""Memory formats that PyTorch is tried with."""
+"""Memory formats that PyTorch is measured with."""
 
 INNERMOST = "images innermost"
-"""What the compiled kernels have in the place of a memory format."""
+"""Memory format of the compiled kernels."""
 
 TURN, CALLS = 0.02, 20
-"""A turn is as many calls as take so many seconds, but no more than so many."""
+"""Calls in a turn: as many as fill TURN seconds, at most CALLS."""
 
 LEAST = 5
-"""Rounds that are taken however long they last."""
+"""Minimum number of rounds, however long they take."""
 
 
 @dataclass(frozen=True)
 class TimedNetwork:
-    """A network, by its number, as one engine computes it; `call` gives its (N, classes) scores of the same images."""
+    """A network (by index) computed by one engine; `call` returns its (N, classes) scores of the same images."""
 
     network: int
     engine: str
@@ -41,14 +40,14 @@ class TimedNetwork:
 
 
 def settle_statistics(net: nn.Module, channels: int, size: int, images: int = 8) -> nn.Module:
-    """Give every BatchNorm the statistics of random images, and leave the network in eval mode; returns it.
+    """Set every BatchNorm's statistics from random images and return the network in eval mode.
 
-    As made they are 0 and 1, with which values grow or vanish from layer to layer, and tiny ones are slow to compute.
+    With the initial 0 and 1, activations explode or vanish from layer to layer, and denormal numbers are slow.
     """
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 1.0  # the running statistics become those of this very batch
+        norm.momentum = 1.0  # running statistics become those of this batch
     with torch.no_grad():
         net.train()(torch.randn(images, channels, size, size))
     for norm, momentum in zip(norms, usual, strict=True):
@@ -57,9 +56,10 @@ def settle_statistics(net: nn.Module, channels: int, size: int, images: int = 8)
 
 
 def entries(nets: Sequence[nn.Module], images: Tensor) -> list[TimedNetwork]:
-    """Each network by PyTorch in each memory format, BatchNorm folded, and by the compiled kernels where they fit it.
+    """Entries for each network: PyTorch in each memory format with BatchNorm folded, and compiled kernels if they fit.
 
-    images: (N, C, S, S). The compiled kernels need torch.set_num_threads(1).
+    images: (N, C, S, S). The compiled kernels need torch.set_num_threads(1). Networks that are not exactly this
+    package's own are measured as they are, without folding.
     """
     formed = {name: images.contiguous(memory_format=form) for name, form in FORMATS.items()}
     found = []
@@ -75,13 +75,13 @@ def entries(nets: Sequence[nn.Module], images: Tensor) -> list[TimedNetwork]:
 
 @torch.inference_mode()
 def measure(entries: Sequence[TimedNetwork], rounds: int, seconds: float) -> np.ndarray:
-    """Seconds a call of each entry in each round, (entries, rounds); a first round warms up and is not among them.
+    """Seconds per call of each entry in each round: (entries, rounds), without the warm-up round.
 
-    In a round each entry has a turn, in an order drawn anew; the median of its calls counts. No more rounds than
-    `rounds` are taken, and none is begun after `seconds` once there are LEAST.
+    In a round each entry has a turn, in random order; its time is the median of its calls. Takes at most `rounds`
+    rounds and starts none after `seconds`, once there are LEAST.
 
     Raises:
-        RuntimeError: two engines do not give a network the same scores.
+        RuntimeError: two engines give a network different scores.
     """
     calls = _warm_up(entries)
     source = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def measure(entries: Sequence[TimedNetwork], rounds: int, seconds: float) -> np.
 
 
 def _warm_up(entries: Sequence[TimedNetwork]) -> list[int]:
-    """How many calls make a turn of each entry; all engines must agree on the scores of a network."""
+    """Number of calls in a turn of each entry; checks that engines agree on a network's scores."""
     scores: dict[int, Tensor] = {}
     calls = []
     for entry in entries:
@@ -115,12 +115,14 @@ def _warm_up(entries: Sequence[TimedNetwork]) -> list[int]:
         calls.append(min(CALLS, math.ceil(TURN / spent)))
         first = scores.setdefault(entry.network, found)
         if not torch.allclose(first, found, rtol=0, atol=1e-3 * float(first.abs().max())):
-            raise RuntimeError(f"{entry.engine} ({entry.memory_format}) gives a network other scores than {PYTORCH}.")
+            raise RuntimeError(
+                f"{entry.engine} ({entry.memory_format}) gives a network different scores than {PYTORCH}."
+            )
     return calls
 
 
 def _turn(call: Callable[[], Tensor], calls: int) -> float:
-    """Median seconds of some calls; where there are several, one before them brings the weights into the cache."""
+    """Median seconds of some calls; if several, an untimed call before them loads the weights into the cache."""
     if calls > 1:
         call()
     seconds = []

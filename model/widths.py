@@ -5,7 +5,10 @@ import math
 TABLE_1 = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 """Output channels of stage 2 at 1x by groups (paper, Table 1); stages 3 and 4 have twice and four times that."""
 
-STEMS = ("imagenet", "stride2", "stride1")
+STEM_SHRINK = {"imagenet": 4, "stride2": 2, "stride1": 1}
+"""By what factor each kind of stem divides height and width, rounded up."""
+
+STEMS = tuple(STEM_SHRINK)
 """First layers: the paper's (3x3 convolution and 3x3 max pool, both stride 2), or the convolution alone, at 2 or 1."""
 
 FITTED_STEMS = {0.25: 12, 0.5: 12, 1.0: 24, 1.5: 24, 2.0: 48}

@@ -67,15 +67,35 @@ def _execute(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, Exc
                 record.open()
             except Exception as error:
                 outcomes[number] = left.pop(number).finish(error)
+                _release_frames(error)
         if left:
             numbers = list(left)
             for place, outcome in _train(list(left.values())):
                 outcomes[numbers[place]] = left.pop(numbers[place]).finish(outcome)
+                if isinstance(outcome, Exception):
+                    _release_frames(outcome)
     except Exception as error:
         if not left or isinstance(error, writable.Unwritable):
             raise
         for number in list(left):  # what ends the training of all: no memory left, data that are gone
             outcomes[number] = left.pop(number).finish(error)
+        _release_frames(error)
+
+
+def _release_frames(error: Exception) -> None:
+    """Drop the tracebacks of an exception that is recorded, and of those behind it.
+
+    Their frames refer to the network, its CUDA graph and the data, and often to the exception itself: until the next
+    garbage collection, all of it would stay in memory while the next run trains.
+    """
+    seen: set[int] = set()
+    behind: list[BaseException | None] = [error]
+    while behind:
+        each = behind.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            behind += [each.__cause__, each.__context__]
 
 
 def _train(records: Sequence[RunRecorder]) -> Any:
@@ -96,9 +116,9 @@ def _train(records: Sequence[RunRecorder]) -> Any:
     ]
     load = partial(data.load, job.data_folder, job.run.protocol.data)
     how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
-    with spawn_ranks(RankTask(job.run, load, *how)) as ranks:
+    with spawn_ranks(RankTask(job.run, load, *how)) as ddp:
         yield from trainer.train_together(
-            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ranks
+            entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ddp
         )
 
 

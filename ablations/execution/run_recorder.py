@@ -102,6 +102,11 @@ class RunRecorder:
             self.origin = {**self.origin, "kernels": event["kernels"]}
             write_json(self.folder / "provenance.json", self.origin)
             return
+        if "captured" in event:
+            self.log.warning("the training step is not captured as a CUDA graph (%s)", event["reason"])
+            self.origin = {**self.origin, "captured": event["captured"]}
+            write_json(self.folder / "provenance.json", self.origin)
+            return
         if "history" in event:
             run_folder.write_metrics(self.folder, event["history"])
             self.logger.epochs(event["history"])
@@ -219,7 +224,8 @@ def _logging_to(path: Path, mine: "logging.LoggerAdapter[logging.Logger]", run_i
         if isinstance(error, Stopped):
             mine.info("%s", error)
         else:
-            mine.exception("the run ended early")
+            # As text: a record with the exception itself keeps all frames alive where a handler keeps records.
+            mine.error("the run ended early\n%s", traceback.format_exc().rstrip())
         raise
     finally:
         log.removeHandler(handler)

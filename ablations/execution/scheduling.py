@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ablations.core.run_spec import Run
+from model.widths import STEM_SHRINK
 
 
 def priority(run: Run) -> tuple[int, float]:
@@ -23,8 +24,7 @@ def relative_cost(run: Run) -> float:
     work disturbed them). PyTorch's own operators take several times as long.
     """
     protocol, recipe = run.protocol, run.protocol.recipe
-    shrink = {"stride1": 1, "stride2": 2}.get(protocol.stem, 4)
-    area = (protocol.resolution / shrink) ** 2
+    area = (protocol.resolution / STEM_SHRINK.get(protocol.stem, 4)) ** 2
     steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
     variant = run.variant
     per_image = area / 1024 * (1.2e-3 * variant.width + 1.7e-3 * variant.width**2) * variant.groups**0.31

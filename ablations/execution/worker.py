@@ -9,16 +9,21 @@ from multiprocessing.connection import Connection
 from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
+from ablations.core.files import read_json
 from ablations.core.processes import die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_runner import run_jobs
+from ablations.store import run_folder
 from ablations.store.writable import Unwritable
 
 ALIVE = "alive"
 """What a worker says now and then, so that one that hangs is noticed."""
 
 ALIVE_SECONDS = 0.5
+
+LAST = "last"
+"""Sent before a job's outcome by a worker that ends after it: it is to be replaced."""
 
 
 def worker_count(runtime: RuntimeConfig) -> int:
@@ -89,14 +94,45 @@ def chosen_gpus(runtime: RuntimeConfig) -> list[int]:
 def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
     """What a worker process does: set itself up, then train until the pipe is closed.
 
-    Receives jobs that train together. Sends ALIVE now and then, and of each of those its outcome (state, reason).
+    Receives jobs that train together. Sends ALIVE now and then, and of each of those its outcome (state, reason). Ends
+    after a job that left the GPU unusable in this process, and sends LAST first.
     """
     die_with_parent(parent)
     set_up(threads, gpu)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send(ALIVE)
         while True:
-            pipe.send(work(pipe.recv(), pipe))
+            jobs = pipe.recv()
+            outcomes = work(jobs, pipe)
+            spoiled = is_spoiled(jobs)
+            if spoiled:
+                pipe.send(LAST)
+            pipe.send(outcomes)
+            if spoiled:
+                return
+
+
+def is_spoiled(jobs: Sequence[Job]) -> bool:
+    """Whether jobs have left the GPU unusable in this process, so that each further run would fail or use it wrongly.
+
+    After some CUDA errors (an illegal access, say) every later call fails with the same error. After a failed capture
+    the allocator may go on as if a capture were under way.
+    """
+    for job in jobs:
+        origin = read_json(run_folder.path_of(job.results, job.run.run_id) / "provenance.json")
+        if origin and origin.get("captured") is False:
+            return True
+    return jobs[0].device == "cuda" and not _cuda_works()
+
+
+def _cuda_works() -> bool:
+    import torch
+
+    try:
+        torch.cuda.synchronize()
+        return bool(torch.ones(1, device="cuda").item() == 1)
+    except RuntimeError as error:  # out of memory is no fault of the context
+        return isinstance(error, torch.OutOfMemoryError)
 
 
 def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ablations.core.config import RuntimeConfig
 from ablations.core.processes import PARENTS_SIGNALS, start_shielded
 from ablations.execution.job import Job
-from ablations.execution.worker import ALIVE, gpu_names, serve
+from ablations.execution.worker import ALIVE, LAST, gpu_names, serve
 
 START_SECONDS = 300.0
 """A new worker may take so long to import torch (from a network disk, say) before it counts as hung."""
@@ -45,6 +45,7 @@ class Worker:
         theirs.close()
         self.numbers: list[int] = []
         self.ready, self.seen = False, time.monotonic()
+        self.last = False  # it ends after the jobs that it has
 
     def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> bool:
         """Hand jobs over; False when the process has ended in the meantime."""
@@ -138,8 +139,12 @@ class WorkerPool:
             while worker.pipe.poll():
                 message = worker.pipe.recv()
                 worker.ready, worker.seen = True, time.monotonic()
-                if message != ALIVE:
+                if message == LAST:
+                    worker.last = True
+                elif message != ALIVE:
                     worker.numbers = []
+                    if worker.last:
+                        self.workers.pop(slot).kill()
                     return [Outcome(number, *each) for number, each in zip(numbers, message, strict=True)]
         except (EOFError, OSError):
             worker.process.join(5)

@@ -7,6 +7,7 @@ study planned last and on the paper's; one image at a time and in batches.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,16 +101,7 @@ def measure(
             chosen = variants(widths, groups, one.stem)
             nets = [
                 settle_statistics(
-                    build(
-                        v.structure,
-                        groups=v.groups,
-                        width=v.width,
-                        shuffle=v.shuffle,
-                        num_classes=one.classes,
-                        in_channels=one.channels,
-                        stem=one.stem,
-                        stem_channels=v.stem_channels,
-                    ),
+                    build(**asdict(v), num_classes=one.classes, in_channels=one.channels, stem=one.stem),
                     one.channels,
                     one.resolution,
                 )

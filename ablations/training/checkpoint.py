@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the next step depends on, written whole, and read without running foreign code."""
+"""Checkpoint files: written atomically, checked by sha256, read with `weights_only` (no pickled code runs)."""
 
 import hashlib
 import io
@@ -15,27 +15,27 @@ PREVIOUS = ".previous"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint beside the one before it, which stays: a disk can damage even what it has flushed.
+    """Write a checkpoint and keep the previous one beside it, in case the disk damages the new one.
 
     Raises:
-        OSError: it cannot be written; the checkpoint there was is still there.
+        OSError: it cannot be written; the previous checkpoint is intact.
     """
     buffer = io.BytesIO()
-    torch.save({**_apart(state), "sha256": state_digest(state)}, buffer)
+    torch.save({**_own_storage(state), "sha256": state_digest(state)}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
 def save_weights(path: Path, run_id: str, model: nn.Module) -> None:
-    """Write a run's final weights: {"run_id", "model"}. The last checkpoint stays beside it until the run is stored."""
+    """Write a run's final weights: {"run_id", "model"}. Keeps the last checkpoint beside it until the run is stored."""
     buffer = io.BytesIO()
-    torch.save({"run_id": run_id, "model": _apart(model.state_dict())}, buffer)
+    torch.save({"run_id": run_id, "model": _own_storage(model.state_dict())}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
 def load(path: Path, run_id: str) -> dict[str, Any] | None:
     """The newest readable checkpoint of this run, or None. Tensors and plain values only (`weights_only=True`)."""
     for candidate in (path, path.with_name(path.name + PREVIOUS)):
-        # What a damaged file makes torch raise is anything at all: RuntimeError, KeyError, UnicodeDecodeError ...
+        # A damaged file makes torch raise almost anything: RuntimeError, KeyError, UnicodeDecodeError ...
         with suppress(Exception):
             state = torch.load(candidate, map_location="cpu", weights_only=True)
             # torch checks no checksum of its own: a flipped bit in a weight would go unseen.
@@ -45,9 +45,9 @@ def load(path: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def state_digest(state: Any) -> str:
-    """sha256 over all tensors and plain values of a state, to the bit."""
+    """sha256 over all tensors and plain values of a state; equal digests mean bit-equal states."""
     digest = hashlib.sha256()
-    _feed(digest, state)
+    _update(digest, state)
     return digest.hexdigest()
 
 
@@ -60,28 +60,28 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _apart(value: Any) -> Any:
-    """A state without windows on larger tensors, which would bring those along (fused networks have them)."""
+def _own_storage(value: Any) -> Any:
+    """Copy tensors that are views into larger storage (fused networks have them): torch.save writes whole storages."""
     if isinstance(value, Tensor):
         return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
     if isinstance(value, dict):
-        return {key: _apart(item) for key, item in value.items()}
-    return [_apart(item) for item in value] if isinstance(value, list) else value
+        return {key: _own_storage(item) for key, item in value.items()}
+    return [_own_storage(item) for item in value] if isinstance(value, list) else value
 
 
-def _feed(digest: Any, value: Any) -> None:
-    """Add a value to a digest, with its kind and length, so that no two states read alike."""
+def _update(digest: Any, value: Any) -> None:
+    """Update a digest with a value, its type and length, so that different states cannot serialise alike."""
     if isinstance(value, Tensor):
         digest.update(f"{value.dtype} {tuple(value.shape)} ".encode())
         digest.update(value.detach().cpu().contiguous().numpy().data)
     elif isinstance(value, dict):
         digest.update(f"dict {len(value)} ".encode())
         for key, item in value.items():
-            _feed(digest, key)
-            _feed(digest, item)
+            _update(digest, key)
+            _update(digest, item)
     elif isinstance(value, (list, tuple)):
         digest.update(f"list {len(value)} ".encode())
         for item in value:
-            _feed(digest, item)
+            _update(digest, item)
     else:
         digest.update(f"{value!r} ".encode())

@@ -1,7 +1,9 @@
-"""A training step captured once as a CUDA graph and replayed: one launch where there were hundreds."""
+"""Captures the training step as a CUDA graph and replays it: one launch instead of hundreds."""
 
+import gc
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -9,41 +11,44 @@ from ablations.training.input.augment import EpochRandomness
 from ablations.training.step import EagerStep, TrainStep, interleaved
 
 WARM_UP = 3
-"""Steps before capture: libraries load their kernels and take their workspaces, which a graph cannot hold."""
+"""Eager steps before capture, in which libraries load kernels and allocate workspaces; neither can be captured."""
 
 
 class CudaGraphStep:
-    """Replays the step. What changes from step to step lies in buffers of fixed place: a whole epoch's random numbers
-    and learning rates, and the number of the step, which the graph itself counts up.
+    """Replays the captured step.
 
-    Capturing runs nothing: the steps before it are training steps like all others.
+    Inputs that change lie in static buffers: an epoch's random numbers and learning rates, and the step's number, which
+    the graph increments. Capturing runs nothing; the warm-up steps before it are normal training steps.
     """
 
     def __init__(
-        self, work: TrainStep, batch: int, capture: Callable[[Callable[[], None]], Callable[[], None]]
+        self, train_step: TrainStep, batch: int, capture: Callable[[Callable[[], None]], Callable[[], None]]
     ) -> None:
-        """`capture` turns a function that launches work into one that launches it again."""
-        self.work, self.rows, self.batch = work, batch * (work.copies or 1), batch
+        """`capture` records what a function launches and returns a function that replays it."""
+        self.train_step, self.rows, self.batch = train_step, batch * (train_step.copies or 1), batch
         self.capture = capture
+        # One stream for warm-up and capture: cuBLAS keeps a workspace of tens of MiB for each stream it has seen.
+        self.stream: Any = torch.cuda.Stream() if train_step.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.warm = 0
         self.order = self.unit = self.rates = torch.empty(0)
-        self.next = torch.zeros(1, dtype=torch.int64, device=work.device)
+        self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
         self.replay: Callable[[], None] | None = None
-        self.eager: EagerStep | None = None  # instead, where capturing failed
+        self.eager: EagerStep | None = None  # used instead if capturing failed
+        self.failure: str | None = None  # why it failed
         self.epoch: tuple[Sequence[EpochRandomness], Sequence[float], int] | None = None
 
-    def begin(self, draws: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
+    def begin(self, randomness: Sequence[EpochRandomness], rates: Sequence[float], first: int) -> None:
         """See Step."""
-        self.epoch = (draws, rates, first)
+        self.epoch = (randomness, rates, first)
         if self.eager:
-            self.eager.begin(draws, rates, first)
+            self.eager.begin(randomness, rates, first)
             return
-        together = interleaved(draws, self.batch, len(rates))
+        together = interleaved(randomness, self.batch, len(rates))
         rows = len(rates) * self.rows
         if not len(self.order):
-            self.order = torch.empty(len(rates), self.rows, dtype=torch.int64, device=self.work.device)
-            self.unit = torch.empty(len(rates), self.rows, together.unit.shape[1], device=self.work.device)
-            self.rates = torch.empty(len(rates), device=self.work.device)
+            self.order = torch.empty(len(rates), self.rows, dtype=torch.int64, device=self.train_step.device)
+            self.unit = torch.empty(len(rates), self.rows, together.unit.shape[1], device=self.train_step.device)
+            self.rates = torch.empty(len(rates), device=self.train_step.device)
         self.order.copy_(together.order[:rows].view(self.order.shape))
         self.unit.copy_(together.unit[:rows].view(self.unit.shape))
         self.rates.copy_(torch.tensor(rates))
@@ -54,7 +59,7 @@ class CudaGraphStep:
         if self.replay is None and self.eager is None:
             if self.warm < WARM_UP:
                 self.warm += 1
-                self._warm_up()
+                self._on_stream(self.body)
                 return
             self._capture()
         if self.eager:
@@ -64,44 +69,44 @@ class CudaGraphStep:
             self.replay()
 
     def body(self) -> None:
-        """The step whose number `next` holds, and on to the next one."""
+        """Run the step with the number in `next`, then increment it."""
         order, unit = (each.index_select(0, self.next)[0] for each in (self.order, self.unit))
-        self.work.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
+        self.train_step.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
         self.next += 1
 
-    def _warm_up(self) -> None:
-        """Train a step as capturing will: off the default stream."""
-        if self.work.device.type != "cuda":
-            self.body()
-            return
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            self.body()
-        torch.cuda.current_stream().wait_stream(side)
+    def _on_stream(self, act: Callable[[], Any]) -> Any:
+        """Call `act` on this step's stream, ordered with the current stream; on the CPU, just call it."""
+        if self.stream is None:
+            return act()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            found = act()
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return found
 
     def _capture(self) -> None:
-        """Capture, or say why not and go on without."""
+        """Capture the step; if that fails, warn and go on eagerly."""
+        gc.collect()  # a graph of an earlier run that is destroyed later may clear workspaces that this one uses
         try:
-            self.replay = self.capture(self.body)
-        except Exception as error:  # whatever a driver or a library may not allow in a graph
-            reason = str(error).partition("\n")[0]
+            self.replay = self._on_stream(lambda: self.capture(self.body))
+        except Exception as error:  # drivers and libraries raise many types
+            self.failure = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             warnings.warn(
-                f"The training step could not be captured as a CUDA graph ({type(error).__name__}: {reason}); it is "
-                "launched operation by operation, which is slower and gives the same.",
+                f"The training step could not be captured as a CUDA graph ({self.failure}); it is launched operation "
+                "by operation, which is slower and gives the same.",
                 stacklevel=2,
             )
-            for parameters, _ in self.work.optimizer.groups:
+            for parameters, _ in self.train_step.optimizer.groups:
                 for parameter in parameters:
                     parameter.grad = None
-            self.eager = EagerStep(self.work, self.batch)
+            self.eager = EagerStep(self.train_step, self.batch)
             assert self.epoch is not None
             self.eager.begin(*self.epoch)
 
 
 def cuda_graph(body: Callable[[], None]) -> Callable[[], None]:
-    """Capture what `body` launches; returns what launches all of it again."""
+    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         body()
     return graph.replay

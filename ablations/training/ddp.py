@@ -1,14 +1,14 @@
-"""A run that several processes train: what each does with the others. Rank 0 has the run; the rest do as it says.
+"""Data-parallel training of a run by several processes; rank 0 controls the others.
 
-Each takes its rows of every batch, and gradients are averaged (DistributedDataParallel), so that all have the same
-weights at all times. Only running statistics differ between two calls of `average`. Orders go through pipes, tensors
+Each process takes its rows of every batch and DistributedDataParallel averages gradients, so all have equal weights at
+all times. Only BatchNorm's running statistics differ between calls of `average`. Commands go through pipes, tensors
 through torch.distributed.
 """
 
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,44 +16,41 @@ from torch import Tensor, nn
 from ablations.core.errors import RankLost
 from model.backend import Scorer
 
-if TYPE_CHECKING:
-    pass
-
 
 class Peer(Protocol):
-    """Another process of the run, as rank 0 sees it."""
+    """Rank 0's handle of another process of the run."""
 
     def send(self, order: tuple[Any, ...]) -> None:
-        """Give it an order; OSError when it has ended."""
+        """Send a command: (name, *arguments). OSError if the process has ended."""
 
     def lost(self) -> str | None:
-        """Why it has ended, or None: it lives. Waits a moment, since ends are not seen at once."""
+        """Why the process has ended, or None if it lives. Waits seconds: an end is not seen at once."""
 
 
 class DDPGroup:
-    """This process among the `size` of a run; `others` are those that rank 0 gives orders to (none elsewhere)."""
+    """This process as `rank` among the `size` of a run. `peers`: the other processes on rank 0, empty elsewhere."""
 
-    def __init__(self, rank: int, size: int, others: Sequence[Peer] = ()) -> None:
-        self.rank, self.size, self.others = rank, size, others
+    def __init__(self, rank: int, size: int, peers: Sequence[Peer] = ()) -> None:
+        self.rank, self.size, self.peers = rank, size, peers
 
     def tell(self, *order: Any) -> None:
-        """From rank 0, have the others do something too; nothing elsewhere."""
+        """On rank 0, send a command to all other processes; does nothing on the others."""
         with self.guarded():
-            for other in self.others:
-                other.send(order)
+            for peer in self.peers:
+                peer.send(order)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Errors of what all do together are RankLost, with the reason, where another process has ended.
+        """Turn errors of collective operations into RankLost, with the reason, if another process has ended.
 
         Raises:
-            RankLost: one has, or does not answer.
+            RankLost: another process has ended or does not answer.
         """
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
-            for other in self.others:
-                reason = other.lost()
+            for peer in self.peers:
+                reason = peer.lost()
                 if reason:
                     raise RankLost(reason) from error
             if "timed out" in str(error).lower():
@@ -61,29 +58,29 @@ class DDPGroup:
             raise
 
     def parallel(self, net: nn.Module, score: Scorer) -> Scorer:
-        """`score`, such that gradients of `net` are averaged over all processes as they are made."""
+        """Wrap `score` in DistributedDataParallel: gradients of `net` are averaged over all processes in backward."""
         from torch.nn.parallel import DistributedDataParallel
 
         gpu = next(net.parameters()).device.index
-        # Each has BatchNorm's statistics of its own: nothing is sent with a forward pass (torch renamed the switch).
+        # Each process keeps its own BatchNorm statistics: no buffers are sent in forward (torch renamed the argument).
         known = inspect.signature(DistributedDataParallel).parameters
         silent: dict[str, Any] = {next(k for k in ("forward_sync_buffers", "broadcast_buffers") if k in known): False}
         with self.guarded():
             return DistributedDataParallel(_Scoring(net, score), device_ids=None if gpu is None else [gpu], **silent)
 
     def waiting(self, score: Scorer) -> AbstractContextManager[None]:
-        """While this lasts, gradients of what `parallel` gave only add up here; they are averaged with the next."""
+        """Context in which gradients of `parallel`'s scorer accumulate locally, to be averaged in a later backward."""
         held: AbstractContextManager[None] = score.no_sync()  # type: ignore[attr-defined]
         return held
 
     def share(self, tensors: Sequence[Tensor]) -> None:
-        """Give all processes rank 0's values."""
+        """Broadcast rank 0's values to all processes."""
         with self.guarded():
             for tensor in tensors:
                 torch.distributed.broadcast(tensor.detach(), 0)
 
     def average(self, buffers: Sequence[Tensor]) -> None:
-        """Give all processes the mean of their running statistics (counters are equal anyway)."""
+        """Average floating-point buffers (running statistics) over all processes; integer counters are equal anyway."""
         held = [buffer for buffer in buffers if buffer.is_floating_point()]
         with self.guarded():
             flat = torch.cat([buffer.flatten() for buffer in held])
@@ -93,14 +90,14 @@ class DDPGroup:
             buffer.copy_(mean.view_as(buffer))
 
     def mean_and_sum(self, loss: Tensor, hits: Tensor) -> tuple[Tensor, Tensor]:
-        """Over all processes: of a step's losses the mean, of its hits the sum; of one shape."""
+        """Reduce a step over all processes: mean of losses, sum of hits, in tensors of one shape."""
         both = torch.stack([loss / self.size, hits.to(loss.dtype)])  # exact below 2^24 images
         torch.distributed.all_reduce(both)
         return both[0], both[1].to(hits.dtype)
 
 
 class _Scoring(nn.Module):
-    """What DistributedDataParallel wraps: parameters of a network, and any way to compute it."""
+    """Module for DistributedDataParallel: a network's parameters with the function that computes it."""
 
     def __init__(self, net: nn.Module, score: Scorer) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Starts the other processes that a run is trained by, and ends them with it. They write nothing."""
+"""Starts and ends the processes of a run trained with DistributedDataParallel. Only rank 0 writes files."""
 
 import multiprocessing
 import os
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 READY = "ready"
 
 START_SECONDS = 300.0
-"""A process may take so long to import torch (from a network disk, say)."""
+"""Longest start of a process: importing torch from a network disk takes minutes."""
 
 END_SECONDS = 5.0
 
 REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-"""Signals that ask to stop, which go to rank 0 alone."""
+"""Signals that request a stop; only rank 0 handles them."""
 
 
 @dataclass(frozen=True)
 class RankTask:
-    """A run, and what each of its processes needs to train a part; plain data, so that it travels to them.
+    """What each process of a run needs to train its part. Picklable.
 
     Attributes:
-        load: gives the run's data, in any process.
-        gpus: on CUDA the number of each rank's GPU, of those visible.
-        patience: seconds that a process waits for the others in a step; 0: for ever.
+        load: returns the run's data, in any process.
+        gpus: on CUDA, the index of each rank's GPU among the visible ones.
+        patience: seconds that a process waits for the others in a step; 0: no limit.
     """
 
     run: Run
@@ -57,7 +57,7 @@ class RankTask:
 
 
 class RankProcess:
-    """One of the other processes, as rank 0 sees it."""
+    """Rank 0's handle of another process of the run."""
 
     def __init__(self, task: RankTask, rank: int, port: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -70,11 +70,11 @@ class RankProcess:
         theirs.close()
 
     def send(self, order: tuple[Any, ...]) -> None:
-        """See ranks.Other."""
+        """See ddp.Peer."""
         self.pipe.send(order)
 
     def lost(self) -> str | None:
-        """See ranks.Other."""
+        """See ddp.Peer."""
         wait([self.process.sentinel, self.pipe], timeout=END_SECONDS)
         who = f"Rank {self.rank} of this run (process {self.process.pid})"
         with suppress(EOFError, OSError):
@@ -86,7 +86,7 @@ class RankProcess:
         return None if self.process.is_alive() else f"{who} ended with exit code {self.process.exitcode}."
 
     def end(self, at_once: bool) -> None:
-        """End the process."""
+        """Kill the process, after a grace period unless `at_once`."""
         self.process.join(0 if at_once else END_SECONDS)
         self.process.kill()
         self.process.join()
@@ -95,39 +95,39 @@ class RankProcess:
 
 @contextmanager
 def spawn_ranks(task: RankTask) -> Iterator[DDPGroup | None]:
-    """The processes of a run, this one being rank 0; None where it is the only one.
+    """Start the run's other processes; this one becomes rank 0. Yields None if `task.size` is 1.
 
     Raises:
-        RankLost: one of them could not start.
+        RankLost: a process could not start.
     """
     if task.size == 1:
         yield None
         return
     store = TCPStore("127.0.0.1", 0, task.size, True, timedelta(seconds=START_SECONDS), wait_for_workers=False)
-    others: list[RankProcess] = []
+    peers: list[RankProcess] = []
     well = False
     try:
-        others += [RankProcess(task, rank, store.port) for rank in range(1, task.size)]
-        ranks = DDPGroup(0, task.size, others)
-        with ranks.guarded():
-            for other in others:
-                if other.pipe.poll(START_SECONDS) and (said := other.pipe.recv()) != READY:
-                    raise RankLost(f"Rank {other.rank} of this run could not start: {said}")
+        peers += [RankProcess(task, rank, store.port) for rank in range(1, task.size)]
+        ddp = DDPGroup(0, task.size, peers)
+        with ddp.guarded():
+            for peer in peers:
+                if peer.pipe.poll(START_SECONDS) and (said := peer.pipe.recv()) != READY:
+                    raise RankLost(f"Rank {peer.rank} of this run could not start: {said}")
             _join(task, 0, store)
-        yield ranks
-        ranks.tell("leave")
+        yield ddp
+        ddp.tell("leave")
         well = True
     finally:
-        for other in others if not well else []:
-            other.end(at_once=True)
+        for peer in peers if not well else []:
+            peer.end(at_once=True)
         if distributed.is_initialized():
             distributed.destroy_process_group()
-        for other in others if well else []:
-            other.end(at_once=False)
+        for peer in peers if well else []:
+            peer.end(at_once=False)
 
 
 def follow(pipe: Connection, parent: int, task: RankTask, rank: int, port: int) -> None:
-    """What the process of another rank does: as rank 0 says, until it says so or ends."""
+    """Main function of the other ranks: obey rank 0's commands until it sends `leave` or ends."""
     die_with_parent(parent)
     for name in REQUESTS:
         if hasattr(signal, name):
@@ -151,7 +151,7 @@ def _follow(pipe: Connection, task: RankTask, rank: int, port: int) -> None:
     pipe.send(READY)
     store = TCPStore("127.0.0.1", port, task.size, False, timedelta(seconds=START_SECONDS))
     _join(task, rank, store)
-    group = trainer.to_part(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size))
+    group = trainer.rank_group(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size))
     actions: dict[str, Callable[..., None]] = {
         "begin": group.begin,
         "step": group.step,
@@ -163,8 +163,8 @@ def _follow(pipe: Connection, task: RankTask, rank: int, port: int) -> None:
 
 
 def _join(task: RankTask, rank: int, store: Any) -> None:
-    """Become this rank of the run's process group; returns when all have."""
-    # Of depthwise weights, whose one input channel has no place in memory that could differ.
+    """Join the run's process group as this rank; returns when all have joined."""
+    # Depthwise weights have one input channel, whose stride is arbitrary.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     if task.device == "cuda":
         torch.cuda.set_device(task.gpus[rank] if task.gpus else rank)

@@ -1,4 +1,4 @@
-"""Evaluation: loss, top-1 and top-5 over a split, with each example's right or wrong."""
+"""Evaluation: loss, top-1 and top-5 error over a split, and whether each prediction is correct."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +26,10 @@ class Evaluation:
 
 
 def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
-    """(B, H, W, C) in 0..255 -> (B, C, H, W) float32 of zero mean and unit spread, in channels_last memory."""
-    mean, std = (value.repeat(images.shape[2]) for value in stats)  # a row: along three channels nothing is vectorised
+    """(B, H, W, C) in 0..255 -> (B, C, H, W) float32 of zero mean and unit variance, channels_last."""
+    mean, std = (
+        value.repeat(images.shape[2]) for value in stats
+    )  # whole rows: loops over three channels do not vectorise
     out, step = torch.empty(images.shape, device=images.device), piece(images)
     for source, target in zip(torch.split(images, step), torch.split(out, step), strict=True):
         target.copy_(source).flatten(2).sub_(mean).div_(std)
@@ -50,7 +52,7 @@ def evaluate(
         images: (N, H, W, C) uint8, on the CPU.
         labels: (N,) int64, on the CPU.
         stats: per-channel mean and standard deviation (C,), in units of 0..255, on the model's device.
-        tick: called after each batch; what it raises ends the evaluation.
+        tick: called after each batch; an exception from it ends the evaluation.
         kernels: see model.backend.
     """
     score = evaluation_scorer(model, min(BATCH, len(labels)), resolution, kernels)

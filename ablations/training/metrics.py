@@ -1,4 +1,4 @@
-"""Running loss, error and speed of an epoch, and the live events made of them."""
+"""Running loss, error and speed of an epoch, reported as events."""
 
 import math
 import time
@@ -12,27 +12,27 @@ Observer = Callable[[dict[str, Any]], None]
 
 EVERY_SECONDS = 0.5
 CHECK_STEPS = 50
-"""On an accelerator, reading the loss waits for the device: done only every so many steps."""
+"""Steps between reads of the loss on an accelerator: each read synchronises with the device."""
 
 
 class Sums:
-    """What an epoch adds up on the device, for each of the networks that train together: (networks,) each."""
+    """Sums over an epoch's steps, on the device: losses and correct predictions, (networks,) each."""
 
     def __init__(self, networks: int, device: torch.device) -> None:
         self.loss = torch.zeros(networks, device=device)
         self.hits = torch.zeros(networks, device=device, dtype=torch.int64)
 
     def add(self, loss: Tensor, hits: Tensor) -> None:
-        """Add one step: mean losses and numbers of images rightly told, () or (networks,) each."""
+        """Add one step: mean losses and numbers of correct predictions, () or (networks,) each."""
         self.loss += loss
         self.hits += hits
 
 
 class EpochMeter:
-    """Reads one network's sums now and then, and tells `observe` of them."""
+    """Metrics of one network in one epoch, read from `Sums` at intervals and passed to `observe`."""
 
     def __init__(self, steps: int, done: int, batch: int, sums: Sums, number: int, observe: Observer) -> None:
-        """`steps` in this epoch, `done` before it, `batch` images each; `number`: of the network, in `sums`."""
+        """`steps` in this epoch, `done` before it, of `batch` images; `number`: the network's index in `sums`."""
         self.steps, self.done, self.batch, self.observe = steps, done, batch, observe
         self.every = 1 if sums.loss.device.type == "cpu" else CHECK_STEPS
         self.follow(sums, number)
@@ -41,11 +41,11 @@ class EpochMeter:
         self.before = 0.0
 
     def follow(self, sums: Sums, number: int) -> None:
-        """Read these sums from now on, the `number`th."""
+        """Read from `sums[number]` from now on."""
         self.loss, self.hits = sums.loss[number], sums.hits[number]
 
     def update(self) -> bool:
-        """Note that a step was added. False once the loss is known not to be finite."""
+        """Count a step and report at intervals. Returns False if the loss was read and is not finite."""
         self.count += 1
         if self.count % self.every and self.count < self.steps:
             return True
@@ -59,25 +59,25 @@ class EpochMeter:
         return True
 
     def seconds(self) -> float:
-        """Time spent on the epoch so far, in earlier processes too."""
+        """Seconds spent on the epoch so far, including earlier processes."""
         return self.before + time.perf_counter() - self.began
 
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to go on inside an epoch: sums to the bit, steps done, time spent."""
+        """State to resume inside an epoch: exact sums, steps done, seconds spent."""
         return {"loss": self.loss.clone(), "hits": self.hits.clone(), "count": self.count, "seconds": self.seconds()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what `state_dict` gave."""
+        """Restore `state_dict`."""
         self.loss.copy_(state["loss"])
         self.hits.copy_(state["hits"])
         self.count, self.before = state["count"], state["seconds"]
 
     def mean_loss(self) -> float:
-        """Mean training loss of the epoch so far, nats (with label smoothing where the recipe has it)."""
+        """Mean training loss of the epoch so far, nats (with the recipe's label smoothing)."""
         return self.loss.item() / self.count
 
     def summary(self) -> dict[str, float]:
-        """The epoch's row in metrics.csv, training side: on the augmented images as they were seen."""
+        """Training columns of the epoch's row in metrics.csv, measured on the augmented images."""
         seconds = self.seconds()
         images = self.count * self.batch
         return {

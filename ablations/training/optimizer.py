@@ -1,4 +1,4 @@
-"""SGD as the recipe says: which weights decay, and the learning rate of each step."""
+"""SGD with the recipe's weight decay and learning-rate schedule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a recipe's epochs divide into steps. The last, smaller batch is left out: BatchNorm needs a full one."""
+    """Steps of a run. An epoch's last, smaller batch is dropped: BatchNorm needs a full one."""
 
     batch: int
     per_epoch: int
@@ -36,23 +36,23 @@ class Schedule:
         return learning_rate(step, self.steps, self.warmup, self.peak)
 
 
-def schedule(recipe: Recipe, images: int) -> Schedule:
-    """The steps of a recipe on so many training images."""
+def to_schedule(recipe: Recipe, images: int) -> Schedule:
+    """The schedule of a recipe on so many training images."""
     batch = min(recipe.batch_size, images)
     per_epoch = images // batch
     return Schedule(batch, per_epoch, recipe.epochs * per_epoch, round(recipe.warmup_epochs * per_epoch), recipe.lr)
 
 
 def decays(parameter: Tensor, policy: str) -> bool:
-    """Whether weight decay acts on a parameter under a policy of `describe.DECAYS`."""
+    """Whether weight decay applies to a parameter under a policy of `run_spec.DECAYS`."""
     depthwise = parameter.dim() == 4 and parameter.shape[1] == 1 and parameter.shape[2] > 1
     return policy == "all" or (parameter.dim() > 1 and not (policy == "pointwise" and depthwise))
 
 
 class Sgd:
-    """SGD with momentum: torch's own kernel, all weights in one pass where the device has it fused.
+    """SGD with momentum, by torch's functional kernel (fused where the device has it).
 
-    Not torch.optim.SGD: making one imports torch's compiler, which takes seconds in each worker.
+    torch.optim.SGD is not used: constructing it imports torch's compiler, seconds in each worker.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
@@ -66,7 +66,7 @@ class Sgd:
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> None:
-        """Move all weights by their gradients, then forget the gradients. `rate`: also as one number on the device."""
+        """Update all weights and clear their gradients. `rate`: a float or a tensor of one element on the device."""
         for (group, decay), momenta in zip(self.groups, self.momenta, strict=True):
             sgd(
                 list[Tensor](group),
@@ -86,19 +86,19 @@ class Sgd:
                 p.grad = None
 
     def share(self, parts: Sequence["Sgd"]) -> None:
-        """Take over the momenta of the networks that `model.fused` made one; theirs become windows on these."""
+        """Copy the momenta of the networks fused into this one; theirs become views of these."""
         for group, momenta in enumerate(self.momenta):
             for k, momentum in enumerate(momenta):
                 momentum.copy_(torch.cat([part.momenta[group][k] for part in parts]))
-                for part, window in zip(parts, momentum.chunk(len(parts)), strict=True):
-                    part.momenta[group][k] = window
+                for part, view in zip(parts, momentum.chunk(len(parts)), strict=True):
+                    part.momenta[group][k] = view
 
     def state_dict(self) -> dict[str, Any]:
-        """The momenta, in the order of the groups."""
+        """Momenta by parameter group."""
         return {"momenta": self.momenta}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put momenta back that `state_dict` gave."""
+        """Restore `state_dict`."""
         for mine, stored in zip(self.momenta, state["momenta"], strict=True):
             for to, value in zip(mine, stored, strict=True):
                 to.copy_(value)

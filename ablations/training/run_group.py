@@ -1,5 +1,6 @@
-"""Runs that train in lock step, as one network where there are several; one that fails leaves, the others go on."""
+"""Trains several runs in lock step, fused into one network; a run that fails is dropped and the others go on."""
 
+import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,164 +19,172 @@ from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import EpochMeter, Observer, Sums
 from ablations.training.optimizer import Schedule, Sgd
 from ablations.training.step import DDPStep, EagerStep, Step, TrainStep
-from model.backend import describe, logits, training_scorer
-from model.fused import FusedShuffleNet
+from model import fused
+from model.backend import describe, is_known, logits, training_scorer
 from model.ghost_batchnorm import GhostBatchNorm
 from model.ops import REFERENCE, Ops
 
 
 @dataclass
 class RunState:
-    """One run of a group: what it has of its own. `number`: its place among the runs that were asked for."""
+    """State of one run of a group. `number` is its index in the entries given to `train_together`."""
 
     number: int
     run: Run
-    keeper: Checkpointer
+    checkpointer: Checkpointer
     observe: Observer
-    inside: dict[str, Any] | None = None  # the meter's state, where a checkpoint lies inside an epoch
+    meter_state: dict[str, Any] | None = None  # EpochMeter.state_dict() from a checkpoint inside an epoch
     meter: EpochMeter = field(init=False)
 
     @property
-    def trained(self) -> TrainResult:
-        """Its network and what is known of it."""
-        return self.keeper.trained
+    def result(self) -> TrainResult:
+        """The network, its metrics and times so far."""
+        return self.checkpointer.result
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Epochs done, and steps in the one under way: runs fuse where they are equal."""
-        return len(self.trained.history), self.inside["count"] if self.inside else 0
+        """(epochs done, steps done in the current epoch): only runs with equal progress can be fused."""
+        return len(self.result.history), self.meter_state["count"] if self.meter_state else 0
 
 
-def by_progress(lanes: Iterable[RunState]) -> list[list[RunState]]:
-    """Lanes that can train in lock step, together; those that have come furthest first."""
+def by_progress(runs: Iterable[RunState]) -> list[list[RunState]]:
+    """Groups runs of equal progress; those furthest on come first."""
     groups: dict[tuple[int, int], list[RunState]] = {}
-    for lane in lanes:
-        groups.setdefault(lane.progress, []).append(lane)
+    for state in runs:
+        groups.setdefault(state.progress, []).append(state)
     return [groups[progress] for progress in sorted(groups, reverse=True)]
 
 
 class RunGroup:
-    """Lanes in lock step. Alone on the CPU, a run's own network trains; else a fused one, of which it is a window.
+    """Runs that train in lock step.
 
-    What a lane does by itself (reading its loss, writing its files) may fail: it then leaves, and the others train on
-    as a smaller group. `left` has those that have left, with the reason.
+    A single run on the CPU trains its own network. Otherwise a fused network trains, and each run's parameters are
+    views into it.
+
+    Work of a single run (reading its loss, writing its files) may fail: the run is dropped and a smaller group goes on.
+    `failed` holds dropped runs with their exceptions until `pop_failed`.
     """
 
     def __init__(
-        self, lanes: list[RunState], feed: BatchLoader, course: Schedule, kernels: str, ranks: DDPGroup | None = None
+        self, runs: list[RunState], loader: BatchLoader, schedule: Schedule, kernels: str, ddp: DDPGroup | None = None
     ) -> None:
-        """`ranks`: the processes that train the one lane there is, of which this is one; each has such a group."""
-        self.lanes, self.feed, self.course, self.ranks = lanes, feed, course, ranks
-        self.device = feed.stats[0].device
+        """`ddp`: the process group that shares a single run; each of its processes has a RunGroup of that run."""
+        self.runs, self.loader, self.schedule, self.ddp = runs, loader, schedule, ddp
+        self.device = loader.stats[0].device
         self.kernels = kernels
-        self.left: list[tuple[RunState, Exception]] = []
-        self.draws: list[EpochRandomness] = []  # of the epoch under way, and its learning rates
+        self.failed: list[tuple[RunState, Exception]] = []
+        self.randomness: list[EpochRandomness] = []  # of the current epoch, as are the learning rates
         self.rates: list[float] = []
-        self.sums = Sums(len(lanes), self.device)
-        self.step = self._form()
-        self.for_each_run(lambda lane: lane.observe({"kernels": self.computed_by}))
-        if len(lanes) > 1:
-            self.for_each_run(lambda lane: lane.observe({"fused_with": [each.run.run_id for each in lanes]}))
+        self.sums = Sums(len(runs), self.device)
+        if self.device.type == "cuda":
+            gc.collect()  # whatever an earlier group has left in the GPU's memory
+        self.step = self._build_step()
+        self.for_each_run(lambda state: state.observe({"kernels": self.computed_by}))
+        if len(runs) > 1:
+            self.for_each_run(lambda state: state.observe({"fused_with": [each.run.run_id for each in runs]}))
 
     def begin(self, epoch: int, done: int) -> None:
-        """Begin an epoch, of which `done` steps are behind: meters, random numbers, learning rates."""
-        course = self.course
-        before, images = epoch * course.per_epoch, len(self.feed.train_index)
+        """Start an epoch at step `done`: meters, random numbers, learning rates."""
+        schedule = self.schedule
+        before, images = epoch * schedule.per_epoch, len(self.loader.train_index)
         self.sums.loss.zero_()
         self.sums.hits.zero_()
-        for number, lane in enumerate(self.lanes):
-            lane.meter = EpochMeter(course.per_epoch, before, course.batch, self.sums, number, lane.observe)
-            if lane.inside:
-                lane.meter.load_state_dict(lane.inside)
-                lane.inside = None
-        if self.ranks:
-            self.ranks.tell("begin", epoch, done)
-        self.draws = [draw_epoch(lane.run.seed, epoch, images) for lane in self.lanes]
-        self.rates = [course.rate(before + k) for k in range(course.per_epoch)]
-        self.step.begin(self.draws, self.rates, done)
+        for number, state in enumerate(self.runs):
+            state.meter = EpochMeter(schedule.per_epoch, before, schedule.batch, self.sums, number, state.observe)
+            if state.meter_state:
+                state.meter.load_state_dict(state.meter_state)
+                state.meter_state = None
+        if self.ddp:
+            self.ddp.tell("begin", epoch, done)
+        self.randomness = [draw_epoch(state.run.seed, epoch, images) for state in self.runs]
+        self.rates = [schedule.rate(before + k) for k in range(schedule.per_epoch)]
+        self.step.begin(self.randomness, self.rates, done)
+
+    def report_failed_capture(self) -> None:
+        """Tell the observers, once, if the step could not be captured as a CUDA graph."""
+        if isinstance(self.step, CudaGraphStep) and self.step.failure:
+            event, self.step.failure = {"captured": False, "reason": self.step.failure}, None
+            self.for_each_run(lambda state: state.observe(event))
 
     def sync_buffers(self) -> None:
-        """Make the network whole: of several processes, each has running statistics of its own part of the data."""
-        if self.ranks:
-            self.ranks.tell("sync_buffers")
-            self.ranks.average(list(self.lanes[0].trained.model.buffers()))
+        """Average BatchNorm's running statistics over the processes: each has seen only its part of the data."""
+        if self.ddp:
+            self.ddp.tell("sync_buffers")
+            self.ddp.average(list(self.runs[0].result.model.buffers()))
 
     def for_each_run(self, act: Callable[[RunState], None]) -> None:
-        """Do something for each lane; one where it fails leaves. When one stops, all are saved and stop."""
-        before, stopped = list(self.lanes), False
-        for lane in before:
+        """Call `act` for each run and drop those where it raises. When one raises Stopped, all are saved and stop."""
+        before, stopped = list(self.runs), False
+        for state in before:
             try:
-                act(lane)
+                act(state)
             except Exception as error:
                 stopped = stopped or isinstance(error, Stopped)
-                self._leave(lane, error)
-        for lane in list(self.lanes) if stopped else []:
+                self._drop(state, error)
+        for state in list(self.runs) if stopped else []:
             try:
-                lane.keeper.leave(lane.meter)
+                state.checkpointer.save_and_stop(state.meter)
             except Exception as error:
-                self._leave(lane, error)
-        if self.lanes and len(self.lanes) < len(before):
-            self._close_ranks([before.index(lane) for lane in self.lanes])
+                self._drop(state, error)
+        if self.runs and len(self.runs) < len(before):
+            self._regroup([before.index(state) for state in self.runs])
 
-    def departures(self) -> Iterator[tuple[int, Exception]]:
-        """Who has left since this was last asked: number and reason."""
-        while self.left:
-            lane, error = self.left.pop(0)
-            yield lane.number, error
+    def pop_failed(self) -> Iterator[tuple[int, Exception]]:
+        """Yield (number, exception) of runs dropped since the last call."""
+        while self.failed:
+            state, error = self.failed.pop(0)
+            yield state.number, error
 
-    def _leave(self, lane: RunState, error: Exception) -> None:
-        self.lanes.remove(lane)
-        self.left.append((lane, error))
+    def _drop(self, state: RunState, error: Exception) -> None:
+        self.runs.remove(state)
+        self.failed.append((state, error))
 
-    def _close_ranks(self, kept: list[int]) -> None:
-        """Go on with these of the lanes, from where they are."""
+    def _regroup(self, kept: list[int]) -> None:
+        """Rebuild the step for the remaining runs; `kept` are their indices among the runs before."""
         sums = Sums(len(kept), self.device)
         sums.loss.copy_(self.sums.loss[kept])
         sums.hits.copy_(self.sums.hits[kept])
         self.sums = sums
-        self.step = self._form()
-        if self.draws:
-            for number, lane in enumerate(self.lanes):
-                lane.meter.follow(sums, number)
-            self.draws = [self.draws[number] for number in kept]
-            self.step.begin(self.draws, self.rates, self.lanes[0].meter.count)
+        self.step = self._build_step()
+        if self.randomness:
+            for number, state in enumerate(self.runs):
+                state.meter.follow(sums, number)
+            self.randomness = [self.randomness[number] for number in kept]
+            self.step.begin(self.randomness, self.rates, self.runs[0].meter.count)
 
-    def _form(self) -> Step:
-        """The step that trains these lanes, on what they have reached."""
-        protocol, fast = self.lanes[0].run.protocol, self.kernels != "reference"
+    def _build_step(self) -> Step:
+        """Build the fastest step that computes these networks exactly, from their current weights and momenta."""
+        protocol, fast = self.runs[0].run.protocol, self.kernels != "reference"
         ops = fast_ops(self.device) if fast else REFERENCE
-        nets: list[Any] = [lane.trained.model for lane in self.lanes]
-        if len(nets) == 1 and (ops is REFERENCE or not fusable(self.lanes[0].run)):
-            net, copies, optimizer = nets[0], None, self.lanes[0].keeper.optimizer
-            images = self.course.batch // protocol.recipe.ghost_batches
+        nets: list[Any] = [state.result.model for state in self.runs]
+        if len(nets) == 1 and (ops is REFERENCE or not fused.fits(nets[0])):
+            net, copies, optimizer = nets[0], None, self.runs[0].checkpointer.optimizer
+            images = self.schedule.batch // protocol.recipe.ghost_batches
             score = training_scorer(net, images, protocol.resolution, self.kernels, protocol.precision)
             self.computed_by = describe(net, self.kernels, protocol.precision)
         else:
-            net, copies = FusedShuffleNet(nets, ops), len(nets)
+            net, copies = fused.FusedShuffleNet(nets, ops), len(nets)
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
             optimizer = Sgd(net, protocol.recipe)
-            optimizer.share([lane.keeper.optimizer for lane in self.lanes])
-        ghosts = GhostBatchNorm(net, protocol.recipe.ghost_batches // (self.ranks.size if self.ranks else 1))
-        if self.ranks:
+            optimizer.share([state.checkpointer.optimizer for state in self.runs])
+        ghost_batchnorm = GhostBatchNorm(net, protocol.recipe.ghost_batches // (self.ddp.size if self.ddp else 1))
+        if self.ddp:
             momenta = [momentum for group in optimizer.momenta for momentum in group]
-            self.ranks.share([*net.parameters(), *net.buffers(), *momenta])
-            score = self.ranks.parallel(net, score)
-        work = TrainStep(score, copies, optimizer, self.feed, protocol, self.sums, ghosts, self.ranks)
-        if self.ranks:
-            return DDPStep(EagerStep(work, self.course.batch // self.ranks.size), self.course.batch, self.ranks)
-        if fast and self.device.type == "cuda" and self.feed.resident:
-            return CudaGraphStep(work, self.course.batch, cuda_graph)
-        return EagerStep(work, self.course.batch)
-
-
-def fusable(run: Run) -> bool:
-    """Whether model.fused knows the network."""
-    return run.variant.structure == "shufflenet"
+            self.ddp.share([*net.parameters(), *net.buffers(), *momenta])
+            score = self.ddp.parallel(net, score)
+        train_step = TrainStep(score, copies, optimizer, self.loader, protocol, self.sums, ghost_batchnorm, self.ddp)
+        if self.ddp:
+            return DDPStep(EagerStep(train_step, self.schedule.batch // self.ddp.size), self.schedule.batch, self.ddp)
+        # A graph replays the kernels of one step and runs no Python code, so only for networks that need none.
+        known = copies is not None or is_known(net)
+        if fast and known and self.device.type == "cuda" and self.loader.resident:
+            return CudaGraphStep(train_step, self.schedule.batch, cuda_graph)
+        return EagerStep(train_step, self.schedule.batch)
 
 
 def fast_ops(device: torch.device) -> Ops:
-    """The operations of fused networks on a device: Triton's kernels on NVIDIA's GPUs."""
+    """Operations for fused networks: Triton kernels on NVIDIA GPUs, else plain PyTorch."""
     if device.type != "cuda":
         return REFERENCE
     try:

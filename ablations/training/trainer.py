@@ -1,9 +1,9 @@
-"""The trainer: from runs' descriptions and their data to trained networks, on whatever device there is."""
+"""Trains runs on a device, given their descriptions and data."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from ablations.training.evaluate import evaluate
 from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
-from ablations.training.optimizer import Schedule, Sgd, schedule
-from ablations.training.run_group import RunGroup, RunState, by_progress, fusable
+from ablations.training.optimizer import Schedule, Sgd, to_schedule
+from ablations.training.run_group import RunGroup, RunState, by_progress
+from model import fused
 
 if TYPE_CHECKING:
     from ablations.data import Splits
@@ -31,7 +32,7 @@ __all__ = ["Diverged", "TrainResult", "TrainingEntry", "build_model", "train", "
 
 @dataclass(frozen=True)
 class TrainingEntry:
-    """A run to train and what is its own; see `train`."""
+    """A run to train, with its checkpoint file and callbacks; see `train`."""
 
     run: Run
     checkpoint_path: Path | None = None
@@ -40,18 +41,12 @@ class TrainingEntry:
 
 
 def build_model(run: Run) -> nn.Module:
-    """The run's network with the weights of its seed: the same for both arms of a shuffle ablation."""
+    """Build the run's network with weights drawn from its seed: equal for both arms of a shuffle ablation."""
+    data = run.protocol.data
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
-            run.variant.structure,
-            groups=run.variant.groups,
-            width=run.variant.width,
-            shuffle=run.variant.shuffle,
-            num_classes=run.protocol.data.classes,
-            in_channels=run.protocol.data.channels,
-            stem=run.protocol.stem,
-            stem_channels=run.variant.stem_channels,
+            **asdict(run.variant), num_classes=data.classes, in_channels=data.channels, stem=run.protocol.stem
         )
 
 
@@ -65,32 +60,32 @@ def train(
     checkpoint_every: float = 60.0,
     stop: Callable[[], bool] = lambda: False,
     kernels: str = "auto",
-    ranks: DDPGroup | None = None,
+    ddp: DDPGroup | None = None,
 ) -> TrainResult:
     """Train one run to its end.
 
-    A seed fixes everything: initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so they
-    are the same for every cell, and the same run twice on the same machine gives bit-equal results on the CPU, whether
-    it was stopped and resumed on the way or not.
+    Initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so every cell gets the same. On
+    the CPU, training a run twice on one machine gives bit-equal results, even if it was stopped and resumed.
 
     Args:
-        checkpoint_path: where to keep the state, and to go on from when it is there.
-        evaluate_every: evaluate every so many epochs besides the last (0: the last only). Results do not depend on it.
-        observe: called with plain events: {"step", "loss", "images_per_second"} as steps pass, {"history"} after each
-            epoch; when training begins {"kernels"} (what computes), and {"fused_with"} (run_ids) if fused with others.
-        checkpoint_every: seconds between checkpoints inside an epoch; after each epoch there is one besides.
-        stop: asked after each step and each evaluated batch; True: write a checkpoint and leave.
-        kernels: `auto`, the fastest there are for the device, or `reference`, plain PyTorch.
-        ranks: the processes that share the run's batches (ablations.training.ddp_processes); None: this one alone.
+        checkpoint_path: checkpoint file; training resumes from it if it exists. None: keep no state.
+        evaluate_every: evaluate every so many epochs and after the last (0: the last only). Does not change results.
+        observe: called with events: {"kernels"} (the engine) and, if fused, {"fused_with"} (run_ids) at the start,
+            {"step", "loss", "images_per_second"} during an epoch, {"history"} after it; {"captured": False, "reason"}
+            if no CUDA graph of the step could be captured.
+        checkpoint_every: seconds between checkpoints inside an epoch; one is also written after each epoch.
+        stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
+        kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
+        ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
 
     Raises:
         Diverged: the loss is not finite.
-        Stopped: `stop` said so.
+        Stopped: `stop` returned True.
         OSError: a checkpoint cannot be written.
-        RankLost: one of several processes has ended, or does not answer.
+        RankLost: another process of the group ended or does not answer.
     """
     entry = TrainingEntry(run, checkpoint_path, observe, stop)
-    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ranks)
+    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ddp)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -103,119 +98,126 @@ def train_together(
     evaluate_every: int = 0,
     checkpoint_every: float = 60.0,
     kernels: str = "auto",
-    ranks: DDPGroup | None = None,
+    ddp: DDPGroup | None = None,
 ) -> Iterator[tuple[int, TrainResult | Exception]]:
     """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
 
-    Each run keeps the weights, data order and crops of its seed, and its own files; to rounding it is the run that it
-    would be alone. Runs that resume from different steps train one group after the other.
+    Each run keeps the weights, data order and crops of its seed and its own files; up to rounding, its result is that
+    of training it alone. Runs that resume from different steps train in separate groups, one after the other.
 
     Yields:
-        (number in `entries`, what came of it) as each ends. What is one run's own fault is an exception given here,
-        while the others go on; what concerns all (no memory left, say) is raised.
+        (index in `entries`, TrainResult or exception) as each run ends. An exception of a single run is yielded and the
+        others go on.
+
+    Raises:
+        Exception: whatever ends the training of all runs, out-of-memory for example.
     """
     place = torch.device(device)
-    feed = to_batch_loader(splits, place)
-    steps = schedule(entries[0].run.protocol.recipe, len(feed.train_index))
+    loader = to_batch_loader(splits, place)
+    schedule = to_schedule(entries[0].run.protocol.recipe, len(loader.train_index))
     torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
-    lanes = [_lane(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
-    alone = [[lane] for lane in lanes if not fusable(lane.run)]
-    for together in [*by_progress(lane for lane in lanes if fusable(lane.run)), *alone]:
-        yield from _train(RunGroup(together, feed, steps, kernels, ranks), evaluate_every)
+    runs = [_run_state(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
+    fusable = {state.number for state in runs if fused.fits(state.result.model)}
+    alone = [[state] for state in runs if state.number not in fusable]
+    for together in [*by_progress(state for state in runs if state.number in fusable), *alone]:
+        yield from _train(RunGroup(together, loader, schedule, kernels, ddp), evaluate_every)
 
 
-def to_part(run: Run, splits: "Splits", device: str, kernels: str, ranks: DDPGroup) -> RunGroup:
-    """What a rank other than 0 trains: it has the run's state from rank 0, and keeps none."""
+def rank_group(run: Run, splits: "Splits", device: str, kernels: str, ddp: DDPGroup) -> RunGroup:
+    """Build the group of a rank other than 0: rank 0 sends it the run's state, and it writes no files."""
     place = torch.device(device)
-    feed = to_batch_loader(splits, place)
-    steps = schedule(run.protocol.recipe, len(feed.train_index))
-    return RunGroup([_lane(0, TrainingEntry(run), place, 0)], feed, steps, kernels, ranks)
+    loader = to_batch_loader(splits, place)
+    schedule = to_schedule(run.protocol.recipe, len(loader.train_index))
+    return RunGroup([_run_state(0, TrainingEntry(run), place, 0)], loader, schedule, kernels, ddp)
 
 
-def _lane(number: int, entry: TrainingEntry, place: torch.device, checkpoint_every: float) -> RunState:
-    """A run's network and momenta, as new or as its checkpoint has them."""
+def _run_state(number: int, entry: TrainingEntry, place: torch.device, checkpoint_every: float) -> RunState:
+    """Build a run's network and optimizer, restored from its checkpoint if there is one."""
     net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Sgd(net, entry.run.protocol.recipe)
-    keeper = Checkpointer(
+    checkpointer = Checkpointer(
         entry.checkpoint_path, entry.run.run_id, TrainResult(net), optimizer, checkpoint_every, entry.stop
     )
-    return RunState(number, entry.run, keeper, entry.observe, keeper.restore())
+    return RunState(number, entry.run, checkpointer, entry.observe, checkpointer.restore())
 
 
 def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainResult | Exception]]:
-    """Train a group to its end; yields its runs as they end."""
-    yield from group.departures()
-    if not group.lanes:
+    """Train a group to the last epoch; yields (number, outcome) as runs end."""
+    yield from group.pop_failed()
+    if not group.runs:
         return
-    epochs = group.lanes[0].run.protocol.recipe.epochs
-    first, done = group.lanes[0].progress
+    epochs = group.runs[0].run.protocol.recipe.epochs
+    first, done = group.runs[0].progress
     for epoch in range(first, epochs):
         group.begin(epoch, done)
-        for k in range(done, group.course.per_epoch):
+        for k in range(done, group.schedule.per_epoch):
             group.step(k)
             _after_step(group)
-            yield from group.departures()
-            if not group.lanes:
+            yield from group.pop_failed()
+            if not group.runs:
                 return
         done = 0
         last = epoch + 1 == epochs
         _after_epoch(group, epoch, last, last or bool(evaluate_every and (epoch + 1) % evaluate_every == 0))
-        yield from group.departures()
-        if not group.lanes:
+        yield from group.pop_failed()
+        if not group.runs:
             return
-    yield from ((lane.number, lane.trained) for lane in group.lanes)
+    yield from ((state.number, state.result) for state in group.runs)
 
 
 def _after_step(group: RunGroup) -> None:
-    """Read the losses now and then, write checkpoints, stop: all lanes at the same step, or they could not go on so."""
-    asked, due = [], []
+    """Check losses, save checkpoints, stop: all runs at the same step, so that they can resume together."""
+    stop, due = [], []
+    group.report_failed_capture()
 
-    def ask(lane: RunState) -> None:
-        meter = lane.meter
+    def check(state: RunState) -> None:
+        meter = state.meter
         if not meter.update():
-            step, steps = meter.done + meter.count, group.course.steps
+            step, steps = meter.done + meter.count, group.schedule.steps
             raise Diverged(
                 f"The loss was not finite at step {step} of {steps} (epoch {meter.done // meter.steps + 1})."
             )
-        asked.append(lane.keeper.stop())
-        due.append(lane.keeper.due())
+        stop.append(state.checkpointer.stop())
+        due.append(state.checkpointer.due())
 
-    group.for_each_run(ask)
-    if any(asked) or any(due):
+    group.for_each_run(check)
+    if any(stop) or any(due):
         group.sync_buffers()
-    group.for_each_run(lambda lane: lane.keeper.after_step(lane.meter, any(asked), any(due)))
+    group.for_each_run(lambda state: state.checkpointer.after_step(state.meter, any(stop), any(due)))
 
 
 def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> None:
-    """Evaluate each lane, then note its row, keep its state and tell of it."""
+    """Evaluate each run, then append its row of metrics, save a checkpoint and report."""
     group.sync_buffers()
-    rows = {lane.number: _row(lane, epoch, group.course) for lane in group.lanes}
-    spent = {lane.number: lane.meter.seconds() for lane in group.lanes}
+    rows = {state.number: _row(state, epoch, group.schedule) for state in group.runs}
+    spent = {state.number: state.meter.seconds() for state in group.runs}
 
-    def judge(lane: RunState) -> None:
-        began, trained, feed = time.perf_counter(), lane.trained, group.feed
-        tick = partial(lane.keeper.leave_if_asked, lane.meter)
-        resolution = lane.run.protocol.resolution
-        found = evaluate(trained.model, feed.eval_images, feed.eval_labels, feed.stats, resolution, tick, group.kernels)
+    def evaluate_run(state: RunState) -> None:
+        began, result, loader = time.perf_counter(), state.result, group.loader
+        tick = partial(state.checkpointer.stop_if_asked, state.meter)
+        resolution = state.run.protocol.resolution
+        split = (loader.eval_images, loader.eval_labels, loader.stats)
+        found = evaluate(result.model, *split, resolution, tick, group.kernels)
         if not math.isfinite(found.loss):
             raise Diverged(f"The loss on the evaluated images was not finite after epoch {epoch + 1}.")
-        trained.last = found
-        trained.seconds["evaluate"] += time.perf_counter() - began
-        rows[lane.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
+        result.last = found
+        result.seconds["evaluate"] += time.perf_counter() - began
+        rows[state.number] |= {f"test_{key}": getattr(found, key) for key in ("loss", "error", "top5_error")}
 
-    def close(lane: RunState) -> None:
-        lane.trained.seconds["train"] += spent[lane.number]
-        lane.trained.history.append(rows[lane.number])
+    def record(state: RunState) -> None:
+        state.result.seconds["train"] += spent[state.number]
+        state.result.history.append(rows[state.number])
         if not last:
-            lane.keeper.save()
-        lane.observe({"history": lane.trained.history})
+            state.checkpointer.save()
+        state.observe({"history": state.result.history})
 
     if evaluating:
-        group.for_each_run(judge)  # all, before any is written down: stopped in between, all are where they were
-    group.for_each_run(close)
+        # All before any is recorded: if stopped in between, every run resumes before the evaluation.
+        group.for_each_run(evaluate_run)
+    group.for_each_run(record)
 
 
-def _row(lane: RunState, epoch: int, steps: Schedule) -> dict[str, Any]:
-    """The training side of an epoch's row in metrics.csv."""
-    step = (epoch + 1) * steps.per_epoch
-    return {"epoch": epoch + 1, "step": step, "lr": steps.rate(step - 1), **lane.meter.summary()}
+def _row(state: RunState, epoch: int, schedule: Schedule) -> dict[str, Any]:
+    """Training columns of an epoch's row in metrics.csv."""
+    step = (epoch + 1) * schedule.per_epoch
+    return {"epoch": epoch + 1, "step": step, "lr": schedule.rate(step - 1), **state.meter.summary()}

@@ -22,6 +22,7 @@ from ablations.training.trainer import build_model
 from ablations.verification.fingerprint import Fingerprint
 from ablations.verification.shufflenet_checks import faults, permutations
 from model.backend import logits
+from model.widths import STEM_SHRINK
 
 Build = Callable[[Run], nn.Module]
 
@@ -108,8 +109,7 @@ def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
 
 def small_input(run: Run) -> Tensor:
     """(2, C, H, W) zeros in the trainer's memory format; H and W so small that the last maps are LAST_SIDE wide."""
-    stem = {"stride1": 1, "stride2": 2}.get(run.protocol.stem, 4)
-    side = LAST_SIDE * 8 * stem  # three stages of stride 2
+    side = LAST_SIDE * 8 * STEM_SHRINK[run.protocol.stem]  # three stages of stride 2
     return torch.zeros(2, run.protocol.data.channels, side, side).to(memory_format=torch.channels_last)
 
 

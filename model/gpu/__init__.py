@@ -1,7 +1,7 @@
-"""What a fused network is made of on NVIDIA's GPUs: 1x1 convolutions as matrix products, the rest as Triton kernels.
+"""Operations of fused networks on NVIDIA GPUs: 1x1 convolutions as matrix products, the rest as Triton kernels.
 
-Each does what its counterpart in model/ops.py does, on channels-last data, in few passes over it. Arithmetic is in
-float32 (in float64 for float64), whatever activations are stored in.
+Each computes what its counterpart in model/ops.py does, on channels-last data, in few passes over memory. Arithmetic is
+float32 (float64 for float64 activations), whatever type activations are stored in.
 """
 
 from model.gpu.depthwise import depthwise

@@ -1,4 +1,4 @@
-"""Depthwise 3x3 convolution on channels-last data, forward and back: each element is read from memory about once."""
+"""Depthwise 3x3 convolution on channels-last data, forward and backward; reads each element about once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How kernels see activations, (N, H, W, C) in memory, as rows of channels, and how work on them is cut up."""
+"""Layout of activations for the kernels, (N, H, W, C) as rows of channels, and tile sizes."""
 
 import math
 
@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 PROGRAMS = 1024
-"""Programs that keep a large GPU busy: several for each of its multiprocessors."""
+"""Programs that fill a large GPU: several per multiprocessor."""
 
 TILE = 4096
-"""Elements that a program holds at a time."""
+"""Elements per tile."""
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -18,13 +18,13 @@ def rows_of(x: Tensor) -> Tensor:
 
 
 def activations(x: Tensor) -> Tensor:
-    """In the precision that autocast asks for, as torch's own layers take them."""
+    """Cast to autocast's type, as torch's own layers do."""
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def tile(channels: int) -> tuple[int, int]:
-    """Rows and channels of a tile: powers of two, as many channels as waste few."""
+    """(rows, channels) of a tile: powers of two, with the channels that pad least."""
     width = min((128, 64, 32, 16), key=lambda size: (-(-channels // size) * size, -size))
     return TILE // width, width
 
@@ -35,7 +35,7 @@ def alignment(channels: int) -> int:
 
 
 def splits_of(rows: int, channels: int, most: int = 256) -> tuple[int, int]:
-    """Into how many parts to cut rows that are added up, and rows in each: enough parts to keep the GPU busy."""
+    """(parts, rows per part) for sums over rows: enough parts to fill the GPU."""
     height, width = tile(channels)
     parts = max(1, min(most, PROGRAMS // -(-channels // width), -(-rows // height)))
     each = -(-rows // parts)

@@ -1,4 +1,4 @@
-"""BatchNorm by the batch's statistics, with what follows it in one pass: another order of channels, residual, ReLU."""
+"""BatchNorm with batch statistics, fused with channel permutation, residual and ReLU."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ class _Norm(torch.autograd.Function):
 
 
 def _accumulator(x: Tensor) -> tuple[Any, torch.dtype]:
-    """What sums are kept in, for Triton and for torch."""
+    """Type of sums, for Triton and for torch."""
     return (tl.float64, torch.float64) if x.dtype == torch.float64 else (tl.float32, torch.float32)
 
 

@@ -19,7 +19,7 @@ def compiler() -> str | None:
 
 
 def build(kind: str, flag: str, cxx: str) -> str:
-    """Compile one kind, whole or not at all; what went wrong, or nothing."""
+    """Compile one kind and replace older files atomically. Returns the compiler's errors, or ``."""
     target = path(kind)
     if target.exists():
         return ""
@@ -38,7 +38,7 @@ def build(kind: str, flag: str, cxx: str) -> str:
 
 
 def main() -> int:
-    """Build every kind for this machine; exit code 0 if one at least can be used."""
+    """Build every kind for this machine; returns exit code 0 if at least one can be used."""
     kinds, cxx = KINDS.get(machine(), {}), compiler()
     if not kinds or not cxx:
         what = f"there are none for {machine()}" if not kinds else "there is no C++ compiler (g++, clang++ or $CXX)"

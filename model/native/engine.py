@@ -1,4 +1,4 @@
-"""A ShuffleNet computed by the compiled kernels, as part of autograd: images to features and back in one call each."""
+"""ShuffleNet by the compiled CPU kernels, as one autograd operation: one call forward, one call backward."""
 
 import ctypes
 import weakref
@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.exact import is_exactly
 from model.native.library import TYPES, load
-from model.shufflenet import ShuffleNetV1
+from model.shufflenet import LAYERS, ShuffleNetV1
 
 NAMES = {torch.float32: "f32", torch.float64: "f64"}
 
@@ -23,22 +24,26 @@ PASSES = (
 
 
 def fits(net: nn.Module) -> bool:
-    """Whether the kernels know this network: ShuffleNetV1 on the CPU, no max pool in its stem, all weights trained."""
-    if not isinstance(net, ShuffleNetV1) or len(net.stem) != 3:
+    """Whether the kernels compute this network in full.
+
+    It is ShuffleNetV1 itself as built, no subclass and without hooks, on the CPU; no max pool in its stem; all weights
+    are trained.
+    """
+    if not is_exactly(net, {ShuffleNetV1}, LAYERS) or len(net.stem) != 3:  # type: ignore[arg-type]
         return False
     one = {(p.device.type, p.dtype, p.requires_grad) for p in net.parameters()}
     return len(one) == 1 and all(d == "cpu" and t in NAMES and trained for d, t, trained in one)
 
 
 class Engine:
-    """Activations and kernels for one network, a number of images and their size.
+    """Buffers and kernels for one network and batch shape.
 
-    Reads the network's parameters and running statistics where they lie at each call, and updates the statistics as
-    BatchNorm does when it trains.
+    Each call reads the network's current parameters and running statistics in place and, in training, updates the
+    statistics as BatchNorm does.
     """
 
     def __init__(self, net: ShuffleNetV1, images: int, size: int, train: bool) -> None:
-        """`images` at most in a batch (exactly so many when training), of `size` x `size`.
+        """`images`: batch size in training, maximum batch size in evaluation; of `size` x `size` pixels.
 
         Raises:
             RuntimeError: no kernels were built, or there is not enough memory.
@@ -76,7 +81,7 @@ class Engine:
         self.turn = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) images -> (N, features): the average over positions of what the last stage gives."""
+        """(N, C, H, W) images -> (N, features): global average pool of the last stage."""
         if self.train:
             features: Tensor = _Features.apply(x, self, *self.parameters)
             return features
@@ -110,7 +115,7 @@ class Engine:
         return gradients
 
     def seconds(self) -> dict[str, float]:
-        """Time spent so far, by pass."""
+        """Seconds spent so far, by pass."""
         spent = self._call["seconds"](self._handle)
         return {name: spent[k] for k, name in enumerate(PASSES)}
 

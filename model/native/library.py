@@ -1,4 +1,4 @@
-"""The compiled kernels: which file fits this processor, and its functions with their types."""
+"""Finds and loads the compiled kernels for this processor."""
 
 import ctypes
 import hashlib
@@ -11,16 +11,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 KINDS = {"x86_64": {"avx512": "-march=x86-64-v4", "avx2": "-march=x86-64-v3"}, "aarch64": {"neon": "-mcpu=native"}}
-"""By machine: what is built, and the compiler's flag for it; the first that the processor has is used."""
+"""By machine: kinds of kernels, best first, with the compiler flag of each."""
 
 NEEDS = {"avx512": ("AVX512",), "avx2": ("AVX512", "AVX2")}
-"""What torch calls processors that can run a kind (any of them); no entry: all can."""
+"""By kind: torch's CPU capabilities that can run it; a kind without entry runs everywhere."""
 
 TYPES = {"f32": ctypes.c_float, "f64": c_double}
 
 
 def machine() -> str:
-    """The processor's family, by Linux's name for it."""
+    """Processor family by its Linux name."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
@@ -31,7 +31,7 @@ def sources() -> list[Path]:
 
 
 def path(kind: str) -> Path:
-    """Where the kernels of a kind lie: the name holds a digest of the sources, so that old ones are never used."""
+    """Library file of a kind; its name has a digest of the sources, so that outdated ones are never loaded."""
     digest = hashlib.sha256()
     for source in sources():
         digest.update(source.read_bytes())
@@ -40,7 +40,7 @@ def path(kind: str) -> Path:
 
 @lru_cache
 def load() -> tuple[str, ctypes.CDLL] | None:
-    """The kind that this processor runs best and its library; None when none was built (or none can run)."""
+    """Load the best library that this processor can run: (kind, library), or None if none is built."""
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
@@ -55,7 +55,7 @@ def load() -> tuple[str, ctypes.CDLL] | None:
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
-    """Tell ctypes the types of all functions; AttributeError where one is missing."""
+    """Declare all functions' types to ctypes; AttributeError if a function is missing."""
     for name, number in TYPES.items():
         signatures = {
             "create": (c_void_p, [POINTER(c_int), c_int]),

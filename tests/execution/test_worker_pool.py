@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 
 from ablations.core import processes
 from ablations.core.config import RuntimeConfig
-from ablations.execution import worker_pool
+from ablations.execution import worker, worker_pool
 from ablations.execution.job import Job
 from ablations.execution.worker_pool import Outcome, WorkerPool
 from ablations.store import writable
@@ -46,6 +48,39 @@ def test_a_dead_worker_is_replaced_and_its_job_reported(job, monkeypatch):
         it.give([9], [job])
         assert outcomes(it)[0].number == 9 and it.workers[0].process is process, "a living one is kept"
     assert not process.is_alive()
+
+
+def test_a_worker_whose_gpu_is_unusable_reports_and_is_replaced(job):
+    """After a failed capture, or a CUDA error that stays, every further run would fail too."""
+    with WorkerPool(1, RuntimeConfig(device="cpu")) as it:
+        it.give([1], [replace(job, provenance={"captured": False})])
+        first = it.workers[0].process
+        assert [outcome.number for outcome in outcomes(it)] == [1] and it.free()
+        assert not it.workers and not first.is_alive()
+        it.give([2], [job])
+        second = it.workers[0].process
+        assert [outcome[:2] for outcome in outcomes(it)] == [(2, "wrong")]
+        assert second.pid != first.pid and it.workers[0].process is second, "this one goes on"
+
+
+@pytest.mark.parametrize(
+    "error,spoiled",
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (None, False),
+    ],
+)
+def test_a_cuda_error_that_stays_spoils_the_process_and_lack_of_memory_does_not(job, monkeypatch, error, spoiled):
+    def synchronize():
+        if error:
+            raise error
+
+    ones = torch.ones
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch, "ones", lambda *size, device: ones(*size))
+    assert worker.is_spoiled([replace(job, device="cuda")]) is spoiled
+    assert not worker.is_spoiled([job])
 
 
 def test_a_worker_that_is_silent_too_long_is_ended(job, monkeypatch):

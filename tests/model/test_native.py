@@ -8,8 +8,7 @@ from torch import nn
 
 from ablations.training.trainer import train
 from model import build
-from model.backend import describe, evaluation_scorer, logits, native, training_scorer
-from model.batchnorm_folding import fold
+from model.backend import describe, evaluation_scorer, fold, logits, native, training_scorer
 from model.native import build as compiler
 from model.native import library
 from model.native.engine import PASSES, Engine

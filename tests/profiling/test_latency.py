@@ -17,7 +17,7 @@ from analysis.latency.times import read_times
 from analysis.runs import macs
 from model import ShuffleNetV1
 from model import timing as measuring
-from model.batchnorm_folding import fold
+from model.backend import fold
 from model.native import library
 from model.timing import FORMATS, INNERMOST, PYTORCH, TimedNetwork, entries, settle_statistics
 from tests import results_fixture as fixture

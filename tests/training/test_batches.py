@@ -22,40 +22,40 @@ def subset():
 
 def test_a_batch_holds_the_drawn_rows_of_the_subset():
     data = subset()
-    feed = to_batch_loader(data, CPU)
-    draws = draw_epoch(0, 0, len(data.train_index))
-    x, y = feed.batch(draws, slice(4, 9), RUN.protocol)
-    rows = data.train_index[draws.order[4:9].numpy()]
+    loader = to_batch_loader(data, CPU)
+    randomness = draw_epoch(0, 0, len(data.train_index))
+    x, y = loader.batch(randomness, slice(4, 9), RUN.protocol)
+    rows = data.train_index[randomness.order[4:9].numpy()]
     assert np.array_equal(x.numpy(), data.train_images[rows]) and y.tolist() == data.train_labels[rows].tolist()
 
 
 def test_an_epoch_visits_each_image_of_the_subset_once():
     data = subset()
-    feed = to_batch_loader(data, CPU)
-    draws = draw_epoch(1, 3, len(data.train_index))
-    x, _ = feed.batch(draws, slice(0, 22), RUN.protocol)
+    loader = to_batch_loader(data, CPU)
+    randomness = draw_epoch(1, 3, len(data.train_index))
+    x, _ = loader.batch(randomness, slice(0, 22), RUN.protocol)
     seen = {image.numpy().tobytes() for image in x}
     assert seen == {data.train_images[row].tobytes() for row in data.train_index}
 
 
 def test_evaluated_rows_are_the_selected_ones():
     data = subset()
-    feed = to_batch_loader(data, CPU)
-    assert np.array_equal(feed.eval_images.numpy(), data.eval_images[[5, 2, 9]])
-    assert feed.eval_labels.tolist() == data.eval_labels[[5, 2, 9]].tolist()
+    loader = to_batch_loader(data, CPU)
+    assert np.array_equal(loader.eval_images.numpy(), data.eval_images[[5, 2, 9]])
+    assert loader.eval_labels.tolist() == data.eval_labels[[5, 2, 9]].tolist()
 
 
 def test_on_the_cpu_the_set_is_not_copied():
     data = splits(RUN.protocol.data)
-    feed = to_batch_loader(data, CPU)
-    assert feed.train_images.data_ptr() == data.train_images.ctypes.data
-    assert feed.eval_images.data_ptr() == data.eval_images.ctypes.data
+    loader = to_batch_loader(data, CPU)
+    assert loader.train_images.data_ptr() == data.train_images.ctypes.data
+    assert loader.eval_images.data_ptr() == data.eval_images.ctypes.data
 
 
 def test_an_accelerator_holds_the_subset_alone_and_gives_the_same_labels(monkeypatch):
     """The meta device stands for one: shapes are what a GPU would hold."""
-    feed = to_batch_loader(subset(), torch.device("meta"))
-    assert feed.train_images.shape[0] == len(feed.train_index) == 22 and feed.train_images.device.type == "meta"
+    loader = to_batch_loader(subset(), torch.device("meta"))
+    assert loader.train_images.shape[0] == len(loader.train_index) == 22 and loader.train_images.device.type == "meta"
     monkeypatch.setattr("ablations.training.input.batches.ON_DEVICE_BYTES", 10)
     large = to_batch_loader(subset(), torch.device("meta"))
     assert large.train_images.shape[0] == 64 and large.train_images.device.type == "cpu"

@@ -3,6 +3,8 @@
 There is no GPU here: a function that calls the step again stands in for capturing: all but CUDA's part is tested.
 """
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -45,7 +47,7 @@ def captured(monkeypatch):
         captures.append(body)
         return body
 
-    monkeypatch.setattr(run_group, "EagerStep", lambda work, batch: CudaGraphStep(work, batch, capture))
+    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: CudaGraphStep(train_step, batch, capture))
     return captures
 
 
@@ -91,7 +93,7 @@ def test_where_capturing_fails_it_warns_and_trains_on(data, monkeypatch):
     def capture(body):
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nand more")
 
-    monkeypatch.setattr(run_group, "EagerStep", lambda work, batch: CudaGraphStep(work, batch, capture))
+    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: CudaGraphStep(train_step, batch, capture))
     with double():
         with pytest.warns(UserWarning, match="could not be captured as a CUDA graph .*stream is capturing"):
             trained = train(ONE, data)
@@ -147,21 +149,21 @@ RECIPES = [
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_step_reads_nothing_back_and_copies_nothing_over(recipe, copies, channels):
     one = run(groups=3, recipe=recipe, data={"channels": channels})
-    feed = to_batch_loader(splits(one.protocol.data), torch.device("cpu"))
+    loader = to_batch_loader(splits(one.protocol.data), torch.device("cpu"))
     nets = [build_model(one) for _ in range(copies or 1)]
     net = FusedShuffleNet(nets) if copies else nets[0]
-    work = TrainStep(
-        net, copies, Sgd(net, one.protocol.recipe), feed, one.protocol, Sums(copies or 1, torch.device("cpu"))
+    train_step = TrainStep(
+        net, copies, Sgd(net, one.protocol.recipe), loader, one.protocol, Sums(copies or 1, torch.device("cpu"))
     )
-    step = CudaGraphStep(work, 16, lambda body: body)
-    draws = [EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(copies or 1)]
-    step.begin(draws, [0.1] * 4, 0)
+    step = CudaGraphStep(train_step, 16, lambda body: body)
+    randomness = [EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(copies or 1)]
+    step.begin(randomness, [0.1] * 4, 0)
     for k in range(WARM_UP):
         step(k)
     with NoSync() as mode:
         step.body()
     assert len(mode.seen) > 500 and "aten._fused_sgd_.tensor_lr" in mode.seen
-    assert int(step.next) == 4 and work.sums.loss.isfinite().all()
+    assert int(step.next) == 4 and train_step.sums.loss.isfinite().all()
     assert all(p.grad is None for p in net.parameters())
 
 
@@ -178,10 +180,55 @@ def test_the_guard_of_the_test_above_sees_what_it_must():
 
 
 def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
-    draws = [EpochRandomness(torch.arange(7) + 10 * k, torch.rand(7, 8)) for k in range(2)]
-    together = interleaved(draws, 3, 2)
+    randomness = [EpochRandomness(torch.arange(7) + 10 * k, torch.rand(7, 8)) for k in range(2)]
+    together = interleaved(randomness, 3, 2)
     assert together.order.tolist() == [0, 1, 2, 10, 11, 12, 3, 4, 5, 13, 14, 15]
-    assert torch.equal(together.unit[3:6], draws[1].unit[:3])
+    assert torch.equal(together.unit[3:6], randomness[1].unit[:3])
     images = torch.arange(2 * 3).view(6, 1, 1, 1).expand(6, 2, 2, 3)
     assert side_by_side(images, 2).shape == (3, 2, 2, 6)
     assert side_by_side(images, 2)[1, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+
+
+class FakeStream:
+    """Notes what waits for what, as torch.cuda.Stream's stand-in."""
+
+    def __init__(self) -> None:
+        self.waited: list[FakeStream] = []
+
+    def wait_stream(self, other: "FakeStream") -> None:
+        self.waited.append(other)
+
+
+def test_warm_up_and_capture_share_one_stream_of_their_own(data, monkeypatch):
+    """Each stream that cuBLAS has seen keeps a workspace."""
+    default, used, made = FakeStream(), [], []
+    current = [default]
+
+    @contextmanager
+    def on(stream):
+        current.append(stream)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
+    monkeypatch.setattr(torch.cuda, "stream", on)
+
+    class Followed(CudaGraphStep):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.stream = FakeStream()
+            made.append(self.stream)
+
+        def body(self):
+            used.append(current[-1])
+            super().body()
+
+    def capture(body):
+        used.append(current[-1])
+        return body
+
+    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: Followed(train_step, batch, capture))
+    train(ONE, data)
+    (own,) = made
+    assert used[: WARM_UP + 1] == [own] * (WARM_UP + 1) and set(used[WARM_UP + 1 :]) == {default}
+    assert own.waited == [default] * (WARM_UP + 1) and default.waited == [own] * (WARM_UP + 1)

@@ -83,8 +83,8 @@ def assert_same(trained, expected):
 
 
 def test_two_processes_train_what_one_does(data, alone):
-    with _double(), by_two() as ranks:
-        two = train(RUN, data, evaluate_every=1, ranks=ranks)
+    with _double(), by_two() as ddp:
+        two = train(RUN, data, evaluate_every=1, ddp=ddp)
     assert_same(two, alone)
     whole = run(groups=3, recipe=RECIPE)
     with _double():
@@ -99,8 +99,8 @@ def test_processes_that_have_several_ghost_batches_each(data, kernels):
     four = run(groups=3, recipe={**RECIPE, "ghost_batches": 4, "lr": 1e-10})
     with _double():
         before, one = build_model(four).state_dict(), train(four, data, kernels=kernels)
-        with by_two(run=four, kernels=kernels) as ranks:
-            two = train(four, data, kernels=kernels, ranks=ranks)
+        with by_two(run=four, kernels=kernels) as ddp:
+            two = train(four, data, kernels=kernels, ddp=ddp)
     assert [row["train_loss"] for row in two.history] == pytest.approx(
         [row["train_loss"] for row in one.history], 1e-12
     )
@@ -116,9 +116,9 @@ def test_a_run_goes_on_when_the_number_of_processes_changes(tmp_path, data, alon
     with _double():
         with pytest.raises(Stopped, match="after step 6"):
             train(RUN, data, "cpu", path, 1, stop=after(7))
-        with by_two() as ranks, pytest.raises(Stopped, match="after step 14"):
-            os.kill(ranks.others[0].process.pid, signal.SIGTERM)  # it asks all of a group of processes: rank 0 decides
-            train(RUN, data, "cpu", path, 1, stop=after(10), ranks=ranks)
+        with by_two() as ddp, pytest.raises(Stopped, match="after step 14"):
+            os.kill(ddp.peers[0].process.pid, signal.SIGTERM)  # it asks all of a group of processes: rank 0 decides
+            train(RUN, data, "cpu", path, 1, stop=after(10), ddp=ddp)
         last = train(RUN, data, "cpu", path, 1)
     assert_same(last, alone)
     assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.pt", "checkpoint.pt.previous"}
@@ -129,16 +129,16 @@ def test_a_rank_that_is_killed_fails_the_run_and_the_next_start_goes_on(tmp_path
     with _double():
         with (
             pytest.raises(RankLost, match=r"Rank 1 of this run \(process \d+\) ended with exit code -9"),
-            by_two() as ranks,
+            by_two() as ddp,
         ):
-            other = ranks.others[0].process
+            other = ddp.peers[0].process
 
             def kill():
                 if asked():
                     os.kill(other.pid, signal.SIGKILL)
                 return False
 
-            train(RUN, data, "cpu", path, 1, stop=kill, checkpoint_every=0, ranks=ranks)
+            train(RUN, data, "cpu", path, 1, stop=kill, checkpoint_every=0, ddp=ddp)
         assert not torch.distributed.is_initialized()
         assert_same(train(RUN, data, "cpu", path, 1), alone)
 
@@ -146,9 +146,9 @@ def test_a_rank_that_is_killed_fails_the_run_and_the_next_start_goes_on(tmp_path
 def test_a_rank_that_hangs_ends_the_run(data, monkeypatch):
     monkeypatch.setattr(processes, "END_SECONDS", 0.2)
     asked = after(2)
-    with pytest.raises(RankLost, match="did not answer"), by_two(splits, patience=4.0) as ranks:
-        other = ranks.others[0].process
-        train(RUN, data, stop=lambda: bool(asked() and os.kill(other.pid, signal.SIGSTOP)), ranks=ranks)
+    with pytest.raises(RankLost, match="did not answer"), by_two(splits, patience=4.0) as ddp:
+        other = ddp.peers[0].process
+        train(RUN, data, stop=lambda: bool(asked() and os.kill(other.pid, signal.SIGSTOP)), ddp=ddp)
     assert not other.is_alive()
 
 
@@ -164,9 +164,9 @@ def test_a_rank_that_cannot_start_says_why():
 def _lead(pipe):
     """Rank 0 of a run, in a process of its own."""
     torch.set_num_threads(1)
-    with by_two(splits) as ranks:
-        pipe.send(ranks.others[0].process.pid)
-        train(replace(RUN, seed=1), splits(RUN.protocol.data), stop=lambda: time.sleep(0.2), ranks=ranks)
+    with by_two(splits) as ddp:
+        pipe.send(ddp.peers[0].process.pid)
+        train(replace(RUN, seed=1), splits(RUN.protocol.data), stop=lambda: time.sleep(0.2), ddp=ddp)
 
 
 def test_no_rank_outlives_rank_0():
@@ -197,12 +197,12 @@ def _state(pid):
 
 
 def test_each_rank_has_its_rows_of_each_batch_in_order():
-    draws = draw_epoch(3, 0, 50)
-    parts = [part(draws, 12, 4, DDPGroup(rank, 3)) for rank in range(3)]
+    randomness = draw_epoch(3, 0, 50)
+    parts = [part(randomness, 12, 4, DDPGroup(rank, 3)) for rank in range(3)]
     for step in range(4):
         rows, mine = slice(step * 12, (step + 1) * 12), slice(step * 4, (step + 1) * 4)
-        assert torch.equal(torch.cat([each.order[mine] for each in parts]), draws.order[rows])
-        assert torch.equal(torch.cat([each.unit[mine] for each in parts]), draws.unit[rows])
+        assert torch.equal(torch.cat([each.order[mine] for each in parts]), randomness.order[rows])
+        assert torch.equal(torch.cat([each.unit[mine] for each in parts]), randomness.unit[rows])
 
 
 def test_a_sweep_of_runs_by_two_processes(tmp_path):

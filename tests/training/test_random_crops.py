@@ -106,19 +106,19 @@ def test_jitter_is_that_of_small_images_but_for_rounding(strength):
 
 def test_batches_hold_the_drawn_images_and_do_not_depend_on_what_was_asked_before():
     protocol, data = described().protocol, splits()
-    draws = draw_epoch(0, 0, 15)
+    randomness = draw_epoch(0, 0, 15)
     in_order = to_batch_loader(data, CPU)
-    batches = [in_order.batch(draws, slice(k, k + 5), protocol) for k in (0, 5, 10)]
+    batches = [in_order.batch(randomness, slice(k, k + 5), protocol) for k in (0, 5, 10)]
     for k in (10, 0, 5):
         alone = to_batch_loader(data, CPU)
-        pixels, labels = alone.batch(draws, slice(k, k + 5), protocol)
+        pixels, labels = alone.batch(randomness, slice(k, k + 5), protocol)
         assert torch.equal(pixels, batches[k // 5][0]) and torch.equal(labels, batches[k // 5][1])
-        again, _ = in_order.batch(draws, slice(k, k + 5), protocol)
+        again, _ = in_order.batch(randomness, slice(k, k + 5), protocol)
         assert torch.equal(again, pixels)
-        assert labels.tolist() == data.train_labels[data.train_index[draws.order[k : k + 5].numpy()]].tolist()
+        assert labels.tolist() == data.train_labels[data.train_index[randomness.order[k : k + 5].numpy()]].tolist()
         into = torch.empty(5, 16, 16, 3, dtype=torch.uint8)
-        unit = draws.unit[k : k + 5]
-        cut(data.train_images, data.train_index[draws.order[k : k + 5].numpy()], unit, protocol.recipe, into)
+        unit = randomness.unit[k : k + 5]
+        cut(data.train_images, data.train_index[randomness.order[k : k + 5].numpy()], unit, protocol.recipe, into)
         assert torch.equal(pixels, jitter(into, unit, 0.4))
 
 
@@ -130,14 +130,14 @@ def test_batches_are_made_ahead_but_never_past_the_epoch():
         into.zero_()
 
     ahead = Prefetcher(fill, lambda protocol: (2, 2, 3), CPU)
-    draws, protocol = draw_epoch(0, 0, 10), described().protocol
-    ahead.batch(draws, slice(0, 2), protocol)
+    randomness, protocol = draw_epoch(0, 0, 10), described().protocol
+    ahead.batch(randomness, slice(0, 2), protocol)
     deadline = time.monotonic() + 20
     while len(made) < 1 + DEPTH and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert made == [draws.order[k : k + 2].tolist() for k in range(0, 2 + 2 * DEPTH, 2)]
+    assert made == [randomness.order[k : k + 2].tolist() for k in range(0, 2 + 2 * DEPTH, 2)]
     for k in range(2, 10, 2):
-        ahead.batch(draws, slice(k, k + 2), protocol)
+        ahead.batch(randomness, slice(k, k + 2), protocol)
     assert sorted(row for rows in made for row in rows) == list(range(10))
     other = draw_epoch(0, 1, 10)
     ahead.batch(other, slice(0, 2), protocol)
@@ -150,20 +150,20 @@ def test_what_goes_wrong_ahead_is_raised_where_the_batch_is_asked_for():
             raise OSError("the disk is gone")
 
     ahead = Prefetcher(fill, lambda protocol: (2, 2, 3), CPU)
-    draws = replace(draw_epoch(0, 0, 4), order=torch.arange(4))
-    ahead.batch(draws, slice(0, 2), described().protocol)
+    randomness = replace(draw_epoch(0, 0, 4), order=torch.arange(4))
+    ahead.batch(randomness, slice(0, 2), described().protocol)
     with pytest.raises(OSError, match="the disk is gone"):
-        ahead.batch(draws, slice(2, 4), described().protocol)
+        ahead.batch(randomness, slice(2, 4), described().protocol)
 
 
 def test_a_large_set_of_squares_travels_to_an_accelerator_ahead_of_each_step(monkeypatch):
     """The meta device stands for one."""
     monkeypatch.setattr("ablations.training.input.batches.ON_DEVICE_BYTES", 10)
     squares = np.random.default_rng(0).integers(0, 256, (16, 20, 20, 3), dtype=np.uint8)
-    feed = to_batch_loader(replace(splits(), train_images=squares), torch.device("meta"))
-    draws = draw_epoch(0, 0, 15)
-    found = feed.ahead.batch(draws, slice(0, 4), described().protocol)
-    assert np.array_equal(found.numpy(), squares[1:][draws.order[:4].numpy()])
+    loader = to_batch_loader(replace(splits(), train_images=squares), torch.device("meta"))
+    randomness = draw_epoch(0, 0, 15)
+    found = loader.prefetcher.batch(randomness, slice(0, 4), described().protocol)
+    assert np.array_equal(found.numpy(), squares[1:][randomness.order[:4].numpy()])
 
 
 def test_a_network_trains_on_whole_images_the_same_each_time():

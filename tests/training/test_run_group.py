@@ -127,8 +127,8 @@ def test_runs_of_unequal_progress_train_one_group_after_the_other(tmp_path, data
     with pytest.raises(Stopped):
         train(RUNS[1], data, checkpoint_path=entries[1].checkpoint_path, stop=after(6))
     formed = []
-    form = run_group.RunGroup._form
-    monkeypatch.setattr(run_group.RunGroup, "_form", lambda it: (formed.append(len(it.lanes)), form(it))[1])
+    form = run_group.RunGroup._build_step
+    monkeypatch.setattr(run_group.RunGroup, "_build_step", lambda it: (formed.append(len(it.runs)), form(it))[1])
     with double():
         outcomes = together(entries, data)
         assert formed == [1, 2]

@@ -1,1 +1,1 @@
-"""Package."""
+"""Augmentation and batches: from a data set's arrays to the images of a training step."""

@@ -1,8 +1,11 @@
-"""Augmentation, batched and per sample, on the device the images lie on; drawn once per epoch from the seed alone.
+"""Batched augmentation with random numbers per sample, on the images' device.
 
-Random numbers depend on (seed, epoch, number of images) and on nothing else, so the crops of a seed are the same for
-every cell: the arms of an ablation are paired. torchvision's v2 transforms draw once per batch, so they cannot serve
-here.
+Random numbers depend on seed, epoch and number of images alone, so the crops of a seed are the same in every cell: arms
+of an ablation are paired. torchvision's v2 transforms draw once per batch and cannot be used.
+
+Images of unlike sizes are cropped and jittered by `random_crops` and `color_jitter`, several times faster. Using those
+here too would change the results of all runs trained so far: they crop at whole pixels, resize with antialiasing and
+round to bytes, where this module samples bilinearly at fractions of pixels and keeps floats.
 """
 
 import hashlib
@@ -13,26 +16,37 @@ from torch import Tensor
 
 from ablations.core.run_spec import Recipe
 
+ASPECT = 4 / 3
+"""Aspect ratios of random crops lie between this and its inverse, log-uniformly, as in torchvision."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a pixel's grey value (ITU-R BT.601)."""
+
 
 @dataclass(frozen=True)
 class EpochRandomness:
-    """One epoch's random numbers: a row per training image, in the order in which they are visited."""
+    """Random numbers of one epoch: a row per training image, in the order of training."""
 
-    order: Tensor  # (N,) int64: which image comes when
+    order: Tensor  # (N,) int64: index of the image at each position
     unit: Tensor  # (N, 8) float32 in [0, 1): y, x, flip, area, aspect, brightness, contrast, saturation
 
 
 def generator(seed: int, purpose: str) -> torch.Generator:
-    """A CPU generator of its own for each purpose, so that drawing for one never shifts another."""
+    """A CPU generator seeded by seed and purpose, so that draws for one purpose never shift another's."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def draw_epoch(seed: int, epoch: int, images: int) -> EpochRandomness:
-    """Data order and augmentation of one epoch; drawn on the CPU, so that every device gets the same."""
+    """Draw data order and augmentation of one epoch, on the CPU so that all devices get the same."""
     source = generator(seed, f"epoch {epoch}")
     order = torch.randperm(images, generator=source)
     return EpochRandomness(order, torch.rand(images, 8, generator=source))
+
+
+def jitter_factors(unit: Tensor, strength: float) -> Tensor:
+    """Factors in 1 +- strength, at least 0, for brightness, contrast and saturation: (B, 3) from (B, 8)."""
+    return (1 + strength * (2 * unit[:, 5:8] - 1)).clamp(min=0)
 
 
 def augment(images: Tensor, unit: Tensor, recipe: Recipe, resolution: int) -> Tensor:
@@ -43,7 +57,7 @@ def augment(images: Tensor, unit: Tensor, recipe: Recipe, resolution: int) -> Te
         unit: (B, 8) the batch's rows of `EpochRandomness.unit`.
 
     Returns:
-        (B, resolution, resolution, C): uint8 when only pixels were moved, else float32 in 0..255.
+        (B, resolution, resolution, C): uint8 if pixels were only moved, else float32 in 0..255.
     """
     flip = (unit[:, 2] < 0.5) if recipe.flip else torch.zeros_like(unit[:, 2], dtype=torch.bool)
     if recipe.crop == "resized":
@@ -57,13 +71,13 @@ def augment(images: Tensor, unit: Tensor, recipe: Recipe, resolution: int) -> Te
 
 
 def centre(images: Tensor, resolution: int) -> Tensor:
-    """The central resolution x resolution part of (B, H, W, C): what is evaluated."""
+    """The central resolution x resolution crop of (B, H, W, C), used in evaluation."""
     top, left = (images.shape[1] - resolution) // 2, (images.shape[2] - resolution) // 2
     return images[:, top : top + resolution, left : left + resolution]
 
 
 def _shifted_crop(images: Tensor, unit: Tensor, flip: Tensor, pad: int, resolution: int) -> Tensor:
-    """Zero-pad, crop at a random place and flip, in one gather: no padded copy is ever made."""
+    """Zero-pad, crop at a random position and flip, in one gather without a padded copy."""
     batch, height, width, channels = images.shape
     device = images.device
     top = (unit[:, 0] * (height + 2 * pad - resolution + 1)).long() - pad
@@ -79,9 +93,9 @@ def _shifted_crop(images: Tensor, unit: Tensor, flip: Tensor, pad: int, resoluti
 
 
 def _resized_crop(
-    images: Tensor, unit: Tensor, flip: Tensor, area: tuple[float, float], resolution: int, aspect: float = 4 / 3
+    images: Tensor, unit: Tensor, flip: Tensor, area: tuple[float, float], resolution: int, aspect: float = ASPECT
 ) -> Tensor:
-    """Random part of the image by area and aspect ratio (3/4 to 4/3, log-uniform), resized bilinearly; flipped."""
+    """Crop of random area and aspect ratio (3/4 to 4/3, log-uniform), resized bilinearly and flipped."""
     share = area[0] + (area[1] - area[0]) * unit[:, 3]
     ratio = aspect ** (2 * unit[:, 4] - 1)
     crop_w = (share * ratio).sqrt().clamp(max=1.0)  # as shares of the image's sides
@@ -101,11 +115,11 @@ def _resized_crop(
 def _jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
     """Brightness, contrast and saturation, each by a factor in 1 +- strength, in this order, per sample; 0..255."""
     brightness, contrast, saturation = (
-        (1 + strength * (2 * unit[:, k] - 1)).clamp(min=0)[:, None, None, None] for k in (5, 6, 7)
+        factor[:, None, None, None] for factor in jitter_factors(unit, strength).unbind(1)
     )
     images = (images * brightness).clamp(0, 255)
-    # Filled in on the device: a list would be copied to it, which a CUDA graph cannot hold.
-    parts = (0.299, 0.587, 0.114) if images.shape[3] == 3 else (1.0,)
+    # Filled on the device: copying a list to it cannot be captured in a CUDA graph.
+    parts = LUMA if images.shape[3] == 3 else (1.0,)
     weights = torch.stack([images.new_full((), part) for part in parts])
     grey = (images * weights).sum(3, keepdim=True)
     mean = grey.mean((1, 2), keepdim=True)

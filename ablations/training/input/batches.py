@@ -1,4 +1,4 @@
-"""A run's data on its device: in its memory when they fit, else gathered from the mapped cache ahead of each step."""
+"""Loads batches: from device memory if the data set fits, else prefetched from the memory-mapped cache."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ if TYPE_CHECKING:  # the data sets need OmegaConf; where arrays are at hand, tra
     from ablations.data.ragged import RaggedImages
 
 ON_DEVICE_BYTES = 8 << 30
-"""Sets up to this size are copied to an accelerator once; larger ones travel batch by batch."""
+"""Data sets up to this size are copied to an accelerator once; larger ones are copied batch by batch."""
 
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Images (N, H, W, C) uint8, labels (N,) int64; `stats`: mean and deviation per channel (C,), units of 0..255."""
+    """Images (N, H, W, C) uint8, labels (N,) int64; `stats`: mean and std per channel (C,), in 0..255."""
 
     train_images: "Tensor | RaggedImages"
     train_labels: Tensor
@@ -32,43 +32,43 @@ class BatchLoader:
     eval_images: Tensor
     eval_labels: Tensor
     stats: tuple[Tensor, Tensor]
-    ahead: Prefetcher | None = None  # makes the images of batches that do not lie in the device's memory
+    prefetcher: Prefetcher | None = None  # for data that are not in the device's memory
 
     @property
     def resident(self) -> bool:
-        """Whether a batch is made on the device from data that lie there."""
+        """Whether the training images are in the device's memory."""
         return isinstance(self.train_images, Tensor) and self.train_images.device == self.stats[0].device
 
-    def batch(self, draws: EpochRandomness, rows: slice, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    def batch(self, randomness: EpochRandomness, rows: slice, protocol: Protocol) -> tuple[Tensor, Tensor]:
         """One augmented batch: (B, R, R, C) in 0..255 and its labels (B,), both on the device."""
         device, recipe = self.stats[0].device, protocol.recipe
-        index = self.train_index[draws.order[rows].to(self.train_index.device)]
+        index = self.train_index[randomness.order[rows].to(self.train_index.device)]
         labels = self.train_labels[index].to(device)
-        unit = draws.unit[rows].to(device)
-        if self.ahead is None:
+        unit = randomness.unit[rows].to(device)
+        if self.prefetcher is None:
             assert isinstance(self.train_images, Tensor)
             pixels = self.train_images[index].to(device)
         else:
-            pixels = self.ahead.batch(draws, rows, protocol).to(device, non_blocking=True)
+            pixels = self.prefetcher.batch(randomness, rows, protocol).to(device, non_blocking=True)
         if not isinstance(self.train_images, Tensor):
             return (jitter(pixels, unit, recipe.jitter) if recipe.jitter > 0 else pixels), labels
         return augment(pixels, unit, recipe, protocol.resolution), labels
 
 
 def to_batch_loader(splits: "Splits", device: torch.device) -> BatchLoader:
-    """Lay the arrays of a data set out for a device; on the CPU nothing is copied but the evaluated rows."""
+    """Make a data set's loader for a device. On the CPU, training images are not copied."""
     labels, index = _tensor(splits.train_labels), _tensor(splits.train_index)
-    found, ahead = splits.train_images, None
+    found, prefetcher = splits.train_images, None
     images = _tensor(found) if isinstance(found, np.ndarray) else found
     if not isinstance(images, Tensor):
-        ahead = Prefetcher(
+        prefetcher = Prefetcher(
             _crops(images, splits.train_index), lambda protocol: (*2 * (protocol.resolution,), 3), device
         )
     elif device.type != "cpu" and len(index) * images[0].numel() <= ON_DEVICE_BYTES:
         images, labels, index = images[index].to(device), labels[index].to(device), torch.arange(len(index)).to(device)
     elif device.type != "cpu":
         side = tuple(images.shape[1:])
-        ahead = Prefetcher(_squares(images, index), lambda protocol: side, device)
+        prefetcher = Prefetcher(_squares(images, index), lambda protocol: side, device)
     return BatchLoader(
         train_images=images,
         train_labels=labels,
@@ -76,12 +76,12 @@ def to_batch_loader(splits: "Splits", device: torch.device) -> BatchLoader:
         eval_images=_rows(splits.eval_images, splits.eval_index),
         eval_labels=_rows(splits.eval_labels, splits.eval_index),
         stats=(_tensor(splits.mean).to(device), _tensor(splits.std).to(device)),
-        ahead=ahead,
+        prefetcher=prefetcher,
     )
 
 
 def _crops(images: "RaggedImages", index: np.ndarray) -> Fill:
-    """Random crops of whole images."""
+    """Fill batches with random crops of images of unlike sizes."""
 
     def fill(order: np.ndarray, unit: Tensor, protocol: Protocol, into: Tensor) -> None:
         cut(images, index[order], unit, protocol.recipe, into)
@@ -90,7 +90,7 @@ def _crops(images: "RaggedImages", index: np.ndarray) -> Fill:
 
 
 def _squares(images: Tensor, index: Tensor) -> Fill:
-    """Squares as they are cached: a GPU crops them itself."""
+    """Fill batches with cached squares, to be cropped on the GPU."""
 
     def fill(order: np.ndarray, unit: Tensor, protocol: Protocol, into: Tensor) -> None:
         torch.index_select(images, 0, index[torch.from_numpy(order)], out=into)
@@ -99,13 +99,13 @@ def _squares(images: Tensor, index: Tensor) -> Fill:
 
 
 def _rows(array: np.ndarray, index: np.ndarray) -> Tensor:
-    """The rows of an array; the array itself, still mapped, when it is all of them in order."""
+    """Rows of an array; the array itself, still memory-mapped, if `index` is all rows in order."""
     whole = len(index) == len(array) and bool((np.diff(index) == 1).all())
     return _tensor(array if whole else array[index])
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """A tensor over the array's own memory. The arrays are mapped read-only; nothing here writes to them."""
+    """A tensor sharing the array's memory, which is mapped read-only; nothing here writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(np.asarray(array))

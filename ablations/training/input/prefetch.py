@@ -1,4 +1,4 @@
-"""Batches made by other threads while the network is busy with the one before; they hold what they would."""
+"""Prepares the next batches in background threads; their contents do not change."""
 
 import os
 from collections import deque
@@ -14,20 +14,20 @@ from ablations.core.run_spec import Protocol
 from ablations.training.input.augment import EpochRandomness
 
 DEPTH = 2
-"""Batches that are made ahead."""
+"""Batches prepared in advance."""
 
 PIECE = 32
-"""Images that a thread makes at a time."""
+"""Images per task of a thread."""
 
 MOST_THREADS = 16
 
 Fill = Callable[[np.ndarray, Tensor, Protocol, Tensor], None]
-"""Makes images: (drawn rows (b,), their random numbers (b, 8), protocol, what to fill (b, ...) uint8)."""
+"""Fills a buffer with images: (image indices (b,), their random numbers (b, 8), protocol, buffer (b, ...) uint8)."""
 
 
 @dataclass(frozen=True)
-class Coming:
-    """A batch that is being made."""
+class PendingBatch:
+    """A batch in preparation; complete when all `pieces` are."""
 
     rows: slice
     images: Tensor
@@ -35,52 +35,52 @@ class Coming:
 
 
 class Prefetcher:
-    """Makes batches in the order in which they will be asked for: one slice of an epoch's draws after the other."""
+    """Prepares batches in the order of training: consecutive slices of an epoch's randomness."""
 
     def __init__(self, fill: Fill, shape: Callable[[Protocol], tuple[int, ...]], device: torch.device) -> None:
-        """`shape`: of one image that `fill` makes."""
+        """`shape(protocol)`: shape of one image filled by `fill`."""
         self.fill, self.shape, self.pinned = fill, shape, device.type == "cuda"
-        # One thread beside a trainer on the CPU, whose cores are all taken; a GPU's trainer leaves them free.
+        # On the CPU, training uses all cores, so take no more threads than it; on a GPU the cores are idle.
         self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, _cores())
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="input")
-        self.draws: EpochRandomness | None = None
-        self.coming: deque[Coming] = deque()
+        self.randomness: EpochRandomness | None = None
+        self.pending: deque[PendingBatch] = deque()
 
-    def batch(self, draws: EpochRandomness, rows: slice, protocol: Protocol) -> Tensor:
-        """The images of `draws.order[rows]`, in pinned memory where the device is a GPU.
+    def batch(self, randomness: EpochRandomness, rows: slice, protocol: Protocol) -> Tensor:
+        """The images `randomness.order[rows]`, (B, ...) uint8, in pinned memory if the device is a GPU.
 
         Raises:
-            What `fill` raised, an OSError say.
+            OSError: or whatever else `fill` raised.
         """
-        if draws is not self.draws:
+        if randomness is not self.randomness:
             self._forget()
-            self.draws = draws
-        while self.coming and self.coming[0].rows != rows:
-            self._drop(self.coming.popleft())
-        now = self.coming.popleft() if self.coming else self._start(rows, protocol)
-        size, last = rows.stop - rows.start, self.coming[-1].rows.stop if self.coming else rows.stop
-        while len(self.coming) < DEPTH and last + size <= len(draws.order):
-            self.coming.append(self._start(slice(last, last + size), protocol))
+            self.randomness = randomness
+        while self.pending and self.pending[0].rows != rows:
+            self._drop(self.pending.popleft())
+        now = self.pending.popleft() if self.pending else self._start(rows, protocol)
+        size, last = rows.stop - rows.start, self.pending[-1].rows.stop if self.pending else rows.stop
+        while len(self.pending) < DEPTH and last + size <= len(randomness.order):
+            self.pending.append(self._start(slice(last, last + size), protocol))
             last += size
         for piece in now.pieces:
             piece.result()
         return now.images
 
-    def _start(self, rows: slice, protocol: Protocol) -> Coming:
-        assert self.draws is not None
-        order, unit = self.draws.order[rows].numpy(), self.draws.unit[rows]
+    def _start(self, rows: slice, protocol: Protocol) -> PendingBatch:
+        assert self.randomness is not None
+        order, unit = self.randomness.order[rows].numpy(), self.randomness.unit[rows]
         images = torch.empty((len(order), *self.shape(protocol)), dtype=torch.uint8, pin_memory=self.pinned)
         parts = [slice(start, start + PIECE) for start in range(0, len(order), PIECE)]
         pieces = [self.pool.submit(self.fill, order[part], unit[part], protocol, images[part]) for part in parts]
-        return Coming(rows, images, pieces)
+        return PendingBatch(rows, images, pieces)
 
     def _forget(self) -> None:
-        while self.coming:
-            self._drop(self.coming.popleft())
+        while self.pending:
+            self._drop(self.pending.popleft())
 
     @staticmethod
-    def _drop(coming: Coming) -> None:
-        for piece in coming.pieces:
+    def _drop(pending: PendingBatch) -> None:
+        for piece in pending.pieces:
             piece.cancel()
 
 

@@ -1,6 +1,6 @@
-"""Random crops out of images of unlike sizes, on the CPU: each is resized by torch's vectorised kernel for bytes.
+"""Random crops of images of unlike sizes, on the CPU, resized by torch's vectorised kernel for bytes.
 
-What leaves here is one array of equal crops, a third smaller than the images that they are cut out of.
+Returns equal-sized crops in one array. See `augment` for why its crops are not the same.
 """
 
 import numpy as np
@@ -10,16 +10,14 @@ from torch import Tensor
 from ablations.core.run_spec import Recipe
 from ablations.data.ragged import RaggedImages
 from ablations.data.resize import resize_into
-
-ASPECT = 4 / 3
-"""Aspect ratios lie between this and its inverse, log-uniformly, as in torchvision."""
+from ablations.training.input.augment import ASPECT
 
 
 def boxes(sizes: np.ndarray, unit: np.ndarray, area: tuple[float, float]) -> np.ndarray:
-    """Random parts of images by area and aspect ratio: (B, 4) int64 top, left, height, width, in whole pixels.
+    """Random crops by area and aspect ratio: (B, 4) int64 top, left, height, width, in pixels.
 
-    An area that does not fit at its aspect ratio (most of a wide image) keeps the area and takes the nearest ratio that
-    does; torchvision draws ten times anew and then takes the centre.
+    If a crop does not fit, it keeps its area and takes the nearest aspect ratio that fits; torchvision redraws up to
+    ten times, then takes the centre.
 
     Args:
         sizes: (B, 2) height and width of each image.
@@ -36,7 +34,7 @@ def boxes(sizes: np.ndarray, unit: np.ndarray, area: tuple[float, float]) -> np.
 
 
 def centres(sizes: np.ndarray, resolution: int) -> np.ndarray:
-    """The central squares as boxes, likewise."""
+    """Central squares in the form of `boxes`."""
     corner = (sizes - resolution) // 2
     return np.concatenate([corner, np.full_like(corner, resolution)], 1)
 
@@ -48,8 +46,8 @@ def cut(images: RaggedImages, rows: np.ndarray, unit: Tensor, recipe: Recipe, in
         rows: (B,) of `images`.
         unit: (B, 8) the images' rows of `augment.EpochRandomness.unit`, on the CPU.
     """
-    resolution, sizes, draws = into.shape[1], images.sizes[rows], unit.numpy()
-    found = boxes(sizes, draws, recipe.area) if recipe.crop == "resized" else centres(sizes, resolution)
+    resolution, sizes, randomness = into.shape[1], images.sizes[rows], unit.numpy()
+    found = boxes(sizes, randomness, recipe.area) if recipe.crop == "resized" else centres(sizes, resolution)
     for k, (row, (top, left, height, width)) in enumerate(zip(rows, found, strict=True)):
         source = np.asarray(images[row])[top : top + height, left : left + width]
         target = into[k]
@@ -57,5 +55,5 @@ def cut(images: RaggedImages, rows: np.ndarray, unit: Tensor, recipe: Recipe, in
             target.numpy()[:] = source
         else:
             resize_into(torch.from_numpy(source), target)
-        if recipe.flip and draws[k, 2] < 0.5:
+        if recipe.flip and randomness[k, 2] < 0.5:
             target.copy_(target.flip(1))
