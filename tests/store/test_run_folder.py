@@ -28,7 +28,7 @@ def test_a_finished_run_is_done_and_leaves_no_other_trace(tmp_path):
     assert run_folder.result(tmp_path, RUN.run_id) is None
     assert finished(tmp_path) == folder
     found = run_folder.result(tmp_path, RUN.run_id)
-    assert found and found["error"] == 0.25 and found["schema"] == 2
+    assert found and found.error == 0.25 and found.schema_version == 2
     assert sorted(p.name for p in folder.iterdir()) == [
         "correct.npy",
         "metrics.csv",
@@ -106,4 +106,4 @@ def test_failures_say_what_and_why(tmp_path):
         run_folder.path_of(tmp_path, RUN.run_id), RUN.run_id, "diverged", "The loss was not finite.", "trace"
     )
     record = run_folder.failure(tmp_path, RUN.run_id)
-    assert record and record["status"] == "diverged" and record["error"] == "The loss was not finite."
+    assert record and record.status == "diverged" and record.error == "The loss was not finite."

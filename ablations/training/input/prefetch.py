@@ -1,6 +1,5 @@
 """Batches made by other threads while the network is busy with the one before; they hold what they would."""
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ablations.core.processes import cores
 from ablations.core.run_spec import Protocol
 from ablations.training.input.augment import EpochRandomness
 
@@ -41,7 +41,7 @@ class Prefetcher:
         """`shape`: of one image that `fill` makes."""
         self.fill, self.shape, self.pinned = fill, shape, device.type == "cuda"
         # One thread beside a trainer on the CPU, whose cores are all taken; a GPU's trainer leaves them free.
-        self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, _cores())
+        self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, cores())
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="input")
         self.draws: EpochRandomness | None = None
         self.coming: deque[Coming] = deque()
@@ -82,7 +82,3 @@ class Prefetcher:
     def _drop(coming: Coming) -> None:
         for piece in coming.pieces:
             piece.cancel()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
