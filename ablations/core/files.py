@@ -55,6 +55,18 @@ def encode_text(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def printable(content: Any) -> Any:
+    """A JSON value whose texts UTF-8 can represent: the others are escaped as by `encode_text`.
+
+    For what is shown, not for paths that are opened: pandas refuses lone surrogates.
+    """
+    if isinstance(content, str):
+        return encode_text(content).decode()
+    if isinstance(content, dict):
+        return {printable(key): printable(value) for key, value in content.items()}
+    return [printable(value) for value in content] if isinstance(content, list) else content
+
+
 def make_folder(folder: Path, within: Path) -> None:
     """Make `folder` and its missing parents below `within`, which must exist.
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ablations.core.errors import UserError
-from ablations.core.files import make_folder, read_json, timestamp, write_json
+from ablations.core.files import make_folder, printable, read_json, timestamp, write_json
 from ablations.core.run_spec import SCHEMA, Protocol, Run, Variant, Whole, complaint, from_json, plain
 from ablations.store.records import Record, RunId, Text
 from ablations.store.run_folder import path_of
@@ -84,8 +84,13 @@ def write_plans(jobs: Iterable[tuple[str, str, Run]], results: Path, command: st
 
 def read_plans(results: Path) -> list[Plan]:
     """The latest plan of each study under each protocol, sorted by file name; files that are no plan are left out."""
-    found = (parse_plan(read_json(path)) for path in sorted((results / "plans").glob("*.json")))
-    return [plan for plan in found if plan]
+    return list(plan_files(results).values())
+
+
+def plan_files(results: Path) -> dict[Path, Plan]:
+    """The same by path of the file."""
+    found = {path: parse_plan(printable(read_json(path))) for path in sorted((results / "plans").glob("*.json"))}
+    return {path: plan for path, plan in found.items() if plan}
 
 
 def parse_plan(content: dict[str, Any] | None) -> Plan | None:
@@ -120,7 +125,7 @@ def unplanned(results: Path, known: Sequence[Plan]) -> list[Plan]:
     found: dict[str, tuple[Protocol, list[PlanEntry]]] = {}
     for run_id in sorted(_names(results / "runs") - planned):
         with suppress(UserError, KeyError, TypeError, ValueError):  # UserError: this is not the folder of a run
-            run = from_json(read_json(path_of(results, run_id) / "run.json") or {})
+            run = from_json(printable(read_json(path_of(results, run_id) / "run.json") or {}))
             entry = PlanEntry(run_id=run_id, cell_id=run.cell_id, seed=run.seed, variant=run.variant)
             found.setdefault(run.protocol_id, (run.protocol, []))[1].append(entry)
     return [

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ablations.core.files import read_json
+from ablations.core.files import printable, read_json
 from ablations.core.run_spec import Number, Whole
 
 Text = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
@@ -114,4 +114,4 @@ def parse(kind: type[R], content: Any) -> R | None:
 
 def read(kind: type[R], path: str | Path) -> R | None:
     """The record in a JSON file, or None where the file is absent or does not validate."""
-    return parse(kind, read_json(path))
+    return parse(kind, printable(read_json(path)))

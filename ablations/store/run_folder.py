@@ -131,11 +131,9 @@ def read_correct(folder: Path, images: int) -> np.ndarray:
         OSError: the file cannot be read.
         ValueError: it is no array of one bit for each of so many images.
     """
-    try:
-        packed: np.ndarray = np.load(folder / "correct.npy")
-    except EOFError as error:
-        raise ValueError(str(error)) from None
-    if not isinstance(packed, np.ndarray) or packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
+    with (folder / "correct.npy").open("rb") as file:  # np.load would take other formats too
+        packed = np.lib.format.read_array(file, allow_pickle=False)
+    if packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
         raise ValueError(f"it has not one bit for each of {images} images")
     return packed
 

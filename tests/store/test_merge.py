@@ -248,3 +248,35 @@ def test_wrong_folders_are_refused(places, tmp_path, capsys):
         merge.merge(there, there)
     (tmp_path / "file").touch()
     assert main([str(there), "--results", str(tmp_path / "file")]) == 2
+
+
+def test_renamed_run_folders_are_named_with_their_run(places, capsys):
+    there, here = places
+    (there / "runs" / RUNS[0].run_id).rename(there / "runs" / "best")
+    (there / "runs" / "notes").mkdir()
+    (there / "runs" / f"{RUNS[1].run_id}.damaged-1").mkdir()  # set aside there: known, and not to be merged
+    assert main([str(there), "--results", str(here)]) == 1
+    said = capsys.readouterr().out
+    assert "runs: 2 brought in, 2 passed over" in said
+    assert f"{there}/runs/best: it is run {RUNS[0].run_id}" in said and "rename it" in said
+    assert f"{there}/runs/notes: its name is not" in said and "damaged-1" not in said
+    assert not (here / "runs" / "best").exists()
+
+
+def test_nothing_to_merge_is_no_success(tmp_path, capsys):
+    (tmp_path / "there" / "runs").mkdir(parents=True)
+    assert main([str(tmp_path / "there"), "--results", str(tmp_path / "here")]) == 2
+    assert "nothing to merge" in capsys.readouterr().err and not (tmp_path / "here").exists()
+
+
+def test_a_poisoned_plan_stays_out_and_its_other_entries_are_kept_here(places, capsys):
+    there, here = places
+    path = next((there / "plans").iterdir())
+    plan = json.loads(path.read_text())
+    plan["runs"][0]["seed"] = 2**63
+    path.write_text(json.dumps(plan))
+    (found,) = read_plans(there)
+    assert [entry.seed for entry in found.runs] == [1, 2]
+    assert list(found.unreadable) == [RUNS[0].run_id] and "9223372036854775808" in found.unreadable[RUNS[0].run_id]
+    assert main([str(there), "--results", str(here)]) == 1
+    assert "is no plan that can be read" in capsys.readouterr().out
