@@ -1,8 +1,15 @@
 """The address `python -m ablations.forget`."""
 
-import sys
+from ablations.core.command import command
 
-from ablations.store.forget import main
+
+@command
+def main() -> int:
+    """List or delete plans."""
+    from ablations.store.forget import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

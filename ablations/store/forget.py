@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ablations.core.console import console, prepare_output, show_error
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.store import run_folder
 from ablations.store.plans import Plan, plan_files
@@ -25,7 +25,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     parser.add_argument("--yes", action="store_true", help="delete them; otherwise they are only listed")
     options = parser.parse_args(arguments)
-    prepare_output()
     try:
         chosen = choose(plan_files(options.results), options.study, options.protocol)
         if options.yes and not (options.study or options.protocol):

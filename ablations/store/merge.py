@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ablations.core.console import console, prepare_output, show_error
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import PART, flush_folder, make_folder, read_json, write_json
 from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
@@ -217,7 +217,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="where to bring its runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing here")
     options = parser.parse_args(arguments)
-    prepare_output()
     try:
         found = merge(options.other, options.results, options.dry_run)
     except UserError as error:

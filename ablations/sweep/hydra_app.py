@@ -66,7 +66,6 @@ def run_one(composed: DictConfig) -> str:
 
 def main() -> None:
     """Entry point of `python -m ablations` and of the script `ablations`."""
-    console.prepare_output()
     whole = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # Hydra then hands errors on; else it would show some of them as tracebacks
     with signals.immediate():
