@@ -75,6 +75,10 @@ merge: $(READY) ## bring finished runs of another machine in: make merge FROM=fo
 	@test -n "$(FROM)" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
 	@$(PY) -m ablations.merge "$(FROM)" --results $(RESULTS) $(ARGS)
 
+forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
+	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study $(STUDY)) \
+		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+
 reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)
 	@test -n "$(NAME)" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
 	@$(PY) -m analysis.reference pack "$(or $(FROM),$(RESULTS))" "results/reference/$(NAME)" \

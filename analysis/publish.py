@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.core.errors import UserError
+from ablations.core.files import encode_text
 from ablations.core.paths import ROOT
 from analysis.runs.files import read_json, source_digest, write, write_json
 
@@ -50,7 +51,8 @@ def publish(results: Path, force: bool = False, room: int | None = None) -> list
     try:
         return _write_all(results, inputs, {} if force else kept, room)
     except OSError as error:
-        raise UserError(f"Tables and figures cannot be written to {results} ({error.strerror}).") from None
+        gone = "" if results.is_dir() else "it was removed, renamed or unmounted meanwhile: "
+        raise UserError(f"Tables and figures cannot be written to {results} ({gone}{error.strerror}).") from None
 
 
 def tables_first(results: Path) -> list[Path]:
@@ -158,10 +160,10 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     if measured is not None and not measured.problem:
         csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
     folder = results / "tables"
-    written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
+    written = [write(folder / f"{name}.csv", table.to_csv(index=False), results) for name, table in csv.items()]
     for name, shown in pages.items():
         for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
-            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown)))
+            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown), results))
     content = {"schema": 1, "claims": [asdict(verdict) for verdict in verdicts]}
     return [write_json(results / "claims.json", content), *written]
 
@@ -184,11 +186,12 @@ def _write_figures(
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         mine = known[known["protocol_id"] == protocol_id]
         shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
-        digest = hashlib.sha256("\n".join([code, protocol_id, *(part.to_csv() for part in shown)]).encode()).hexdigest()
+        text = "\n".join([code, protocol_id, *(part.to_csv() for part in shown)])
+        digest = hashlib.sha256(encode_text(text)).hexdigest()
         paths = [results / folder / name for name in _figure_names(sections)]
         if kept.get(str(folder)) != digest or not all(path.is_file() for path in paths):
             for path, content in _draw(results, mine, sections).items():
-                write(results / folder / path, content)
+                write(results / folder / path, content, results)
         written += paths
         digests[str(folder)] = digest
     return written, digests
@@ -209,7 +212,7 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
         wide, column = (figure.latency(measured.rows, width) for width in (style.WIDE, style.COLUMN))
         drawn = {".svg": style.svg(wide), ".png": style.png(wide), "-column.svg": style.svg(column)}
         for suffix, content in drawn.items():
-            write(paths[suffix], content)
+            write(paths[suffix], content, results)
     return list(paths.values()), digest
 
 

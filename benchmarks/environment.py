@@ -1,12 +1,14 @@
 """What a benchmark ran on: machine, versions, command and date, without names of hosts or places."""
 
 import importlib.metadata
-import os
 import platform
 import shlex
 import sys
 import time
 from pathlib import Path
+
+from ablations.core.device import cpu_name
+from ablations.core.processes import cores as cores
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "pytorchcv")
 
@@ -16,22 +18,15 @@ PLACES = ("--data", "--cache", "--out")
 
 def machine(device: str = "cpu") -> str:
     """CPU model, cores that may be used and memory; of a GPU its model and memory besides."""
-    lines = _lines("/proc/cpuinfo")
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     kilobytes = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     memory = f", {kilobytes / 2**20:.0f} GiB" if kilobytes else ""
-    text = f"{model or platform.machine()}, {cores()} cores{memory}"
+    text = f"{cpu_name()}, {cores()} cores{memory}"
     if device == "cuda":
         import torch
 
         gpu = torch.cuda.get_device_properties(0)
         text += f"; {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
     return text
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> str:

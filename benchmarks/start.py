@@ -83,6 +83,7 @@ def main() -> None:
     more = -(-chosen.runs // len(planned))
     with tempfile.TemporaryDirectory() as temporary:
         bare, foreign, own = (Path(temporary) / name for name in ("bare", "foreign", "own"))
+        bare.mkdir()
         for run in planned:
             for seed in range(2):
                 finish(bare, replace(run, seed=seed))

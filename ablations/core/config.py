@@ -1,4 +1,4 @@
-"""The schema of conf/: every key that a user may set, with its type; unknown keys and wrong types are errors."""
+"""Schema of conf/: every key with its type. Unknown keys and wrong types are errors."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 @dataclass
 class ModelConfig:
-    """One variant of the network (and the stem, which belongs to the protocol)."""
+    """A variant of the network, and the stem, which is part of the protocol."""
 
     structure: str = "shufflenet"
     groups: int = 3
@@ -20,7 +20,7 @@ class ModelConfig:
 
 @dataclass(unsafe_hash=True)
 class DataConfig:
-    """What every data set has; the sets themselves add their own keys below. Hashable: it is the key of a cache."""
+    """Keys of every data set; subclasses add their own. Hashable, because a cache of resolved data sets uses it."""
 
     name: str = MISSING
     dir: str = "data"
@@ -47,14 +47,14 @@ class GlyphsConfig(DataConfig):
 
 @dataclass(unsafe_hash=True)
 class CifarConfig(DataConfig):
-    """torchvision's CIFAR-10 and CIFAR-100."""
+    """CIFAR-10 and CIFAR-100 as torchvision distributes them."""
 
     download: bool = True
 
 
 @dataclass(unsafe_hash=True)
 class FolderConfig(DataConfig):
-    """A tree train/<class>/* and val|test/<class>/*."""
+    """A folder tree train/<class>/* with val/<class>/* or test/<class>/*."""
 
     skip_broken: bool = False
     keep: str = "square"
@@ -62,7 +62,7 @@ class FolderConfig(DataConfig):
 
 @dataclass
 class RecipeConfig:
-    """How a network is trained."""
+    """Training hyperparameters."""
 
     name: str = MISSING
     epochs: int = MISSING
@@ -84,7 +84,7 @@ class RecipeConfig:
 
 @dataclass
 class RuntimeConfig:
-    """Where and how runs are executed; nothing here may change a result's meaning or a run's identity."""
+    """Where and how runs are executed. No part of a run's identity: nothing here may change what a result means."""
 
     device: str = "auto"
     workers: int | None = None
@@ -106,7 +106,7 @@ class RuntimeConfig:
 
 @dataclass
 class LoggerConfig:
-    """Where the numbers of an epoch are sent besides metrics.csv; no part of a run's identity."""
+    """Experiment logger that receives the metrics in addition to metrics.csv; no part of a run's identity."""
 
     name: str = "none"
     tracking_uri: str | None = None

@@ -1,5 +1,6 @@
-"""What commands print: durations, errors, progress of the data cache."""
+"""Output of the commands: streams, durations, errors, progress of the data cache."""
 
+import io
 import sys
 
 from rich.console import Console
@@ -13,8 +14,18 @@ class _Console(Console):
         raise
 
 
+def prepare_output() -> None:
+    """Escape what standard output and standard error cannot encode; every command calls this once, first.
+
+    Names of files may contain bytes that are not UTF-8, and a stream may have an encoding without Greek or arrows.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a closed stream is None
+            stream.reconfigure(errors="backslashreplace")
+
+
 def console() -> Console:
-    """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
+    """Standard output: with colours on a terminal, plain and without line wrapping elsewhere."""
     return _Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
@@ -27,17 +38,17 @@ def duration(seconds: float) -> str:
 
 
 def show_error(error: UserError) -> None:
-    """A mistake of the user's: its sentence, on standard error."""
+    """Print a user error on standard error."""
     print(f"error: {error}", file=sys.stderr)
 
 
 def show_stopped() -> None:
-    """After Ctrl-C or SIGTERM: how to go on."""
+    """Print on standard error how to continue after Ctrl-C or SIGTERM."""
     print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
 
 
 def show_data(stage: str, done: int, total: int) -> None:
-    """Progress of building a data set: one line, rewritten on a terminal, else at the start and the end."""
+    """Print the progress of building a data cache: an updated line on a terminal, else a line at start and end."""
     if sys.stdout.isatty():
         print(f"\r{stage}: {done} of {total}", end="\n" if done == total else "", flush=True)
     elif done in (0, total):

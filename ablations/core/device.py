@@ -1,4 +1,4 @@
-"""Which device and precision `auto` stands for, found without importing torch where there is no accelerator."""
+"""Devices and precision: resolves `auto`, without importing torch on machines that have no accelerator."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def resolve_device(wanted: str) -> str:
-    """`cpu`, `cuda` or `mps` for what the user asked for.
+    """Resolve `runtime.device` to `cpu`, `cuda` or `mps`.
 
     Raises:
         UserError: the name is unknown, or the machine has no such device.
@@ -34,9 +34,9 @@ def resolve_device(wanted: str) -> str:
 
 
 def resolve_precision(wanted: str, device: str) -> str:
-    """The precision that training will use: a run's identity holds this, never `auto`.
+    """Resolve `precision` to `float32` or `bfloat16`. A run's identity contains the resolved value, never `auto`.
 
-    bfloat16 on GPUs that have it, float32 elsewhere: on CPUs bfloat16 measured 0.3x the speed of float32.
+    `auto` is bfloat16 on GPUs that support it, else float32: on CPUs bfloat16 ran at 0.3 times the speed of float32.
 
     Raises:
         UserError: the name is unknown.
@@ -53,7 +53,7 @@ def resolve_precision(wanted: str, device: str) -> str:
 
 
 def count(device: str) -> int:
-    """How many such devices there are: GPUs, or 1."""
+    """Number of devices of this type: GPUs for `cuda`, else 1."""
     if device != "cuda":
         return 1
     import torch
@@ -62,17 +62,17 @@ def count(device: str) -> int:
 
 
 def fix_numerics(deterministic: bool) -> None:
-    """Have torch compute what a run's description says, in this process from now on."""
+    """Set torch's process-wide numerics flags: no TF32, and deterministic algorithms if asked for."""
     import torch
 
-    torch.backends.cudnn.allow_tf32 = False  # precision=float32 means it: GPUs would round convolutions to 10 bits
+    torch.backends.cudnn.allow_tf32 = False  # with TF32, convolutions of precision=float32 round to 10 bits
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
 
 
 def use_gpu(gpus: Sequence[int]) -> None:
-    """Have `cuda` mean the first of these GPUs, in this process from now on; nothing if there are none."""
+    """Make the first of these GPUs this process's current CUDA device; does nothing for an empty list."""
     if gpus:
         import torch
 
@@ -80,7 +80,7 @@ def use_gpu(gpus: Sequence[int]) -> None:
 
 
 def _may_have_accelerator() -> bool:
-    """Whether torch, which takes seconds to import, could find one: Apple silicon, or a CUDA driver with a GPU."""
+    """Whether this is Apple silicon or has a CUDA driver with a GPU. Importing torch to find out takes seconds."""
     if platform.system() == "Darwin":
         return platform.machine() == "arm64"
     try:
@@ -91,8 +91,17 @@ def _may_have_accelerator() -> bool:
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(gpus)) == 0 and gpus.value > 0
 
 
+def cpu_name() -> str:
+    """Model name of the CPU; the architecture where the system does not tell the model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def reset_peak_memory(device: str) -> None:
-    """Start counting a run's peak anew in a process that has trained others."""
+    """Reset the peak memory counter, in a process that trains several runs in turn."""
     if device == "cuda":
         import torch
 
@@ -105,7 +114,7 @@ def reset_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Peak memory in bytes: of the GPU's allocator, or of this process; of runs that train together, of all."""
+    """Peak memory in bytes: of torch's CUDA allocator, or of this process on a CPU (of all runs that it trains)."""
     if device == "cuda":
         import torch
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, JSON that is read whole or not at all, and the form of times in it."""
+"""Atomic writes, text as UTF-8, JSON files, and the format of timestamps."""
 
 import json
 import os
@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 PART = ".part"
-"""Ends the hidden names of files that are being written."""
+"""Suffix of the hidden temporary files that `write` renames."""
 
 
 def timestamp() -> str:
-    """Now, as all records on disk have it: ISO 8601 with the offset from UTC."""
+    """The time now as ISO 8601 with the offset from UTC; all records on disk use it."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def write(path: Path, content: bytes | memoryview, flush: bool = True, keep: Path | None = None) -> None:
-    """Write a file whole: temporary name, flushed to disk, renamed. A reader sees the old content or the new.
+    """Write a file atomically: to a temporary file, which is then renamed. Readers see the old content or the new.
 
     Args:
-        flush: wait until content and name are on the disk; without it they may be lost in a power cut.
-        keep: where to leave the old content.
+        flush: call fsync on the file and its folder; without it the content may be lost in a power cut.
+        keep: path to which the old file is renamed.
 
     Raises:
-        OSError: it cannot be written; the old content is in place and nothing else is left behind.
+        OSError: the file cannot be written. The old file is unchanged and no temporary file is left.
     """
-    # No other process, also on another host of a shared file system, has this name.
+    # Unique among all processes, including those on other hosts that share the file system.
     part = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PART}")
     try:
         with part.open("wb") as file:
@@ -46,8 +46,44 @@ def write(path: Path, content: bytes | memoryview, flush: bool = True, keep: Pat
         flush_folder(path.parent)
 
 
+def encode_text(text: str) -> bytes:
+    """UTF-8 with everything escaped that UTF-8 cannot represent.
+
+    Python represents bytes of file names that are not UTF-8 as lone surrogates, which no encoding accepts: the Latin-1
+    name `caf\\xe9` is written as `caf\\udce9`. All text goes to disk through this function.
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
+def printable(content: Any) -> Any:
+    """A JSON value whose texts UTF-8 can represent: the others are escaped as by `encode_text`.
+
+    For what is shown, not for paths that are opened: pandas refuses lone surrogates.
+    """
+    if isinstance(content, str):
+        return encode_text(content).decode()
+    if isinstance(content, dict):
+        return {printable(key): printable(value) for key, value in content.items()}
+    return [printable(value) for value in content] if isinstance(content, list) else content
+
+
+def make_folder(folder: Path, within: Path) -> None:
+    """Make `folder` and its missing parents below `within`, which must exist.
+
+    Results that were moved away or unmounted are not made anew: a new folder would lie in their shadow.
+
+    Raises:
+        FileNotFoundError: `within` does not exist.
+    """
+    missing = [path for path in (folder, *folder.parents) if within in path.parents]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+    if not missing:
+        within.stat()
+
+
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; where a system cannot (Windows), do without."""
+    """Call fsync on a folder, so that renames in it survive a power cut; does nothing where that is not possible."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -57,12 +93,12 @@ def flush_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any], flush: bool = True) -> None:
-    """`write` of indented JSON; refuses NaN, which other readers of JSON do not take."""
-    write(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), flush)
+    """Write indented ASCII JSON. Raises ValueError for NaN and infinity, which standard JSON does not have."""
+    write(path, encode_text(json.dumps(content, indent=1, allow_nan=False) + "\n"), flush)
 
 
 def read_json(path: str | Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None when the file is absent, cut short or not an object."""
+    """The object in a JSON file, or None when the file is absent, is not valid JSON or holds no object."""
     try:
         content = json.loads(Path(path).read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,12 +1,12 @@
-"""Where the project's own files are: found once here, so that no module counts its parent folders."""
+"""Paths of the project's own files."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-"""The checkout: what holds the packages, `conf/` and `results/reference/`."""
+"""Root of the checkout, which holds the packages, `conf/` and `results/reference/`."""
 
 CONF = ROOT / "conf"
-"""Hydra's configuration groups."""
+"""Hydra's configuration directory."""
 
 REFERENCE = ROOT / "results" / "reference"
 """Committed studies."""

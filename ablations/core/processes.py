@@ -1,4 +1,4 @@
-"""Child processes: threads and memory of a process that trains, and its end when its parent ends."""
+"""Worker processes: number of cores, threads and memory settings, and ending together with the parent."""
 
 import ctypes
 import multiprocessing
@@ -14,9 +14,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-
+"""Parameters of glibc's mallopt."""
 
 PR_SET_PDEATHSIG = 1
+"""Option of Linux's prctl: the signal that a process gets when its parent ends."""
 
 
 PARENTS_SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -24,8 +25,8 @@ PARENTS_SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
 
 
 def tune(threads: int) -> None:
-    """Fix this process's threads, tune its memory, import torch: whoever trains does so, a worker or a single run."""
-    # Workspace of fixed size: without it cuBLAS results differ from run to run.
+    """Set the number of threads and the allocator of a process that trains, then import torch."""
+    # Without a workspace of fixed size, cuBLAS results differ between runs.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -36,7 +37,7 @@ def tune(threads: int) -> None:
 
 
 def keep_memory() -> None:
-    """Tell glibc to keep freed memory: else each step maps and faults its activations in anew (14 % at width 1)."""
+    """Make glibc reuse freed memory. Otherwise every step maps its activations again, 14 % of the time at width 1."""
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
@@ -44,9 +45,12 @@ def keep_memory() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process when its parent ends, however that happens; `parent` is its number, in case it is gone already.
+    """End this process when its parent ends, for whatever reason.
 
-    Linux does it by itself, which also works while Python is busy; elsewhere a thread watches a pipe to the parent.
+    Linux kills it, also while Python is busy; on other systems a thread waits for the parent.
+
+    Args:
+        parent: process id of the parent, in case it has ended already.
     """
     kill_with_parent()
     if os.getppid() != parent:
@@ -57,7 +61,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def kill_with_parent() -> None:
-    """On Linux, have this process killed when the thread that started it ends; nothing elsewhere."""
+    """On Linux, have this process killed when the thread that started it ends; does nothing on other systems."""
     if platform.system() == "Linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -84,12 +88,12 @@ def _exit_after(sentinel: Any) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_up(threads: int, gpu: str | None) -> None:
-    """What a worker does once, before its first run: take its GPU, fix its threads, tune memory, import torch."""
+    """Set up a worker process before its first run: signals, GPU, threads, memory; imports torch."""
     for name in PARENTS_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

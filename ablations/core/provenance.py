@@ -1,4 +1,4 @@
-"""Where a run comes from: commit, uncommitted changes, versions, device, command, host."""
+"""Provenance of a run: commit, uncommitted changes, versions, device, command, host."""
 
 import hashlib
 import importlib.metadata
@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ablations.core.device import cpu_name
 from ablations.core.files import timestamp
 from ablations.core.paths import ROOT
 
@@ -18,15 +19,27 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "fvcore", "pandas")
 
 
 def command() -> str:
-    """The command line that a user can type again."""
+    """The command line as text that can be typed in a shell again."""
     program = Path(sys.argv[0])
     start = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
-    return " ".join([start, *map(shlex.quote, sys.argv[1:])])
+    return " ".join([start, *map(_quote, sys.argv[1:])])
+
+
+def _quote(argument: str) -> str:
+    """An argument quoted for a shell; one that is not UTF-8 in the form $'...' of bash and zsh, its bytes escaped."""
+    try:
+        argument.encode()
+        return shlex.quote(argument)
+    except UnicodeEncodeError:
+        shown = (
+            chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(argument)
+        )
+        return f"$'{''.join(shown)}'"
 
 
 @lru_cache(maxsize=1)
 def code_state() -> dict[str, Any]:
-    """Commit, whether tracked files differ from it, and a digest of how; Nones outside a git checkout."""
+    """Commit, whether tracked files differ from it, and a digest of the diff; None for each outside a git checkout."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None, "diff_sha256": None}
@@ -36,7 +49,7 @@ def code_state() -> dict[str, Any]:
 
 
 def describe_host(device: str, threads: int) -> dict[str, Any]:
-    """The machine that a worker runs on, and the versions of what it runs."""
+    """Host, device, threads and package versions of a worker, and the time."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -59,15 +72,11 @@ def _device_name(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return cpu_name()
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of a git command in the project's folder, or None when there is no git or no checkout."""
+    """Output of a git command in the checkout, or None when there is no git or no checkout."""
     try:
         done = subprocess.run(
             ["git", *arguments],

@@ -1,134 +1,155 @@
-"""What a run is: its fully resolved description, and the identity that follows from it."""
+"""Description of a run, fully resolved, and the identity computed from it."""
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar
 
-T = TypeVar("T")
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+INT64 = (-(2**63), 2**63 - 1)
+"""Range of whole numbers in descriptions and results: tables and arrays hold them as 64-bit integers."""
+
+Whole = Annotated[int, Field(strict=True, ge=INT64[0], le=INT64[1])]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+"""Types of values that are read from JSON: no conversion from text, none between numbers and booleans."""
+
+STRICT = ConfigDict(extra="forbid")
 
 SCHEMA = 2
-"""Version of the on-disk form of a run. 2: result.json has a checksum of each file, and of itself."""
+"""Version of the file format of a run. 2: result.json contains a checksum of each file and of itself."""
 
 NUMERICS = 1
-"""Version of the training maths. Bump it by hand when the same description would train to other weights."""
+"""Version of the training arithmetic. Increase it when the same description would train to other weights."""
 
 CROPS = ("none", "pad", "resized")
-"""Training crops: the centre; zero-padded and shifted (CIFAR); by random area and aspect ratio (ImageNet)."""
+"""Training crops: centre crop; random crop after zero padding (CIFAR); random area and aspect ratio (ImageNet)."""
 
 DECAYS = ("all", "matrices", "pointwise")
-"""Weight-decay policies: every parameter; those of more than one dimension (the authors' release);
-those but the depthwise 3x3 kernels too."""
+"""Parameters with weight decay: all; those with more than one dimension (as in the authors' release); of these, all
+but the depthwise 3x3 kernels."""
 
 PROTOCOL, CELL, RUN = ("protocol",), ("protocol", "variant"), ("protocol", "variant", "seed")
-"""Parts of a run's description that give the identity of each."""
+"""Parts of a run's description that each identity is computed from."""
 
 LATER = {"ghost_batches": 1}
-"""Keys that came when runs were stored already, with the value that those have: so valued, a description leaves them
-out, and identities stay."""
+"""Keys added after runs had been stored, with the value of those runs. A description omits a key that has this value,
+so that identities do not change."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network: what the two studies vary. `stem_channels` is resolved, never None."""
+    """A network: the axes that the studies vary. `stem_channels` is resolved, never None."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     structure: str
-    groups: int
-    width: float
-    shuffle: bool
-    stem_channels: int
+    groups: Whole
+    width: Number
+    shuffle: Flag
+    stem_channels: Whole
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """One data set down to its pixels: `digest` names the source and how it is decoded; counts are resolved."""
+    """A data set. `digest` identifies the source images and how they are decoded; numbers of images are resolved."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     name: str
     digest: str
-    cache_resolution: int
-    channels: int
-    classes: int
-    train_images: int
-    val_images: int
-    test_images: int
+    cache_resolution: Whole
+    channels: Whole
+    classes: Whole
+    train_images: Whole
+    val_images: Whole
+    test_images: Whole
     evaluate: str
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained (config.RecipeConfig without its label)."""
+    """Training hyperparameters (config.RecipeConfig without its name)."""
 
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    nesterov: bool
-    weight_decay: float
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    epochs: Whole
+    batch_size: Whole
+    lr: Number
+    momentum: Number
+    nesterov: Flag
+    weight_decay: Number
     decay: str
-    label_smoothing: float
-    warmup_epochs: float
+    label_smoothing: Number
+    warmup_epochs: Number
     crop: str
-    pad: int
-    area: tuple[float, float]
-    flip: bool
-    jitter: float
-    ghost_batches: int = 1
+    pad: Whole
+    area: tuple[Number, Number]
+    flip: Flag
+    jitter: Number
+    ghost_batches: Whole = 1
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything but the variant and the seed that can change a result."""
+    """Everything that can change a result, except the variant and the seed."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     data: DataSpec
     recipe: Recipe
-    resolution: int
+    resolution: Whole
     stem: str
     precision: str
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a cell with one seed: the unit of storage."""
+    """Training of a cell with one seed: the unit of storage."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     variant: Variant
     protocol: Protocol
-    seed: int
+    seed: Whole
 
     @cached_property
     def run_id(self) -> str:
-        """16 hex digits that name the run on disk."""
+        """16 hex digits; the name of the run's folder."""
         return identity(self, RUN)
 
     @cached_property
     def cell_id(self) -> str:
-        """What all seeds of one table entry share."""
+        """Identity of the variant under the protocol: equal for all seeds of a table entry."""
         return identity(self, CELL)
 
     @cached_property
     def protocol_id(self) -> str:
-        """What all cells of one table share."""
+        """Identity of the protocol: equal for all cells of a table."""
         return identity(self, PROTOCOL)
 
 
 def identity(run: Run, parts: Iterable[str], numerics: int = NUMERICS) -> str:
-    """16 hex digits that name what `parts` of a run's description say: RUN, CELL or PROTOCOL.
+    """Digest of `parts` of a run's description (RUN, CELL or PROTOCOL), 16 hex digits.
 
     Args:
-        numerics: runs that are stored keep the names that they were given under older maths.
+        numerics: version of the training arithmetic; stored runs keep the identity of the version that trained them.
     """
     content = plain(run)
     return digest({"numerics": numerics, **{part: content[part] for part in parts}})
 
 
 def digest(description: dict[str, Any]) -> str:
-    """16 hex digits of sha256 over the canonical JSON of a description: names runs, cells, protocols and data sets."""
+    """First 16 hex digits of the sha256 of a description as canonical JSON (sorted keys, no blanks)."""
     return hashlib.sha256(json.dumps(description, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
-    """A description as nested plain values, as it is stored and hashed."""
+    """A description as nested dictionaries, as it is stored and hashed."""
 
     def without(content: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in content.items() if key not in LATER or value != LATER[key]}
@@ -138,12 +159,12 @@ def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
 
 
 def canonical(variant: Variant) -> Variant:
-    """The one name of a network that has several: at g = 1 the shuffle is the identity, so it counts as on."""
+    """The variant that stands for all equal networks: at g = 1 the shuffle is the identity, so it counts as on."""
     return replace(variant, shuffle=True) if variant.groups == 1 else variant
 
 
 def label(variant: Variant) -> str:
-    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`."""
+    """Short name of a variant: `g3 0.5x`, `g3 0.5x no shuffle`."""
     text = f"g{variant.groups} {variant.width:g}x" + ("" if variant.shuffle else " no shuffle")
     return text if variant.structure == "shufflenet" else f"{variant.structure} {text}"
 
@@ -165,24 +186,25 @@ def to_json(run: Run, numerics: int = NUMERICS) -> dict[str, Any]:
     }
 
 
-def from_json(text: dict[str, Any]) -> Run:
-    """The run that `to_json` wrote.
+def from_json(description: dict[str, Any]) -> Run:
+    """The run that `to_json` described; inverse of it.
 
     Raises:
-        KeyError, TypeError: something is missing, or of another type.
+        KeyError: the protocol, the variant or the seed is missing.
+        ValueError: a value is missing or unknown, of another type, or out of range; the message says which.
     """
-    protocol = dict(text["protocol"])
-    protocol["data"] = _checked(DataSpec(**protocol["data"]))
-    protocol["recipe"] = _checked(Recipe(**{**protocol["recipe"], "area": tuple(protocol["recipe"]["area"])}))
-    variant = _checked(Variant(**text["variant"]))
-    return _checked(Run(variant, _checked(Protocol(**protocol)), text["seed"]))
+    parts = {part: description[part] for part in RUN}
+    try:
+        return _RUN.validate_python(parts)
+    except ValidationError as error:
+        raise ValueError(complaint(error)) from None
 
 
-def _checked(part: T) -> T:
-    """A part of a description whose plain values are of the types that it declares; what is read may be anything."""
-    kinds: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
-    for f in fields(part):  # type: ignore[arg-type]
-        value = getattr(part, f.name)
-        if f.type in kinds and not (isinstance(value, kinds[f.type]) and isinstance(value, bool) == (f.type is bool)):
-            raise TypeError(f"{f.name} is {value!r}, not {f.type}")
-    return part
+def complaint(error: ValidationError) -> str:
+    """The first value that did not validate, and why: `seed is '1' (input should be a valid integer)`."""
+    first = error.errors(include_url=False)[0]
+    value = "" if first["type"] == "missing" else f" is {reprlib.repr(first['input'])}"
+    return f"{'.'.join(map(str, first['loc']))}{value} ({first['msg'][:1].lower()}{first['msg'][1:]})"
+
+
+_RUN = TypeAdapter(Run)

@@ -1,4 +1,4 @@
-"""Requests to stop: Ctrl-C, SIGTERM (preemption, `kill`) and SIGHUP (a terminal that is closed), once and twice."""
+"""Requests to stop: Ctrl-C, SIGTERM (preemption, `kill`) and SIGHUP (closed terminal). The second one ends at once."""
 
 import signal
 import threading
@@ -11,26 +11,26 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Stopped(Exception):
-    """A run was asked to stop; its checkpoint is on disk."""
+    """A run stopped on request; its checkpoint is on disk."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A request to stop that ends what is under way; like KeyboardInterrupt, it passes by `except Exception`."""
+    """A request to stop that interrupts the program. Like KeyboardInterrupt, `except Exception` does not catch it."""
 
     def __init__(self, signum: int, at_once: bool = False) -> None:
-        """`at_once`: it was the second request, so nothing more shall be done."""
+        """`at_once`: this is the second request, so the program shall end without further work."""
         super().__init__(signum)
         self.signum, self.at_once = signum, at_once
         self.when = time.monotonic()
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Exit code by the convention of shells: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
 
 
 class Detached(Interrupted):
-    """The command leaves, what it started goes on elsewhere: `note` says how to see and to end it."""
+    """The command ends while the jobs that it submitted go on; `note` says how to watch and to cancel them."""
 
     def __init__(self, note: str, code: int) -> None:
         super().__init__(0, at_once=True)
@@ -38,19 +38,19 @@ class Detached(Interrupted):
 
     @property
     def exit_code(self) -> int:
-        """What the command leaves with."""
+        """Exit code of the command."""
         return self.code
 
 
 class Stop:
-    """Whether a stop was requested, by which signal and when."""
+    """Records whether a stop was requested, by which signal and when."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self.when = 0.0
 
     def requested(self) -> bool:
-        """Whether to stop at the next good moment."""
+        """Whether to stop at the next opportunity."""
         return self.signum is not None
 
     def leave(self) -> None:
@@ -63,7 +63,7 @@ class Stop:
 
 @contextmanager
 def immediate() -> Iterator[None]:
-    """Requests to stop raise Interrupted wherever the program is; the second one in a row says so."""
+    """Within this context every request to stop raises Interrupted, the second one with `at_once`."""
     count = 0
 
     def handle(signum: int, frame: FrameType | None) -> None:
@@ -77,11 +77,11 @@ def immediate() -> Iterator[None]:
 
 @contextmanager
 def defer_signals(patient: bool = False, also: tuple[int, ...] = ()) -> Iterator[Stop]:
-    """The first request to stop is noted in the Stop given, the second raises Interrupted.
+    """Within this context the first request to stop is recorded in the Stop, the second raises Interrupted.
 
     Args:
-        patient: further requests are the same request: Slurm signals every process of a task, and so does its head.
-        also: other signals that ask to stop.
+        patient: ignore further requests. Slurm and the first process of a task each signal all of its processes.
+        also: further signals that request a stop.
     """
     stop = Stop()
 
@@ -97,7 +97,7 @@ def defer_signals(patient: bool = False, also: tuple[int, ...] = ()) -> Iterator
 
 @contextmanager
 def _handling(handle: object, also: tuple[int, ...] = ()) -> Iterator[None]:
-    """Handle the signals so, all but those that this process ignores (nohup, a worker); only the main thread can."""
+    """Install a signal handler, except for signals that this process ignores (nohup, workers); main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -101,7 +101,8 @@ class JobQueue:
         if final:
             self.states[number] = "failed" if state == "wrong" else state
             return
-        why = (run_folder.failure(job.results, job.run.run_id) or {}).get("error", reason)
+        failure = run_folder.failure(job.results, job.run.run_id)
+        why = failure.error if failure else reason
         self.say(f"{name(job.run)}  {state}, tried again ({self.tries[number]} of {self.retries}): {why}")
         self.states[number] = "waiting"
         self.queue.append(number)

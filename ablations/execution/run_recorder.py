@@ -208,7 +208,7 @@ class RunRecorder:
 @contextmanager
 def _logging_to(path: Path, mine: "logging.LoggerAdapter[logging.Logger]", run_id: str) -> Iterator[None]:
     """Send log records and warnings to a run's log.txt, but what is said of another run."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.addFilter(lambda record: getattr(record, "run_id", run_id) == run_id)
     handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told of once, elsewhere

@@ -10,7 +10,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
-from ablations.core.processes import die_with_parent, set_up
+from ablations.core.processes import cores, die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_runner import run_jobs
@@ -45,8 +45,7 @@ def worker_count(runtime: RuntimeConfig) -> int:
     device = resolve_device(runtime.device)
     if device != "cpu":
         return max(1, len(gpus)) * runtime.runs_per_gpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // (runtime.threads * runtime.processes_per_run))
+    return max(1, cores() // (runtime.threads * runtime.processes_per_run))
 
 
 def gpu_names(runtime: RuntimeConfig) -> list[str]:

@@ -3,10 +3,10 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablations.core.run_spec import Run
 from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
+from ablations.store.records import Progress
 from ablations.store.run_state import RunStatus
 
 
@@ -39,45 +39,39 @@ def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
     def whole(run: Run) -> float:
         return scales[run.protocol] * relative_cost(run)
 
-    ends = {run.run_id: seconds_left(run, state.record, whole(run)) for run, state in running}
+    ends = {run.run_id: seconds_left(run, state.progress, whole(run)) for run, state in running}
     waiting.sort(key=lambda pair: priority(pair[0]))
     free = sorted(ends.values()) or [0.0]
     for run, state in waiting:
         start = heapq.heappop(free)
-        ends[run.run_id] = start + whole(run) * (1 - _share(state.record))
+        ends[run.run_id] = start + whole(run) * (1 - _share(state.progress))
         heapq.heappush(free, ends[run.run_id])
     return Forecast(ends, max(ends.values(), default=0.0), len(running))
 
 
-def seconds_left(run: Run, now: dict[str, Any], whole: float) -> float:
-    """Seconds that a running run still needs: by its own speed, or by `whole` where that is unknown.
+def seconds_left(run: Run, now: Progress | None, whole: float) -> float:
+    """Seconds that a run under way still needs: by its own speed; from `whole` while it has told none.
 
     Args:
-        now: its progress.json.
-        whole: seconds that such a run takes from start to end.
+        now: its progress, None where it is unknown.
+        whole: what such a run takes from start to end, seconds.
     """
-    speed, steps = now.get("images_per_second"), now.get("steps")
-    if not speed or not steps:
+    if not now or not now.images_per_second or not now.steps:
         return whole * (1 - _share(now))
     batch = min(run.protocol.recipe.batch_size, run.protocol.data.train_images)
-    return float((steps - now.get("step", 0)) * batch / speed)
+    return (now.steps - now.step) * batch / now.images_per_second
 
 
 def _scale(runs: Sequence[tuple[Run, RunStatus]]) -> float:
-    """Seconds per unit of `relative_cost`, from runs that are done, else from the speed of running ones."""
-    took = [(run, _seconds(state)) for run, state in runs if state.state == "done"]
-    known = [(run, seconds) for run, seconds in took if seconds]
+    """Seconds for each unit of `relative_cost`: from runs that are done, else from the speed of those under way."""
+    known = [(run, state.result.seconds.total) for run, state in runs if state.result and state.result.seconds.total]
     if not known:
-        fast = [(run, state.record) for run, state in runs if state.state == "running"]
-        known = [(run, seconds_left(run, {**now, "step": 0}, 0.0)) for run, now in fast if now.get("images_per_second")]
+        fast = [(run, state.progress) for run, state in runs if state.progress and state.state == "running"]
+        whole = [(run, now.model_copy(update={"step": 0})) for run, now in fast if now.images_per_second]
+        known = [(run, seconds_left(run, now, 0.0)) for run, now in whole]
     return seconds_per_cost(known)
 
 
-def _seconds(state: RunStatus) -> float:
-    """How long a finished run took; 0 where its result does not say."""
-    return float((state.record.get("seconds") or {}).get("total") or 0.0)
-
-
-def _share(now: dict[str, Any]) -> float:
-    """Share of a run's steps that are done, 0 to 1."""
-    return min(1.0, now.get("step", 0) / now["steps"]) if now.get("steps") else 0.0
+def _share(now: Progress | None) -> float:
+    """How much of a run is trained, 0 to 1."""
+    return min(1.0, now.step / now.steps) if now and now.steps else 0.0

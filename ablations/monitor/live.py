@@ -69,11 +69,11 @@ class Live:
             return
         for k, state in enumerate(states):
             now = run_folder.progress(self.jobs[k].results, self.jobs[k].run.run_id) if state == "running" else None
-            if now and self.told.get(k) != now["epoch"]:
-                self.told[k] = now["epoch"]
+            if now and self.told.get(k) != now.epoch:
+                self.told[k] = now.epoch
                 self.console.print(
-                    f"{name(self.jobs[k].run)}  epoch {now['epoch']}/{now['epochs']}  loss {now['loss']:.3f}  "
-                    f"{now['images_per_second']:.0f} img/s"
+                    f"{name(self.jobs[k].run)}  epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
+                    f"{now.images_per_second:.0f} img/s"
                 )
 
     def _ended(self, k: int, state: str, reason: str) -> str:
@@ -81,9 +81,10 @@ class Live:
         results, run_id = self.jobs[k].results, self.jobs[k].run.run_id
         found = run_folder.result(results, run_id)
         if found:
-            took = found["seconds"]["total"]
-            return f"{name(self.jobs[k].run)}  [green]done[/]  error {100 * found['error']:.2f} %  in {duration(took)}"
-        why = (run_folder.failure(results, run_id) or {}).get("error", reason)
+            took = found.seconds.total
+            return f"{name(self.jobs[k].run)}  [green]done[/]  error {100 * found.error:.2f} %  in {duration(took)}"
+        failure = run_folder.failure(results, run_id)
+        why = failure.error if failure else reason
         return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
 
     def _table(self, states: Sequence[str]) -> Table:
@@ -103,17 +104,17 @@ class Live:
 
     def _share(self, k: int) -> float:
         now = run_folder.progress(self.jobs[k].results, self.jobs[k].run.run_id)
-        return now["step"] / now["steps"] if now else 0.0
+        return now.step / now.steps if now else 0.0
 
     def _row(self, k: int) -> tuple[str, ...]:
         run = self.jobs[k].run
         now = run_folder.progress(self.jobs[k].results, run.run_id)
         if not now:
             return label(run.variant), str(run.seed), "starting", "", "", ""
-        images = (now["steps"] - now["step"]) * run.protocol.recipe.batch_size
-        eta = duration(images / max(now["images_per_second"], 1e-9))
-        epoch = f"{now['epoch']}/{now['epochs']}"
-        return label(run.variant), str(run.seed), epoch, f"{now['loss']:.3f}", f"{now['images_per_second']:.0f}", eta
+        images = (now.steps - now.step) * run.protocol.recipe.batch_size
+        eta = duration(images / max(now.images_per_second, 1e-9))
+        epoch = f"{now.epoch}/{now.epochs}"
+        return label(run.variant), str(run.seed), epoch, f"{now.loss:.3f}", f"{now.images_per_second:.0f}", eta
 
 
 def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[str]:

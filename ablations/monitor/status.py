@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group
 from rich.live import Live
@@ -20,10 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.core.console import console, duration
-from ablations.core.run_spec import Run, from_json, label, name
+from ablations.core.run_spec import Run, label, name
 from ablations.monitor.forecast import Forecast, forecast
 from ablations.store import run_folder, run_state
-from ablations.store.plans import read_plans, unplanned
+from ablations.store.plans import Plan, read_plans, unplanned
+from ablations.store.records import Progress
 from ablations.store.run_state import RunStatus
 
 COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow"}
@@ -36,18 +36,17 @@ Known = dict[str, tuple[Run, RunStatus]]
 """Runs and their states by run_id."""
 
 
-def look_up(results: Path, plans: Sequence[dict[str, Any]]) -> Known:
-    """The state of every planned run; a run of several studies is read once."""
+def look_up(results: Path, plans: Sequence[Plan]) -> Known:
+    """The state of every run that a plan names; a run of two studies is read once."""
     known: Known = {}
     for plan in plans:
-        for entry in plan["runs"]:
-            if entry["run_id"] not in known:
-                run = from_json({**entry, "protocol": plan["protocol"]})
-                known[entry["run_id"]] = run, run_state.read_state(results, entry["run_id"])
+        for entry, run in plan.described():
+            if entry.run_id not in known:
+                known[entry.run_id] = run, run_state.read_state(results, entry.run_id)
     return known
 
 
-def view(results: Path, plans: Sequence[dict[str, Any]]) -> tuple[Group, bool]:
+def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
     """The line of totals with a table for each plan, and whether every run is done.
 
     Runs that no plan names have tables of their own, and count only where there is no plan: nobody waits for what an
@@ -82,13 +81,13 @@ def totals(found: Sequence[RunStatus], times: Forecast) -> str:
     return text + again
 
 
-def table_of(results: Path, plan: dict[str, Any], known: Known, times: Forecast) -> Table:
-    """The table of one study and one protocol, at most 80 columns wide."""
+def table_of(results: Path, plan: Plan, known: Known, times: Forecast) -> Table:
+    """The table of one study under one protocol, narrow enough for 80 columns."""
     cells: dict[str, list[tuple[Run, RunStatus]]] = {}
-    for entry in plan["runs"]:
-        cells.setdefault(entry["cell_id"], []).append(known[entry["run_id"]])
-    preset = f", preset {escape(plan['preset'])}" if "preset" in plan else ""
-    title = f"{escape(plan['study'])}{preset} (protocol {escape(plan['protocol_id'])})"
+    for entry in plan.runs:
+        cells.setdefault(entry.cell_id, []).append(known[entry.run_id])
+    preset = f", preset {escape(plan.preset)}" if plan.preset is not None else ""
+    title = f"{escape(plan.study)}{preset} (protocol {escape(plan.protocol_id)})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("cell", no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
@@ -108,8 +107,8 @@ def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Foreca
     at their latest evaluation.
     """
     counts = Counter(state.state for _, state in runs)
-    live = [state.record for _, state in runs if state.state == "running"]
-    errors = [100 * state.record["error"] for _, state in runs if state.state == "done"]
+    live = [state.progress for _, state in runs if state.state == "running" and state.progress]
+    errors = [100 * state.result.error for _, state in runs if state.result]
     error = f"{sum(errors) / len(errors):.2f}" if errors else ""
     if live and not errors:
         latest = [last_error(run_folder.path_of(results, run.run_id)) for run, s in runs if s.state == "running"]
@@ -131,13 +130,13 @@ def last_error(folder: Path) -> float | None:
         return None
 
 
-def _epochs(live: Sequence[dict[str, Any]]) -> str:
+def _epochs(live: Sequence[Progress]) -> str:
     """`3/8` for one run, `3-5/8` for the slowest and the fastest of several."""
     if not live:
         return ""
-    at = sorted(int(now.get("epoch") or 0) for now in live)
+    at = sorted(now.epoch for now in live)
     span = f"{at[0]}" if at[0] == at[-1] else f"{at[0]}-{at[-1]}"
-    return f"{span}/{live[0].get('epochs')}"
+    return f"{span}/{live[0].epochs}"
 
 
 def _others(counts: Counter[str], lead: str = "") -> str:

@@ -59,12 +59,12 @@ def inputs(names: Sequence[str], results: Path) -> "list[Input]":
     """The input of the protocol planned last (or CIFAR-10's) and the paper's, each once."""
     from ablations.profiling.latency_rows import Input
 
-    plans = [plan for plan in read_plans(results) if plan["runs"]]
+    plans = [plan for plan in read_plans(results) if plan.runs]
     study = Input(*WITHOUT_PLAN)
     if plans:
-        protocol = max(plans, key=lambda plan: str(plan.get("written")))["protocol"]
-        data = protocol["data"]
-        study = Input(data["name"], protocol["resolution"], data["channels"], protocol["stem"], data["classes"])
+        protocol = max(plans, key=lambda plan: str(plan.written)).protocol
+        data = protocol.data
+        study = Input(data.name, protocol.resolution, data.channels, protocol.stem, data.classes)
     known = {"study": study, "paper": Input(*PAPER)}
     return list({(i.resolution, i.channels, i.stem, i.classes): i for i in (known[name] for name in names)}.values())
 

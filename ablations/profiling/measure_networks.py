@@ -3,16 +3,15 @@
 Run by ablations/profiling/cost_model.py, which need not import torch then.
 """
 
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ablations.core.device import cpu_name
 from ablations.core.json_subprocess import answer_json
 from ablations.core.processes import tune
 from ablations.core.run_spec import Run, from_json
@@ -107,12 +106,7 @@ def device_name(device: str) -> str:
         return str(torch.cuda.get_device_name())
     if device != "cpu":
         return device
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"CPU core here ({model})"
+    return f"CPU core here ({cpu_name()})"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Leases: one run, one trainer, also between sweeps and between hosts that share the results folder.
+"""Leases: at most one process trains a run, across sweeps and hosts that share a results folder.
 
-A lease is a file results/leases/<run_id>/<number>, made by link(2), which is atomic on local and on network file
-systems: of all who want the next number one gets it. The highest number is the lease; it is free when its holder has
-released it or died. Of a holder on this machine the system tells whether it lives, so that one that is only slow, or
-suspended, keeps its lease. A holder elsewhere shows that it lives by touching its file; the age of that is measured by
-the file system's own clock, since clocks of hosts differ. Numbers only grow until the run is done, so that an old
-holder that comes back sees that it has lost.
+A lease is a file results/leases/<run_id>/<number>, created with link(2), which is atomic on local and network file
+systems: of all processes that want the next number exactly one gets it. The highest number is the current lease. It is
+free when its holder has released it or has ended. For a holder on this machine the operating system tells whether the
+process is alive, so a slow or suspended process keeps its lease. A holder on another host touches the file regularly;
+its age is measured by the clock of the file system, because clocks of hosts differ. Numbers only grow until the run is
+done, so a former holder that resumes notices that it has lost the lease.
 """
 
-import json
 import os
 import platform
 import threading
@@ -17,21 +16,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+from ablations.core.files import make_folder
+from ablations.store.records import Holder
 
 BEAT_SECONDS = 5.0
-"""How often a holder touches its lease."""
+"""Seconds between two heartbeats, in which a holder touches its lease."""
 
 DEAD_SECONDS = 40.0
-"""A lease on another machine that was not touched for so long is free: within the minute that is promised."""
+"""A lease of another host without a heartbeat for so long is free; README promises within a minute."""
 
 
 class Lost(Exception):
-    """Another process has taken the run over: this one must not write any more."""
+    """Another process has taken the lease: this one must not write to the run's folder any more."""
 
 
 class Lease:
-    """A lease that is held, and touched until it is released."""
+    """A lease that this process holds; a thread sends heartbeats until it is released."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,17 +42,17 @@ class Lease:
         self.thread.start()
 
     def check(self) -> None:
-        """Raise Lost when another process has taken the next number, or the lease is gone."""
+        """Raise Lost when another process has taken the next number or the file of the lease is gone."""
         if self.next.exists() or not self.path.exists():
             raise Lost(f"Another process has taken the run over ({self.path} is no longer the newest lease).")
 
     def release(self, done: bool) -> None:
-        """Free the run. `done`: its result is written, so that nobody need ever take it again."""
+        """Release the lease. `done`: the run has a result, so its lease files are deleted."""
         self.over.set()
         self.thread.join()
-        with suppress(OSError):  # what cannot be written is free when this process ends
+        with suppress(OSError):  # a lease that cannot be written becomes free when this process ends
             if not self.next.exists():
-                os.utime(self.path, (0, 0))  # no space is needed for that, also on a full disk
+                os.utime(self.path, (0, 0))  # needs no disk space
         if done:
             with suppress(OSError):
                 for path in self.path.parent.iterdir():
@@ -60,13 +61,13 @@ class Lease:
 
     def _beat(self) -> None:
         while not self.over.wait(BEAT_SECONDS):
-            with suppress(OSError):  # whoever writes next finds out
+            with suppress(OSError):  # the next write reports the error
                 os.utime(self.path)
 
 
 @contextmanager
 def held(results: Path, run_id: str) -> Iterator[Lease | None]:
-    """Hold a run's lease, or None where another process holds it. Once the run is done, set `lease.done`.
+    """Context with a run's lease, or with None where another process holds it.
 
     Raises:
         OSError: the results folder cannot be written.
@@ -80,20 +81,25 @@ def held(results: Path, run_id: str) -> Iterator[Lease | None]:
 
 
 def take(results: Path, run_id: str) -> Lease | None:
-    """Take a run's lease if it is free; whoever has it now releases it."""
+    """Take a run's lease if it is free, else None. The caller must release it.
+
+    Raises:
+        OSError: the results folder does not exist or cannot be written.
+    """
+    results.stat()
     folder = results / "leases" / run_id
     for _ in range(100):
         part = folder / f".{uuid.uuid4().hex}.part"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(_me()))
+            make_folder(folder, results)
+            part.write_text(_me().model_dump_json())
             number, free = _newest(folder, part.stat().st_mtime)
             if not free:
                 return None
             path = folder / str(number + 1)
             return Lease(path) if _link(part, path) else None
         except (FileNotFoundError, FileExistsError):
-            continue  # the last holder has just finished and removed the folder, perhaps while mkdir looked at it
+            continue  # the last holder has just removed the folder, perhaps during mkdir
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -101,7 +107,7 @@ def take(results: Path, run_id: str) -> Lease | None:
 
 
 def holder(results: Path, run_id: str) -> str | None:
-    """Who trains a run now, as `host, process 123`; None where nobody does."""
+    """The process that trains a run now, as `host, process 123`, or None."""
     folder = results / "leases" / run_id
     try:
         if not any(name.isdigit() for name in os.listdir(folder)):  # noqa: PTH208  names alone, and fast
@@ -114,18 +120,18 @@ def holder(results: Path, run_id: str) -> str | None:
             part.unlink()
         if free:
             return None
-        found = json.loads((folder / str(number)).read_text())
-        return f"{found['host']}, process {found['pid']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        found = Holder.model_validate_json((folder / str(number)).read_bytes())
+        return f"{found.host}, process {found.pid}"
+    except (OSError, ValueError):
         return None
 
 
 def _newest(folder: Path, now: float) -> tuple[int, bool]:
-    """The highest number in use (0: none), and whether it is free. `now`: the time by the file system's clock."""
+    """The highest number in use (0: none), and whether it is free. `now`: time by the file system's clock."""
     numbers = [int(name) for name in os.listdir(folder) if name.isdigit()]  # noqa: PTH208
     if not numbers:
         return 0, True
-    # Opened, not only looked at: network file systems then ask the server, which alone knows when it was touched.
+    # Open the file: network file systems then ask the server for its time instead of using a cached one.
     with (folder / str(max(numbers))).open("rb") as file:
         touched = os.fstat(file.fileno()).st_mtime
         text = file.read()
@@ -133,38 +139,37 @@ def _newest(folder: Path, now: float) -> tuple[int, bool]:
         return max(numbers), True
     fresh = now - touched < DEAD_SECONDS
     try:
-        them = json.loads(text)
-        here = them["node"] == _node()
-        return max(numbers), not (_lives(them["pid"], them["born"], fresh) if here else fresh)
-    except (ValueError, KeyError, TypeError):
+        them = Holder.model_validate_json(text)
+    except ValueError:
         return max(numbers), not fresh
+    return max(numbers), not (_lives(them, fresh) if them.node == _node() else fresh)
 
 
 def _link(part: Path, path: Path) -> bool:
-    """Give a file another name if nobody has that name; whether this succeeded."""
+    """Link a file to a new name; returns whether this process has got the name."""
     try:
         os.link(part, path)
         return True
     except FileExistsError:
-        # On a network the answer to a link that was made may get lost, and the question be asked again.
+        # On network file systems the reply may get lost and the request be repeated: then the link is ours.
         return part.stat().st_nlink == 2
     except FileNotFoundError:
         raise
-    except OSError:  # a file system without hard links; local ones make a new file as atomically
+    except OSError:  # no hard links here; creating a file exclusively is as atomic on local file systems
         with suppress(FileExistsError), path.open("xb") as file:
             file.write(part.read_bytes())
             return True
         return False
 
 
-def _me() -> dict[str, Any]:
-    """This process, as others will ask after it."""
-    return {"node": _node(), "host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
+def _me() -> Holder:
+    """This process."""
+    return Holder(node=_node(), host=platform.node(), pid=os.getpid(), born=_born(os.getpid()))
 
 
 @lru_cache(maxsize=1)
 def _node() -> str:
-    """What processes share that can see each other by their number: host, its last start, and the container."""
+    """Identifies the space of process ids: host, boot and container."""
     parts = [platform.node()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -173,7 +178,7 @@ def _node() -> str:
 
 
 def _born(pid: int) -> str | None:
-    """When a process started, in the system's ticks; `zombie` when it has ended; None where the system does not say."""
+    """Start time of a process in system ticks; `zombie` when it has ended; None where the system does not tell."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "zombie" if fields[0] in "ZX" else fields[19]
@@ -181,14 +186,14 @@ def _born(pid: int) -> str | None:
         return None
 
 
-def _lives(pid: int, born: str | None, fresh: bool) -> bool:
-    """Whether the process of this number is still the one that started then."""
+def _lives(holder: Holder, fresh: bool) -> bool:
+    """Whether a holder on this host is alive: its process id may belong to a later process."""
     try:
-        os.kill(pid, 0)
+        os.kill(holder.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
-    now = _born(pid)
-    # Where the system does not say when a process started, the number may be a new one's: then age decides.
-    return fresh if now is None or born is None else now == born
+        pass  # a process of another user
+    now = _born(holder.pid)
+    # Where the start time is unknown, the process may be another one: the age of the lease decides.
+    return fresh if now is None or holder.born is None else now == holder.born

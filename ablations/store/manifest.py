@@ -1,7 +1,7 @@
-"""What a finished run is made of: size and checksum of each of its files, kept inside result.json and checked cheaply.
+"""Manifest of a finished run: size and checksum of each file, stored in result.json, and its fast verification.
 
-Reading all files of ten thousand runs takes minutes, so a file is read only when its size or time of writing is not the
-recorded one. Where that is so and the content is right (a copied folder), the times are kept in .verified.json.
+Reading all files of ten thousand runs takes minutes, so a file is read only when its size or time of writing differs
+from the recorded one. If its checksum is right all the same (a copied folder), the time is stored in .verified.json.
 """
 
 import hashlib
@@ -12,17 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ablations.core.files import read_json, write_json
+from ablations.core.files import write_json
+from ablations.store.records import FileEntry, Verified, read
 
 FILES = ("run.json", "provenance.json", "metrics.csv", "correct.npy", "checkpoint.pt", "log.txt")
-"""The files of a run that its result vouches for, as far as they are there when it is written."""
+"""Files whose checksums result.json contains, if they exist when it is written."""
 
 VERIFIED = ".verified.json"
+
 SEAL = "sha256"
+"""Key of result.json for the checksum of all its other content."""
 
 
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size, sha256 and time of writing of a run's files as they lie on the disk."""
+    """Size, sha256 and time of writing of a run's files."""
     found = {}
     for name in FILES:
         with suppress(FileNotFoundError):
@@ -32,38 +35,39 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def seal(content: dict[str, Any]) -> dict[str, Any]:
-    """A result with the checksum of all else that it says."""
+    """A result with the checksum of its content added."""
     return {**content, SEAL: _seal(content)}
 
 
 def is_sealed(content: dict[str, Any]) -> bool:
-    """Whether a result says what it said when it was sealed."""
+    """Whether the content of a result matches its checksum."""
     return content.get(SEAL) == _seal({key: value for key, value in content.items() if key != SEAL})
 
 
-def damage(folder: Path, result: dict[str, Any], thorough: bool = False) -> str | None:
-    """What is wrong with the files of a run, or None. Reads only those whose size or time is not known, or all.
+def damage(folder: Path, checksum: str, files: Mapping[str, FileEntry], thorough: bool = False) -> str | None:
+    """What is wrong with the files of a run, or None. Reads only files whose size or time differs from the recorded.
 
-    What was found right is noted beside the result, unless all were to be read: that may be another machine's folder.
+    Times of verified files are stored beside the result, unless `thorough`: the folder may be another machine's.
 
     Args:
-        result: the content of result.json, whose seal was found whole.
+        checksum: that of result.json itself.
+        files: the files that result.json records.
+        thorough: read all files.
     """
-    files = result.get("files")
-    if not isinstance(files, dict) or not files:
+    if not files:
         return "result.json does not say of which files it is the result"
     times: dict[str, int] = {}
-    known: dict[str, Any] | None = None
+    known: dict[str, int] | None = None
     for name, expected in files.items():
         try:
             stat = os.stat(f"{folder}/{name}")  # noqa: PTH116  twice as fast, and there are many
-            if stat.st_size != expected["bytes"]:
-                return f"{name} has {stat.st_size} bytes instead of {expected['bytes']}"
+            if stat.st_size != expected.bytes:
+                return f"{name} has {stat.st_size} bytes instead of {expected.bytes}"
             times[name] = stat.st_mtime_ns
-            if not thorough and times[name] == expected["mtime_ns"]:
+            if not thorough and times[name] == expected.mtime_ns:
                 continue
-            known = _verified(folder, result) if known is None else known
-            if (thorough or times[name] != known.get(name)) and _sha256(folder / name) != expected[SEAL]:
+            known = _verified(folder, checksum) if known is None else known
+            if (thorough or times[name] != known.get(name)) and _sha256(folder / name) != expected.sha256:
                 return f"{name} was altered: its checksum is not the one in result.json"
         except FileNotFoundError:
             return f"{name} is missing"
@@ -71,15 +75,14 @@ def damage(folder: Path, result: dict[str, Any], thorough: bool = False) -> str 
             return f"{name} cannot be read ({error.strerror})"
     if known is not None and known != times and not thorough:
         with suppress(OSError):  # a folder that cannot be written is read again the next time
-            write_json(folder / VERIFIED, {SEAL: result[SEAL], "times": times}, flush=False)
+            write_json(folder / VERIFIED, {SEAL: checksum, "times": times}, flush=False)
     return None
 
 
-def _verified(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-    """Times of writing of files whose content was found right before, under the same result."""
-    found = read_json(folder / VERIFIED) or {}
-    times = found.get("times")
-    return times if found.get(SEAL) == result[SEAL] and isinstance(times, dict) else {}
+def _verified(folder: Path, checksum: str) -> dict[str, int]:
+    """Times of writing of files whose checksums were found right before, for the same result."""
+    found = read(Verified, folder / VERIFIED)
+    return found.times if found and found.sha256 == checksum else {}
 
 
 def _seal(content: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
-"""`python -m ablations.merge OTHER_RESULTS`: brings finished runs of another results folder in, and its plans.
+"""`python -m ablations.merge OTHER_RESULTS`: copies finished runs and plans of another results folder into this one.
 
-A run comes in only whole: every file is read and compared with the checksums in its result.json, copied under another
-name, flushed to disk, read again and renamed. Nothing that is here is overwritten: the same run with another outcome is
-a conflict, which is named, and both are left as they are. Stopped half-way, it goes on when it is started again.
+Every file of a run is compared with its checksum in result.json, copied to a temporary folder, flushed to disk, read
+again and renamed. Nothing is overwritten: the same run with another outcome is a conflict, which is reported, and both
+stay as they are. After a stop, the same command continues.
 
-Exit code 0: all that is finished there is here; 1: something was left out, and is named; 2: there is nothing to merge,
-or it cannot be written here; 130: stopped.
+Exit code 0: every finished run there is here; 1: something was left out, and is reported; 2: there is nothing to merge,
+or this folder cannot be written; 130: stopped.
 """
 
 import argparse
@@ -15,14 +15,15 @@ import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
-from ablations.core.files import PART, flush_folder, read_json, write_json
-from ablations.core.run_spec import SCHEMA, digest, from_json, name, plain
+from ablations.core.files import PART, flush_folder, make_folder, read_json, write_json
+from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
 from ablations.store import lease, run_folder, writable
-from ablations.store.plans import is_plan
+from ablations.store.plans import parse_plan
+from ablations.store.records import Result
 
 OUTCOMES = {
     "brought in": "brought in",
@@ -32,21 +33,22 @@ OUTCOMES = {
     "newer": "by a newer version",
     "conflict": "in conflict with what is here",
     "busy": "being trained here",
+    "misnamed": "passed over",
 }
-"""What becomes of a run of the other folder, and how that is said."""
+"""Outcomes of a run of the other folder, with the words that are printed."""
 
-LEFT_OUT = ("damaged", "newer", "conflict", "busy")
-"""Those that somebody should look at."""
+LEFT_OUT = ("damaged", "newer", "conflict", "busy", "misnamed")
+"""Outcomes that are reported one by one."""
 
 SAME = ("weights_sha256", "error", "loss", "test_images")
-"""A run that was trained in both places is the same where these agree: how long it took may differ."""
+"""Fields of a result that agree when the same run was trained in both places; its duration may differ."""
 
 LEAVE = ("progress.json", "failure.json", "checkpoint.pt.previous")
-"""Files of a finished run's folder that say nothing about it any more."""
+"""Files that are not copied: in a finished run's folder they have no meaning."""
 
 
 class Merged(NamedTuple):
-    """What became of one run, and why, or of one plan."""
+    """Outcome of a run or plan, with a reason."""
 
     name: str
     outcome: str
@@ -54,10 +56,10 @@ class Merged(NamedTuple):
 
 
 def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
-    """Bring the runs and plans of another folder in; what became of each.
+    """Copy the runs and plans of another folder into this one; returns the outcome of each.
 
     Args:
-        dry: only say what would be.
+        dry: write nothing, only return what would be done.
 
     Raises:
         UserError: the other folder has no results, or is the same, or this one cannot be written.
@@ -65,23 +67,39 @@ def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
     check_folders(other, results)
     if not dry:
         writable.open_results(results)
-    run_ids = sorted(path.name for path in (other / "runs").iterdir() if _is_id(path.name))
-    found = [bring(other, results, run_id, dry) for run_id in run_ids]
+    found = []
+    for path in sorted((other / "runs").iterdir()):
+        if _is_id(path.name):
+            found.append(bring(other, results, path.name, dry))
+        elif path.is_dir() and not path.name.startswith(".") and run_folder.ASIDE not in path.name:
+            found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
     for path in sorted((other / "plans").glob("*.json")):
         found.append(merge_plan(path, results, dry))
     return found
 
 
+def misnamed(folder: Path) -> str:
+    """Why a folder whose name is not a run id is not copied, and how to have it copied."""
+    try:
+        description = read_json(folder / "run.json") or {}
+        run_id = identity(from_json(description), RUN, description["numerics"])
+    except (KeyError, TypeError, ValueError):
+        return "its name is not the 16 hex digits of a run, and it has no run.json that says which run it is"
+    return f"it is run {run_id}, so that must be its name; rename it and merge again"
+
+
 def check_folders(other: Path, results: Path) -> None:
-    """Raise UserError where these are no two results folders."""
+    """Raise UserError unless `other` is a results folder, and another one than `results`."""
     if not (other / "runs").is_dir():
         raise UserError(f"{other} is no results folder: it has no runs/ in it. Give the folder that holds runs/.")
     if results.exists() and other.resolve() == results.resolve():
         raise UserError(f"{other} and {results} are the same folder: there is nothing to merge.")
+    if not any((other / "runs").iterdir()) and not any((other / "plans").glob("*.json")):
+        raise UserError(f"There are no runs and no plans in {other}: there is nothing to merge.")
 
 
 def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
-    """Bring one run in, unless it is not finished, not whole, or already here."""
+    """Copy one run, unless it is not finished, damaged, or already here."""
     theirs = other / "runs" / run_id
     found, why = look(theirs, run_id)
     if found is None:
@@ -97,50 +115,51 @@ def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
     return Merged(run_id, "busy", f"runs/{run_id} is trained here now ({who}): merge again when that has ended")
 
 
-def look(folder: Path, run_id: str) -> tuple[dict[str, Any] | None, str | None]:
-    """The result in a folder whose every file was read and found right, or why there is none (None: not finished)."""
+def look(folder: Path, run_id: str) -> tuple[Result | None, str | None]:
+    """The result in a folder of which every file was verified, or why there is none (None: not finished)."""
     found, why = run_folder.check_run(folder, run_id, thorough=True)
     if found is None:
         return None, why
     described = read_json(folder / "run.json") or {}
     try:
-        run = from_json(described)
-        identity = digest({"numerics": described["numerics"], **plain(run)})
+        mine = identity(from_json(described), RUN, described["numerics"]) == run_id
     except (KeyError, TypeError, ValueError):
-        identity = ""
-    return (found, None) if identity == run_id else (None, f"runs/{run_id}/run.json does not describe this run")
+        mine = False
+    return (found, None) if mine else (None, f"runs/{run_id}/run.json does not describe this run")
 
 
-def compare(theirs: Path, ours: Path, found: dict[str, Any], here: dict[str, Any] | None) -> Merged:
-    """What to do with a whole run of theirs, given the result of the same run here, if any."""
+def compare(theirs: Path, ours: Path, found: Result, here: Result | None) -> Merged:
+    """Outcome of a verified run of theirs, given the result of the same run here, if any."""
     run_id = theirs.name
     if here is None:
         return Merged(run_id, "brought in")
-    if all(here.get(key) == found.get(key) for key in SAME) and _bits(ours) == _bits(theirs):
+    if all(getattr(here, key) == getattr(found, key) for key in SAME) and _bits(ours) == _bits(theirs):
         return Merged(run_id, "here")
-    numbers = f"error {100 * here['error']:.2f} % here, {100 * found['error']:.2f} % there"
+    numbers = f"error {100 * here.error:.2f} % here, {100 * found.error:.2f} % there"
     return Merged(run_id, "conflict", f"runs/{run_id} ({_name(theirs)}): {numbers}; both are left as they are")
 
 
-def copy(theirs: Path, results: Path, run_id: str, found: dict[str, Any]) -> Merged:
-    """Copy a run under another name, read the copy, and give it its own; by the holder of the run's lease."""
+def copy(theirs: Path, results: Path, run_id: str, found: Result) -> Merged:
+    """Copy a run to a temporary folder, verify the copy and rename it; for the holder of the run's lease."""
     ours, part = results / "runs" / run_id, results / "runs" / f".{run_id}{PART}"
     here, _ = run_folder.check_run(ours, run_id)
     if here:  # finished here between the first look and the lease
         return compare(theirs, ours, found, here)
-    shutil.rmtree(part, ignore_errors=True)  # of a merge that was stopped
+    shutil.rmtree(part, ignore_errors=True)  # left by a merge that was stopped
     try:
         part.mkdir()
         for entry in sorted(os.scandir(theirs), key=lambda entry: entry.name):
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in LEAVE:
-                shutil.copy2(entry.path, part / entry.name)  # with its time, by which it is known without reading it
+                shutil.copy2(
+                    entry.path, part / entry.name
+                )  # keeps the time of writing, so that it need not be read again
                 with (part / entry.name).open("rb+") as file:
                     os.fsync(file.fileno())
         flush_folder(part)
         whole, why = look(part, run_id)
         if whole != found:
             return Merged(run_id, "damaged", f"{why or 'it changed'} while it was copied from {theirs}")
-        if ours.exists():  # begun here, failed, or not believed: it gives way, and is not deleted
+        if ours.exists():  # unfinished, failed or damaged here: set aside, not deleted
             run_folder.move_aside(ours, run_id, f"a finished run from {theirs.parent.parent} has come in its place")
         part.rename(ours)
         flush_folder(ours.parent)
@@ -152,14 +171,15 @@ def copy(theirs: Path, results: Path, run_id: str, found: dict[str, Any]) -> Mer
 
 
 def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
-    """Bring a plan in: runs that the plan of the same study and protocol here lacks are added to it."""
+    """Copy a plan: runs that the plan of the same study and protocol here lacks are added to it."""
     title, theirs = f"plans/{path.name}", read_json(path)
     if theirs and isinstance(theirs.get("schema"), int) and theirs["schema"] > SCHEMA:
         return Merged(title, "newer", f"{path} {run_folder.NEWER}: update the code here")
-    if not theirs or not is_plan(theirs) or path.name != f"{theirs['study']}-{theirs['protocol_id']}.json":
+    plan = parse_plan(theirs)
+    if not theirs or not plan or plan.unreadable or path.name != f"{plan.study}-{plan.protocol_id}.json":
         return Merged(title, "damaged", f"{path} is no plan that can be read")
     ours = read_json(results / title)
-    if ours is None or not is_plan(ours):
+    if ours is None or not parse_plan(ours):
         ours = {**theirs, "runs": []}
     elif ours["protocol"] != theirs["protocol"]:
         return Merged(title, "conflict", f"{title} has another protocol here; both are left as they are")
@@ -168,13 +188,13 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
     if not new:
         return Merged(title, "here")
     if not dry:
-        (results / "plans").mkdir(parents=True, exist_ok=True)
+        make_folder(results / "plans", results)
         write_json(results / title, {**ours, "runs": [*ours["runs"], *new]})
     return Merged(title, "brought in", f"{len(new)} runs more")
 
 
 def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
-    """Counts, then a line for each that somebody should look at."""
+    """Print counts, then a line for each run or plan that was left out."""
     out = console()
     for kind in ("runs", "plans"):
         mine = [one for one in found if one.name.startswith("plans/") == (kind == "plans")]
@@ -191,7 +211,7 @@ def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Merge, and say what came of it."""
+    """Merge and print the outcome."""
     parser = argparse.ArgumentParser(prog="python -m ablations.merge", description=__doc__)
     parser.add_argument("other", type=Path, help="results folder of another machine")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where to bring its runs")
@@ -210,21 +230,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _bits(folder: Path) -> bytes | None:
-    """Right or wrong of each test image, as stored."""
+    """Content of correct.npy."""
     with suppress(OSError):
         return (folder / "correct.npy").read_bytes()
     return None
 
 
 def _name(folder: Path) -> str:
-    """A run in words."""
+    """Short name of a run."""
     with suppress(KeyError, TypeError, ValueError):
         return name(from_json(read_json(folder / "run.json") or {}))
     return "?"
 
 
 def _is_id(text: str) -> bool:
-    """Whether a folder is named as a run is."""
+    """Whether the name of a folder is a run id."""
     with suppress(UserError):
         return bool(run_folder.path_of(Path(), text))
     return False

@@ -1,26 +1,61 @@
-"""Plans: which runs a study asked for, kept under results/plans."""
+"""Plans in results/plans: the runs that a study asked for under a protocol."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, TypeAdapter, ValidationError
+
 from ablations.core.errors import UserError
-from ablations.core.files import read_json, timestamp, write_json
-from ablations.core.run_spec import SCHEMA, Run, from_json, plain
+from ablations.core.files import make_folder, printable, read_json, timestamp, write_json
+from ablations.core.run_spec import SCHEMA, Protocol, Run, Variant, Whole, complaint, from_json, plain
+from ablations.store.records import Record, RunId, Text
 from ablations.store.run_folder import path_of
 
 STUDY = "in no plan"
-"""Stands where a plan names its study, for runs that no plan names."""
+"""Name of the study in a `Plan` of runs that no plan names."""
+
+
+class PlanEntry(Record):
+    """A run of a plan; the protocol is the plan's."""
+
+    run_id: RunId
+    cell_id: str
+    seed: Whole
+    variant: Variant
+
+
+class Plan(Record):
+    """The runs of a study under a protocol; `preset` is None for runs that no plan names.
+
+    Attributes:
+        unreadable: reasons why entries of the file are left out, by run id.
+    """
+
+    study: str
+    preset: str | None
+    protocol_id: str
+    protocol: Protocol
+    runs: tuple[PlanEntry, ...]
+    command: Text = None
+    written: Text = None
+    unreadable: dict[RunId, str] = Field(default_factory=dict)
+
+    def described(self) -> Iterator[tuple[PlanEntry, Run]]:
+        """Each entry with the description of its run."""
+        for entry in self.runs:
+            yield entry, Run(entry.variant, self.protocol, entry.seed)
 
 
 def write_plans(jobs: Iterable[tuple[str, str, Run]], results: Path, command: str) -> None:
-    """Record what was asked for, by study and protocol, so that tables can tell a missing run from an unplanned one.
+    """Write a plan for each study and protocol, so that tables can tell a missing run from an unplanned one.
 
     Args:
-        jobs: (study, preset, run) as composed, before merging: a run that two studies share stands in both plans.
-        command: the command line that asked for them.
+        jobs: (study, preset, run) before equal runs are merged: a run of two studies is in both plans.
+        results: must exist; it is not made anew where it was moved away.
+        command: the command line that asked for the runs.
     """
     together: dict[tuple[str, str], dict[str, tuple[str, Run]]] = {}
     for study, preset, run in jobs:
@@ -28,7 +63,7 @@ def write_plans(jobs: Iterable[tuple[str, str, Run]], results: Path, command: st
     for (study, protocol_id), unique in together.items():
         presets, runs = zip(*unique.values(), strict=True)
         path = results / "plans" / f"{study}-{protocol_id}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, results)
         content = {
             "schema": SCHEMA,
             "study": study,
@@ -47,40 +82,56 @@ def write_plans(jobs: Iterable[tuple[str, str, Run]], results: Path, command: st
             write_json(path, {**content, **stamp})
 
 
-def read_plans(results: Path) -> list[dict[str, Any]]:
-    """The latest plan of each study under each protocol, by name of file; those that make no sense are left out."""
-    found = (read_json(path) for path in sorted((results / "plans").glob("*.json")))
-    return [plan for plan in found if plan and is_plan(plan)]
+def read_plans(results: Path) -> list[Plan]:
+    """The latest plan of each study under each protocol, sorted by file name; files that are no plan are left out."""
+    return list(plan_files(results).values())
 
 
-def is_plan(plan: dict[str, Any]) -> bool:
-    """Whether a plan says of each of its runs what it is."""
+def plan_files(results: Path) -> dict[Path, Plan]:
+    """The same by path of the file."""
+    found = {path: parse_plan(printable(read_json(path))) for path in sorted((results / "plans").glob("*.json"))}
+    return {path: plan for path, plan in found.items() if plan}
+
+
+def parse_plan(content: dict[str, Any] | None) -> Plan | None:
+    """The plan in the content of a file, or None where it is none.
+
+    An entry that cannot be represented, such as one with a seed beyond 64 bits, is listed in `unreadable`; the others
+    are kept.
+    """
+    entries: list[PlanEntry] = []
+    unreadable: dict[str, str] = {}
     try:
-        for entry in plan["runs"]:
-            from_json({**entry, "protocol": plan["protocol"]})
-            path_of(Path(), entry["run_id"])
-            str.encode(entry["cell_id"])
-        return all(isinstance(plan[key], str) for key in ("study", "preset", "protocol_id"))
-    except (KeyError, TypeError, ValueError, AttributeError, UserError):
-        return False
+        for entry in (content or {})["runs"]:
+            try:
+                entries.append(PlanEntry.model_validate(entry))
+            except ValidationError as error:
+                unreadable[_RUN_ID.validate_python(entry["run_id"])] = complaint(error)
+        return Plan.model_validate({**(content or {}), "runs": tuple(entries), "unreadable": unreadable})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
-def unplanned(results: Path, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a plan of them would be, one for each protocol; runs whose run.json makes no sense are left out.
+_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
+
+
+def unplanned(results: Path, known: Sequence[Plan]) -> list[Plan]:
+    """A `Plan` for each protocol with the runs that no plan names; runs with an invalid run.json are left out.
 
     Args:
-        known: the plans that there are, whose runs are not meant.
+        known: all plans.
     """
-    planned = {entry["run_id"] for plan in known for entry in plan["runs"]}
-    found: dict[str, dict[str, Any]] = {}
+    planned = {entry.run_id for plan in known for entry in plan.runs}
+    found: dict[str, tuple[Protocol, list[PlanEntry]]] = {}
     for run_id in sorted(_names(results / "runs") - planned):
-        with suppress(UserError, KeyError, TypeError, ValueError):  # UserError: not the folder of a run
-            described = read_json(path_of(results, run_id) / "run.json") or {}
-            run = from_json(described)
-            entry = {"run_id": run_id, "cell_id": run.cell_id, "seed": run.seed, "variant": described["variant"]}
-            nothing = {"study": STUDY, "protocol_id": run.protocol_id, "protocol": described["protocol"], "runs": []}
-            found.setdefault(run.protocol_id, nothing)["runs"].append(entry)
-    return list(found.values())
+        with suppress(UserError, KeyError, TypeError, ValueError):  # UserError: this is not the folder of a run
+            run = from_json(printable(read_json(path_of(results, run_id) / "run.json") or {}))
+            entry = PlanEntry(run_id=run_id, cell_id=run.cell_id, seed=run.seed, variant=run.variant)
+            found.setdefault(run.protocol_id, (run.protocol, []))[1].append(entry)
+    return [
+        Plan(study=STUDY, preset=None, protocol_id=protocol_id, protocol=protocol, runs=tuple(entries))
+        for protocol_id, (protocol, entries) in found.items()
+    ]
 
 
 def _names(folder: Path) -> set[str]:

@@ -1,7 +1,6 @@
-"""The results folder: where a run's files lie, in which order they are written, and which runs are done."""
+"""Folder of a run: paths, the order in which files are written, and whether the run is done."""
 
 import io
-import math
 import os
 import re
 import time
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ablations.core.errors import UserError
-from ablations.core.files import PART, flush_folder, read_json, timestamp, write, write_json
-from ablations.core.run_spec import NUMERICS, SCHEMA, Run, to_json
+from ablations.core.files import PART, encode_text, flush_folder, make_folder, read_json, timestamp, write, write_json
+from ablations.core.run_spec import NUMERICS, SCHEMA, Run, complaint, to_json
 from ablations.store import manifest
+from ablations.store.records import Failure, LiveProgress, Result, read
 
 METRICS = (
     "epoch",
@@ -29,22 +30,23 @@ METRICS = (
     "seconds",
     "images_per_second",
 )
-"""Columns of metrics.csv, one row per epoch; errors are fractions, `test` is the evaluated split."""
+"""Columns of metrics.csv, which has a row per epoch; errors are fractions, `test` is the evaluated split."""
 
 SILENT_SECONDS = 120
-"""A run that has not told its progress for so long has stopped."""
+"""A run whose progress is older than this has stopped."""
 
 ASIDE = ".damaged-"
-"""In the names of folders of runs whose result is not believed: <run_id>.damaged-1."""
+"""Part of the name of a folder that was set aside because its result is damaged: <run_id>.damaged-1."""
 
 NEWER = "was written by a newer version"
+"""Part of the reason why a result of a later schema is not read; such a run is never replaced."""
 
 
 def path_of(results: Path, run_id: str) -> Path:
-    """Where a run lives.
+    """Folder of a run.
 
     Raises:
-        UserError: not the identity of a run, so perhaps a path to anywhere.
+        UserError: this is not the id of a run; it might be a path out of the results folder.
     """
     if not re.fullmatch(r"[0-9a-f]{16}", run_id):
         raise UserError(f"{run_id!r} is not a run: a run is named by 16 hex digits.")
@@ -52,16 +54,17 @@ def path_of(results: Path, run_id: str) -> Path:
 
 
 def begin(results: Path, run: Run, provenance: dict[str, Any], numerics: int = NUMERICS) -> Path:
-    """Lay a run's folder out with what is known before training: run.json and provenance.json.
+    """Make a run's folder and write run.json and provenance.json, before training.
 
-    Whoever calls this holds the run's lease: what a writer that died left half written is removed.
+    The caller holds the run's lease. Temporary files that a killed writer left are removed.
 
     Args:
-        numerics: version of the training maths, where a run is laid out that was trained under an older one.
+        results: must exist; it is not made anew where it was moved away.
+        numerics: version of the training arithmetic, for a run that an older version trained.
     """
     description = to_json(run, numerics)
     folder = path_of(results, description["run_id"])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, results)
     for part in folder.glob(f".*{PART}"):
         part.unlink(missing_ok=True)
     write_json(folder / "run.json", description)
@@ -71,31 +74,31 @@ def begin(results: Path, run: Run, provenance: dict[str, Any], numerics: int = N
 
 
 def write_metrics(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """metrics.csv from all epochs so far; an absent number is an empty field."""
+    """Write metrics.csv from the rows of all epochs so far; a missing number is an empty field."""
     lines = [",".join(METRICS)]
     lines += [",".join("" if row.get(key) is None else repr(row[key]) for key in METRICS) for row in rows]
-    write(folder / "metrics.csv", ("\n".join(lines) + "\n").encode(), flush=False)
+    write(folder / "metrics.csv", encode_text("\n".join(lines) + "\n"), flush=False)
 
 
 def write_progress(folder: Path, **state: Any) -> None:
-    """What a run is doing now, for whoever looks; lost on a power cut, which costs nothing."""
+    """Write progress.json, for the live view. Not flushed: losing it in a power cut does no harm."""
     write_json(folder / "progress.json", {**state, "updated": time.time()}, flush=False)
 
 
 def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
-    """Declare a run done: its files reach the disk first, result.json last, with a checksum of each of them.
+    """Mark a run as done: flush its files to disk, then write result.json with their checksums.
 
     Args:
-        correct: (test_images,) bool, top-1 right or wrong at the last epoch.
+        correct: (test_images,) bool, whether each test image was classified correctly after the last epoch.
 
     Raises:
-        FileNotFoundError: what `begin` wrote is gone, so that nothing here says which run this would be the result of.
+        FileNotFoundError: run.json is gone, so that the result would belong to no run.
     """
     (folder / "run.json").stat()
     bits = io.BytesIO()
     np.save(bits, np.packbits(correct))
     write(folder / "correct.npy", bits.getvalue())
-    for name in ("metrics.csv", "log.txt"):  # the others are flushed as they are written
+    for name in ("metrics.csv", "log.txt"):  # the other files are flushed when they are written
         if name == "metrics.csv" or (folder / name).exists():
             with (folder / name).open("rb+") as file:
                 os.fsync(file.fileno())
@@ -106,28 +109,42 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
 
 
 def fail(folder: Path, run_id: str, status: str, error: str, trace: str = "") -> None:
-    """Record why the last attempt of a run ended: status is `failed`, `diverged` or `killed`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write failure.json: status is `failed`, `diverged` or `killed`. The results folder must exist."""
+    make_folder(folder, folder.parent.parent)
     record = {"schema": SCHEMA, "run_id": run_id, "status": status, "error": error, "traceback": trace}
     write_json(folder / "failure.json", {**record, "when": timestamp()})
     (folder / "progress.json").unlink(missing_ok=True)
 
 
 def stopped(folder: Path) -> None:
-    """Say that a run is no longer trained, by the age of its progress: it stopped on request, or another took it."""
+    """Mark a run's progress as old, because its training stopped or another process has taken it over."""
     now = read_json(folder / "progress.json")
     if now:
         with suppress(OSError):
             write_json(folder / "progress.json", {**now, "state": "stopped", "updated": 0}, flush=False)
 
 
-def check_run(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[str, Any] | None, str | None]:
-    """The result of a run that is done, or why what is there is no result; (None, None) where there is none.
+def read_correct(folder: Path, images: int) -> np.ndarray:
+    """The bits of correct.npy as they are stored, (ceil(images / 8),) uint8; (0,) in a study packed without them.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no array of one bit for each of so many images.
+    """
+    with (folder / "correct.npy").open("rb") as file:  # np.load would take other formats too
+        packed = np.lib.format.read_array(file, allow_pickle=False)
+    if packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
+        raise ValueError(f"it has not one bit for each of {images} images")
+    return packed
+
+
+def check_run(folder: Path, run_id: str, thorough: bool = False) -> tuple[Result | None, str | None]:
+    """The result of a run that is done, or why result.json is not valid; (None, None) where there is none.
 
     Results of older schemas are read as they are: schema 1 has no checksums.
 
     Args:
-        thorough: read all files, also those whose size and time of writing are the recorded ones; nothing is written.
+        thorough: read all files, even those whose size and time of writing match the recorded ones; writes nothing.
     """
     path = f"runs/{run_id}/"
     found = read_json(f"{folder}/result.json")
@@ -137,22 +154,24 @@ def check_run(folder: Path, run_id: str, thorough: bool = False) -> tuple[dict[s
         return None, f"{path}result.json is cut short or not this run's"
     schema = found.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        return None, f"{path}result.json says of no schema that it has"
+        return None, f"{path}result.json does not say which schema it has"
     if schema > 1 and not manifest.is_sealed(found):
         return None, f"{path}result.json was altered: its own checksum is wrong"
     if schema > SCHEMA:
         return None, f"{path}result.json {NEWER}: it has schema {schema}, this version knows {SCHEMA}"
-    if not _has_numbers(found):
-        return None, f"{path}result.json lacks its error or its time"
-    wrong = manifest.damage(folder, found, thorough) if schema > 1 else None
-    return (None, path + wrong) if wrong else (found, None)
+    try:
+        record = Result.model_validate(found)
+    except ValidationError as error:
+        return None, f"{path}result.json is not valid: {complaint(error)}"
+    wrong = manifest.damage(folder, found[manifest.SEAL], record.files, thorough) if schema > 1 else None
+    return (None, path + wrong) if wrong else (record, None)
 
 
-def result(results: Path, run_id: str) -> dict[str, Any] | None:
+def result(results: Path, run_id: str) -> Result | None:
     """The result of a run that is done, else None.
 
     Raises:
-        UserError: a newer version wrote it, so that this one must not replace it.
+        UserError: a newer version of the code wrote it, so this one must not replace it.
     """
     found, why = check_run(path_of(results, run_id), run_id)
     if why and NEWER in why:
@@ -161,15 +180,15 @@ def result(results: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def damage(results: Path, run_id: str) -> str | None:
-    """Why a run that has a result.json is not done all the same, or None."""
+    """Why a run that has a result.json does not count as done, or None."""
     why = check_run(path_of(results, run_id), run_id)[1]
     return f"{why}: the run counts as not done, its folder is set aside and it is trained again." if why else None
 
 
 def quarantine(results: Path, run_id: str) -> Path | None:
-    """Give the folder of a run whose result is not believed a name that says so, with the reason in damage.json.
+    """Rename the folder of a run whose result is damaged, and write the reason to damage.json in it.
 
-    Whoever calls this holds the run's lease. Returns the new folder, or None where there is nothing to set aside.
+    The caller holds the run's lease. Returns the new folder, or None where nothing is damaged.
     """
     folder = path_of(results, run_id)
     found, why = check_run(folder, run_id)
@@ -177,56 +196,38 @@ def quarantine(results: Path, run_id: str) -> Path | None:
 
 
 def move_aside(folder: Path, run_id: str, why: str) -> Path:
-    """Give the folder of a run another name, and say why in it; by the holder of the run's lease."""
+    """Rename a run's folder to <run_id>.damaged-N and write the reason into it; for the holder of the lease."""
     number = 1
     while (aside := folder.with_name(f"{run_id}{ASIDE}{number}")).exists():
         number += 1
     folder.rename(aside)
     flush_folder(aside.parent)
-    with suppress(OSError):  # the reason is said on the screen too
+    with suppress(OSError):  # the reason is printed too
         write_json(aside / "damage.json", {"schema": SCHEMA, "run_id": run_id, "reason": why, "when": timestamp()})
     return aside
 
 
 def aside(results: Path) -> dict[str, str]:
-    """Folders that were set aside, by name, with the reason."""
+    """Reasons why folders were set aside, by name of the folder."""
     folders = sorted((results / "runs").glob(f"*{ASIDE}*"))
     return {
         path.name: str((read_json(path / "damage.json") or {}).get("reason", "no reason noted")) for path in folders
     }
 
 
-def failure(results: Path, run_id: str) -> dict[str, Any] | None:
-    """The record of a run's failed last attempt, else None."""
-    path = path_of(results, run_id) / "failure.json"
+def failure(results: Path, run_id: str) -> Failure | None:
+    """Why the last attempt of a run ended, else None."""
+    return read_failure(path_of(results, run_id))
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """The content of failure.json, None where it is absent; a damaged one is a failure for an unknown reason."""
+    path = folder / "failure.json"
     if not path.exists():
         return None
-    found = read_json(path) or {}
-    if isinstance(found.get("status"), str) and isinstance(found.get("error"), str):
-        return found
-    return {"status": "failed", "error": "failure.json cannot be read."}
+    return read(Failure, path) or Failure(status="failed", error="failure.json cannot be read.")
 
 
-def progress(results: Path, run_id: str) -> dict[str, Any] | None:
-    """What a run is doing, with all that a live view shows, else None."""
-    found = read_progress(path_of(results, run_id))
-    return found if found and all(key in found for key in ("step", "steps", "loss", "images_per_second")) else None
-
-
-def read_progress(folder: Path) -> dict[str, Any] | None:
-    """The content of progress.json, or None where it is absent or makes no sense."""
-    found = read_json(folder / "progress.json") or {}
-    numbers = ("epoch", "epochs", "updated", "step", "steps", "loss", "images_per_second")
-    known = all(key in found for key in numbers[:3]) and all(_is_number(found[key]) for key in numbers if key in found)
-    return found if known and found.get("steps", 1) > 0 else None
-
-
-def _has_numbers(found: dict[str, Any]) -> bool:
-    """Whether a result has what every reader takes for granted."""
-    seconds = found.get("seconds")
-    total = seconds.get("total") if isinstance(seconds, dict) else None
-    return _is_number(found.get("error")) and 0 <= found["error"] <= 1 and _is_number(total)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def progress(results: Path, run_id: str) -> LiveProgress | None:
+    """Progress of a run with everything that a live view shows, else None."""
+    return read(LiveProgress, path_of(results, run_id) / "progress.json")

@@ -1,23 +1,25 @@
-"""Whether results can be written: before a sweep, and still while it is under way."""
+"""Checks whether results can be written, before and during a sweep."""
 
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ablations.core.errors import UserError
 from ablations.core.files import write
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENOTCONN)
-"""Errors that are the disk's, not a run's."""
+"""Errors of the disk, which would affect every run."""
 
 
 class Unwritable(UserError):
-    """Results cannot be written any more: no other run would fare better."""
+    """Results can no longer be written; this holds for all runs."""
 
 
 def open_results(results: Path) -> Path:
-    """Make sure that results can be written, before anything is trained.
+    """Make the results folder and check that it can be written, before anything is trained.
 
     Raises:
         UserError: the folder cannot be made or written.
@@ -34,9 +36,9 @@ def open_results(results: Path) -> Path:
 
 
 def still_open(results: Path) -> None:
-    """Make sure that results can be written while a sweep is under way; nothing is made anew.
+    """Check during a sweep that results can be written. A missing folder is not made anew.
 
-    A folder that went away may be a network share that is no longer mounted: a new one would lie in its shadow.
+    It may be a network share that is no longer mounted: a new folder would lie in its shadow.
 
     Raises:
         Unwritable: with the reason.
@@ -47,8 +49,23 @@ def still_open(results: Path) -> None:
         raise unwritable(results, error) from None
 
 
+@contextmanager
+def writing(results: Path) -> Iterator[None]:
+    """Turns errors of the results folder as a whole into a sentence: it was moved away, or the disk is full.
+
+    Raises:
+        Unwritable: with the reason. Other errors of files pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in UNWRITABLE or not (results / "runs").is_dir():
+            raise unwritable(results, error) from None
+        raise
+
+
 def unwritable(results: Path, error: OSError) -> Unwritable:
-    """The sentence for results that cannot be written any more."""
+    """The error to raise when results can no longer be written."""
     gone = not (results / "runs").is_dir()
     why = "it was removed, renamed or unmounted" if gone else error.strerror
     remedy = "Put it back" if gone else "Mend that"
@@ -59,7 +76,7 @@ def unwritable(results: Path, error: OSError) -> Unwritable:
 
 
 def _probe(results: Path) -> None:
-    """Write, flush and remove a file. An empty one can be made even on a full disk."""
+    """Write, flush and remove a file of 4 KiB: an empty file can be written even on a full disk."""
     if shutil.disk_usage(results / "runs").free < 1 << 16:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     probe = results / "runs" / ".probe"

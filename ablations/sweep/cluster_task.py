@@ -60,7 +60,8 @@ def since(written: int) -> Callable[[Job, int], str | None]:
             return "done"
         failed = None if tries else _written(f"{folder}/failure.json")
         if failed is not None and failed >= written:
-            return str((run_folder.failure(job.results, job.run.run_id) or {}).get("status", "failed"))
+            failure = run_folder.failure(job.results, job.run.run_id)
+            return failure.status if failure else "failed"
         return None
 
     return over

@@ -50,6 +50,9 @@ class Composer:
 
         Args:
             split: Hydra's own `BasicSweeper.split_arguments`.
+
+        Raises:
+            UserError: a swept override has no value, as range(0).
         """
         parsed = self.parser.parse_overrides(list(arguments))
         both = list(zip(arguments, parsed, strict=True))
@@ -64,6 +67,9 @@ class Composer:
             )
             grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
             overrides = self.parser.parse_overrides([*grid, *mine, *others])
+            for override in overrides:
+                if override.is_sweep_override() and not _values(override):
+                    raise UserError(f"{override.input_line} stands for no value, so there is nothing to train.")
             jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
         return jobs
 

@@ -41,7 +41,8 @@ def run_one(composed: DictConfig) -> str:
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
         writable.open_results(job.results)
         if single and run_folder.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
-            fingerprint.verify([job.run], job.results)
+            with writable.writing(job.results):
+                fingerprint.verify([job.run], job.results)
     except UserError as error:
         console.show_error(error)
         raise SystemExit(2) from None

@@ -32,7 +32,7 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
     )
     for job in left:
         record = run_folder.failure(results, job.run.run_id)
-        why = f"{record['status']}: {record['error']}" if record else "not run"
+        why = f"{record.status}: {record.error}" if record else "not run"
         out.print(f"[red]not done[/]  {name(job.run)} ({job.run.run_id})  {escape(why)}")
     planned = {job.run.run_id for job in plan.planned}
     for folder, reason in run_folder.aside(results).items():
@@ -46,7 +46,8 @@ def show_run(job: Job, state: str) -> None:
     """How one run ended."""
     found = run_folder.result(job.results, job.run.run_id)
     words = {"held": "another process trains it now", "stopped": "the same command again goes on"}
-    why = words.get(state) or (run_folder.failure(job.results, job.run.run_id) or {}).get("error", "")
-    text = f"error {100 * found['error']:.2f} %" if found else why
+    failure = run_folder.failure(job.results, job.run.run_id)
+    why = words.get(state) or (failure.error if failure else "")
+    text = f"error {100 * found.error:.2f} %" if found else why
     folder = run_folder.path_of(job.results, job.run.run_id)
     console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")

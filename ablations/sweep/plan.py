@@ -47,7 +47,7 @@ def make_plan(jobs: Iterable[Planned], results: Path) -> Plan:
     planned = tuple(unique.values())
     found = [(job, run_folder.result(results, job.run.run_id)) for job in planned]
     left = [job for job, result in found if result is None]
-    took = tuple((job.run, float(result["seconds"]["total"])) for job, result in found if result is not None)
+    took = tuple((job.run, result.seconds.total) for job, result in found if result is not None)
     return Plan(planned, tuple(sorted(left, key=lambda job: priority(job.run))), took)
 
 

@@ -1,6 +1,5 @@
 """From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
 
-import math
 import re
 from dataclasses import fields
 from functools import lru_cache
@@ -13,7 +12,7 @@ from ablations import data
 from ablations.core.config import Config, DataConfig, RuntimeConfig
 from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
-from ablations.core.run_spec import CROPS, DECAYS, DataSpec, Protocol, Recipe, Run, Variant, canonical
+from ablations.core.run_spec import CROPS, DECAYS, INT64, DataSpec, Protocol, Recipe, Run, Variant, canonical
 from ablations.execution.loggers import logger
 from model import STRUCTURES
 from model.widths import resolve_stem
@@ -70,6 +69,8 @@ def to_run(config: Config) -> Run:
     Raises:
         UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
     """
+    _check_ranges(config)
+    _check_names(config)
     logger.check_logger(config.logger)
     try:
         stem_channels = resolve_stem(
@@ -80,9 +81,6 @@ def to_run(config: Config) -> Run:
     if config.model.structure not in STRUCTURES:
         known = ", ".join(STRUCTURES)
         raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {known}.")
-    if config.seed < 0:
-        raise UserError(f"seed={config.seed} is negative: seeds are whole numbers from 0.")
-    _check_names(config)
     _check_runtime(config.runtime)
     _check_processes(config)
     variant = Variant(
@@ -99,6 +97,46 @@ def to_run(config: Config) -> Run:
     return Run(canonical(variant), protocol, config.seed)
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, INT64[1]),
+    "model.width": (0, 64),
+    "model.stem_channels": (1, 4096),
+    "data.resolution": (1, 4096),
+    "data.cache_resolution": (1, 4096),
+    "data.train_images": (1, 1_000_000_000),
+    "data.val_images": (0, 1_000_000_000),
+    "data.test_images": (1, 1_000_000_000),
+    "data.data_seed": (0, INT64[1]),
+    "recipe.epochs": (1, 1_000_000),
+    "recipe.batch_size": (2, 1_000_000),
+    "recipe.ghost_batches": (1, 1_000_000),
+    "recipe.lr": (0, 1e6),
+    "recipe.weight_decay": (0, 1e6),
+    "recipe.warmup_epochs": (0, 1_000_000),
+    "recipe.pad": (0, 4096),
+    "recipe.jitter": (0, 1000),
+    "runtime.threads": (1, 4096),
+    "runtime.workers": (1, 65_536),
+    "runtime.runs_per_gpu": (1, 4096),
+    "runtime.processes_per_run": (1, 4096),
+    "runtime.evaluate_every": (0, 1_000_000),
+    "runtime.checkpoint_every": (0, 1e9),
+    "runtime.run_timeout": (0, 1e9),
+    "runtime.retries": (0, 1_000_000),
+}
+"""Least and greatest value of each number: beyond these, tables, arrays or memory fail after the training."""
+
+
+def _check_ranges(config: Config) -> None:
+    """Refuse numbers out of range, infinity and NaN; keys of another data set and values of None are passed over."""
+    for key, (least, most) in RANGES.items():
+        group, _, name = key.rpartition(".")
+        value = getattr(getattr(config, group) if group else config, name, None)
+        if value is not None and not least <= value <= most:
+            shown = [f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for bound in (least, most)]
+            raise UserError(f"{key}={value} is out of range: it must be from {shown[0]} to {shown[1]}.")
+
+
 def _check_names(config: Config) -> None:
     """Refuse labels that are no plain names: they become part of file names and pages."""
     for key, value in {"study": config.study, "preset": config.preset}.items():
@@ -108,10 +146,6 @@ def _check_names(config: Config) -> None:
 
 def _check_runtime(runtime: RuntimeConfig) -> None:
     """Refuse settings of the execution that make no sense; those of workers are checked where they are counted."""
-    for key in ("evaluate_every", "checkpoint_every", "run_timeout", "retries"):
-        value = getattr(runtime, key)
-        if not 0 <= value < math.inf:
-            raise UserError(f"runtime.{key}={value} must be a number from 0.")
     for key, choices in {"progress": PROGRESS, "kernels": KERNELS}.items():
         if getattr(runtime, key) not in choices:
             raise UserError(f"runtime.{key}={getattr(runtime, key)} is not one of {', '.join(choices)}.")
@@ -122,9 +156,7 @@ def _check_runtime(runtime: RuntimeConfig) -> None:
 def _check_processes(config: Config) -> None:
     """Refuse numbers of processes for a run that would change what it is."""
     processes, ghosts = config.runtime.processes_per_run, config.recipe.ghost_batches
-    if processes < 1:
-        raise UserError(f"runtime.processes_per_run={processes} must be at least 1.")
-    if ghosts >= 1 and ghosts % processes:
+    if ghosts % processes:
         raise UserError(
             f"runtime.processes_per_run={processes} must divide recipe.ghost_batches={ghosts}: BatchNorm's statistics "
             "are of each process's own part of the batch. With another number of ghost batches it is another run."
@@ -139,19 +171,6 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
     """The checked recipe, without its name."""
     values: dict[str, Any] = {f.name: getattr(config.recipe, f.name) for f in fields(Recipe)}
     recipe = Recipe(**{**values, "area": tuple(config.recipe.area)})
-    bounds = {
-        "epochs": 1,
-        "ghost_batches": 1,
-        "batch_size": 2,
-        "lr": 0,
-        "weight_decay": 0,
-        "warmup_epochs": 0,
-        "pad": 0,
-        "jitter": 0,
-    }
-    for key, least in bounds.items():
-        if not least <= values[key] < math.inf:
-            raise UserError(f"recipe.{key}={values[key]} is too small or no number: it must be at least {least}.")
     checks = {
         f"recipe.crop={recipe.crop} is not one of {', '.join(CROPS)}.": recipe.crop in CROPS,
         f"recipe.decay={recipe.decay} is not one of {', '.join(DECAYS)}.": recipe.decay in DECAYS,

@@ -74,10 +74,12 @@ class AblationSweeper(BasicSweeper):
         plan = make_plan(jobs, results)
         if plan.todo and runtime.publish:
             publishing.check_claims()
-        write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
+        with writable.writing(results):
+            write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         if plan.todo:
-            fingerprint.verify([job.run for job in plan.planned], results)
+            with writable.writing(results):
+                fingerprint.verify([job.run for job in plan.planned], results)
         try:
             if plan.todo:
                 with publishing.publishing_ahead(results) if runtime.publish else nullcontext():

@@ -13,7 +13,7 @@ from ablations import data
 from ablations.core import config as configs
 from ablations.core.config import DataConfig, LoggerConfig, RuntimeConfig
 from ablations.core.errors import UserError
-from ablations.core.files import read_json, write_json
+from ablations.core.files import make_folder, read_json, write_json
 from ablations.core.run_spec import DataSpec, digest, from_json
 from ablations.execution.job import Job
 from ablations.sweep.plan import Planned, to_job
@@ -61,7 +61,7 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
             }
         )
     path = folder_of(results, [row["run_id"] for row in rows]) / NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, results)
     content = {
         "schema": SCHEMA,
         "results": str(results),

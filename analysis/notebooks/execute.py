@@ -45,7 +45,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
         folder = results / "notebooks"
         source = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
-        written += [write(folder / f"{name}.ipynb", source), write(folder / f"{name}.html", page)]
+        written += [write(folder / f"{name}.ipynb", source, results), write(folder / f"{name}.html", page, results)]
     return written
 
 

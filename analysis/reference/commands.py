@@ -138,8 +138,9 @@ def _publish(results: Path) -> list[Path]:
 
 def _write(given: Mapping[str, bytes], folder: Path) -> None:
     """Write files, and delete what earlier ones left in tables/ and figures/."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in given.items():
-        write(folder / name, content)
+        write(folder / name, content, folder)
     write_json(folder / DRAWN, dict(compare.versions()))
     for name in compare.strays(given, folder):
         (folder / name).unlink()

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ablations.core.files import encode_text
 from ablations.core.run_spec import RUN, Run, identity, plain
 from ablations.store import run_folder
 from analysis.reference.csv_fields import encode, flatten
@@ -121,7 +122,7 @@ def to_files(packed: Packed) -> dict[str, bytes]:
         files[LATENCY] = packed.latency
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     text = json.dumps({**study, "sha256": digests}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return {STUDY: text.encode(), **files}
+    return {STUDY: encode_text(text), **files}
 
 
 def _shared(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -146,4 +147,4 @@ def _to_csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return file.getvalue().encode()
+    return encode_text(file.getvalue())

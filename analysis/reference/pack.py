@@ -23,7 +23,7 @@ from analysis.studies import notes, selection
 LEFT = ("schema", "run_id", "status", "files", "sha256")
 """What a result.json says of itself and of files that are not packed."""
 
-STAMPS = ("study", "preset", "command", "written")
+STAMPS = {"study", "preset", "command", "written"}
 """What a plan says beside its runs and their protocol."""
 
 
@@ -43,17 +43,18 @@ def gather(results: Path, protocol: str = "") -> Packed:
     protocol_id = _chosen(results, table, protocol)
     rows = table[table["protocol_id"] == protocol_id]
     _settled(results, rows)
-    plans = [plan for plan in read_plans(results) if plan["protocol_id"] == protocol_id]
+    plans = [plan for plan in read_plans(results) if plan.protocol_id == protocol_id]
     own = {run_id: read_json(results / "runs" / run_id / "run.json") or {} for run_id in rows["run_id"]}
     numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)
-    described = {**own, **{e["run_id"]: {**e, "protocol": plan["protocol"]} for plan in plans for e in plan["runs"]}}
-    runs = [_run(results, row, from_json(described[row["run_id"]]), numerics) for row in rows.to_dict("records")]
+    planned = {entry.run_id: run for plan in plans for entry, run in plan.described()}
+    described = {run_id: planned.get(run_id) or from_json(own[run_id]) for run_id in rows["run_id"]}
+    runs = [_run(results, row, described[row["run_id"]], numerics) for row in rows.to_dict("records")]
     prints = (read_json(results / "fingerprints.json") or {}).get("cells")
     cells = set(rows["cell_id"])
     return Packed(
         protocol_id=protocol_id,
         numerics=numerics,
-        plans=tuple(mask({key: plan[key] for key in STAMPS if key in plan}) for plan in plans),
+        plans=tuple(mask(plan.model_dump(include=STAMPS, exclude_none=True)) for plan in plans),
         runs=tuple(runs),
         fingerprints={key: mask(prints[key]) for key in sorted(cells & {*prints})} if isinstance(prints, dict) else {},
         latency=mask((results / LATENCY).read_text()).encode() if (results / LATENCY).exists() else None,
@@ -121,7 +122,7 @@ def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int) -> PackedR
         result={key: value for key, value in record.items() if key not in LEFT},
         provenance=mask(read_json(folder / "provenance.json") or {}),
         curve=tuple(_curve(folder / "metrics.csv")) if done or (folder / "metrics.csv").exists() else (),
-        correct=_bits(folder / "correct.npy", int(row["tested"])) if done else np.zeros(0, np.uint8),
+        correct=_bits(folder, int(row["tested"])) if done else np.zeros(0, np.uint8),
     )
 
 
@@ -136,15 +137,12 @@ def _curve(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} is no table of metrics: {error}.") from None
 
 
-def _bits(path: Path, images: int) -> np.ndarray:
+def _bits(folder: Path, images: int) -> np.ndarray:
     """The bytes of correct.npy; none where it has none, as in a study that was packed without."""
     try:
-        packed: np.ndarray = np.load(path)
-        if packed.dtype != np.uint8 or packed.shape not in ((0,), (-(-images // 8),)):
-            raise ValueError(f"it has not one bit for each of {images} images")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from None
-    return packed
+        return run_folder.read_correct(folder, images)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'correct.npy'} cannot be read: {error}.") from None
 
 
 def _lay_out_run(one: PackedRun, results: Path, packed: Packed) -> None:

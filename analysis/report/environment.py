@@ -1,11 +1,11 @@
 """What the runs of a protocol were trained with, as they recorded it; nothing of the machine that makes the page."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
 from ablations.core.console import duration
+from ablations.store.plans import Plan
 from analysis.report.folds import shorten
 from analysis.runs.provenance import RunOrigin, values
 
@@ -14,14 +14,11 @@ VARIANTS = 8
 
 
 def describe(
-    rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[dict[str, Any]]
+    rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[Plan]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Facts with their values, and of how many runs each where they differ."""
     known = [run for run in runs if run.facts]
-    found = [
-        (f"planned, {plan['study']}", [(shorten(str(plan.get("command"))), str(plan.get("written", "")))])
-        for plan in plans
-    ]
+    found = [(f"planned, {plan.study}", [(shorten(str(plan.command)), plan.written or "")]) for plan in plans]
     if known:
         times = sorted(run.facts["started"] for run in known if "started" in run.facts)
         span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]

@@ -7,6 +7,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ablations.core.files import encode_text
 from ablations.store.plans import read_plans
 from analysis import paper
 from analysis.report import latency
@@ -69,7 +70,7 @@ def page(
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
-    size = len(timing.encode())
+    size = len(encode_text(timing))
     for place, protocol_id in enumerate(selection.protocols(known)):
         rows = known[known["protocol_id"] == protocol_id]
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
@@ -78,8 +79,8 @@ def page(
         for space in (figures - size, 0) if not left_out else ():
             shown = view(results, folder, rows, sections, complexity, plans, space)
             part = Markup(template.render(view=shown))
-            if size + len(part.encode()) <= SIZE:
-                size += len(part.encode())
+            if size + len(encode_text(part)) <= SIZE:
+                size += len(encode_text(part))
                 views.append(shown)
                 parts.append(part)
                 break

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from ablations.store.plans import Plan
 from analysis.claims.verdict import VERDICTS
 from analysis.report import drilldown, environment, missing
 from analysis.report.drilldown import CellOrigin
@@ -62,7 +62,7 @@ def view(
     rows: pd.DataFrame,
     sections: Sequence[Section],
     complexity: pd.DataFrame | None,
-    plans: Sequence[dict[str, Any]],
+    plans: Sequence[Plan],
     room: int,
 ) -> ProtocolView:
     """The section of a protocol.
@@ -71,14 +71,14 @@ def view(
         folder: where its figures lie in `results`.
         rows: its runs, of frame.runs; sections: its tables, at most one a study.
         complexity: Table 1, for the section that shows it.
-        plans: of all protocols, as ablations.store.run_folder reads them.
+        plans: of all protocols.
         room: bytes that its figures may take; with none, runs are not listed one by one either.
     """
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = drilldown.cells(results, sections)
     gains = [gain for section in sections if section.study == "shuffle" for gain in drilldown.gains(section, cells)]
-    mine = [plan for plan in plans if plan["protocol_id"] == protocol_id]
+    mine = [plan for plan in plans if plan.protocol_id == protocol_id]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return ProtocolView(

@@ -1,11 +1,11 @@
-"""What analysis writes and reads files with: folders are made, texts are taken, sources have a digest."""
+"""Reading and writing of files in a results folder, and the digest of source files."""
 
 import hashlib
 from pathlib import Path
 from typing import Any
 
 from ablations.core import files
-from ablations.core.files import read_json
+from ablations.core.files import encode_text, make_folder
 
 SOURCES = (".py", ".yaml", ".j2", ".css")
 """Kinds of files that what is published depends on."""
@@ -16,16 +16,30 @@ REPORT = "report.html"
 __all__ = ["REPORT", "read_json", "source_digest", "write", "write_json"]
 
 
-def write(path: Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all, in a folder that is made when absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, content.encode() if isinstance(content, str) else content, flush=False)
+def write(path: Path, content: bytes | str, within: Path | None = None) -> Path:
+    """Write a file atomically; text is UTF-8, with everything escaped that UTF-8 cannot represent.
+
+    Args:
+        within: folder below which missing folders are made. It must exist itself, as must the file's folder where
+            `within` is None: results that were moved away are not made anew.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if within is not None:
+        make_folder(path.parent, within)
+    files.write(path, encode_text(content) if isinstance(content, str) else content, flush=False)
     return path
+
+
+def read_json(path: str | Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None where there is none; text that UTF-8 cannot represent is escaped."""
+    content: dict[str, Any] | None = files.printable(files.read_json(path))
+    return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:
     """`write` of indented JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, content, flush=False)
     return path
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ablations.core.run_spec import from_json
+from ablations.core.run_spec import Run, from_json
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
+from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
@@ -39,11 +40,14 @@ def runs(results: Path) -> pd.DataFrame:
     """
     known: dict[str, dict[str, Any]] = {}
     for plan in read_plans(results):
-        for run in plan["runs"]:
-            row = known.setdefault(run["run_id"], {"run_id": run["run_id"], "planned_by": "", "state": "planned"})
-            row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan["study"]}))
-            row.update(_describe({**run, "protocol": plan["protocol"], "protocol_id": plan["protocol_id"]}))
-            row.update(preset=plan["preset"], written=_seconds(plan.get("written")))
+        for entry, run in plan.described():
+            row = known.setdefault(entry.run_id, {"run_id": entry.run_id, "planned_by": "", "state": "planned"})
+            row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan.study}))
+            row.update(_describe(run, entry.cell_id, plan.protocol_id))
+            row.update(preset=plan.preset, written=_seconds(plan.written))
+        for run_id, why in plan.unreadable.items():
+            reason = f"The plan of {plan.study} cannot be read where it names run {run_id} ({why})."
+            known.setdefault(run_id, {"run_id": run_id, "planned_by": "", "state": "damaged", "reason": reason})
     for folder in _folders(results / "runs"):
         row = known.setdefault(Path(folder).name, {"run_id": Path(folder).name, "planned_by": "", "state": "planned"})
         row.update(_look(folder, row))
@@ -68,12 +72,15 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
         names = {entry.name for entry in entries}
     found: dict[str, Any] = {}
     description = read_json(f"{folder}/run.json") if "run.json" in names else None
+    why = ""
     try:
         if description:
-            from_json(description)  # of the types that it should have
-            found.update(_describe(description))
-    except (KeyError, TypeError, ValueError, AttributeError):
+            found.update(
+                _describe(from_json(description), str(description["cell_id"]), str(description["protocol_id"]))
+            )
+    except (KeyError, TypeError, ValueError) as error:
         description = None
+        why = f": {error}"
     provenance = read_json(f"{folder}/provenance.json") if "provenance.json" in names else None
     for key in ("device", "device_type", "commit", "dirty", "started"):
         found[key] = _plain((provenance or {}).get(key))
@@ -82,7 +89,7 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     if not description and "structure" not in row:
         # Nothing says which cell this is, so no table can show it but as a note.
         found.update(
-            state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read, and no plan names the run."
+            state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read{why}; no plan names the run."
         )
     return found
 
@@ -90,34 +97,28 @@ def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
     found = state_in(folder, names, run_id)
-    columns = _result(found.record) if found.state == "done" else {}
+    columns = _result(found.result) if found.result else {}
     return {**columns, "state": found.state, "reason": found.reason}
 
 
-def _result(result: dict[str, Any]) -> dict[str, Any]:
+def _result(result: Result) -> dict[str, Any]:
     """The columns that result.json fills."""
-    keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
-    return {
-        "error": float(result["error"]),
-        "tested": int(result["test_images"]),
-        "seconds": (result.get("seconds") or {}).get("total"),
-        **{key: result.get(key) for key in keys},
-    }
+    keys = ("error", "top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
+    return {"tested": result.test_images, "seconds": result.seconds.total, **{k: getattr(result, k) for k in keys}}
 
 
-def _describe(run: dict[str, Any]) -> dict[str, Any]:
-    """The columns that a description fills. KeyError or TypeError where it lacks one."""
-    protocol = run["protocol"]
-    data, recipe, variant = protocol["data"], protocol["recipe"], run["variant"]
+def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
+    """The columns that a description fills; the ids are those that were stored, perhaps under older numerics."""
+    protocol = run.protocol
+    data = protocol.data
     return {
-        **{key: str(run[key]) for key in ("cell_id", "protocol_id")},
-        "seed": run["seed"],
-        **{key: variant[key] for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
-        **{key: data[key] for key in ("classes", "channels", "train_images", "evaluate")},
-        **{key: protocol[key] for key in ("resolution", "stem", "precision")},
-        **{key: recipe[key] for key in ("epochs", "batch_size")},
-        "data": data["name"],
-        "test_images": data["val_images" if data["evaluate"] == "val" else "test_images"],
+        **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
+        **{key: getattr(run.variant, key) for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
+        **{key: getattr(data, key) for key in ("classes", "channels", "train_images", "evaluate")},
+        **{key: getattr(protocol, key) for key in ("resolution", "stem", "precision")},
+        **{key: getattr(protocol.recipe, key) for key in ("epochs", "batch_size")},
+        "data": data.name,
+        "test_images": data.val_images if data.evaluate == "val" else data.test_images,
     }
 
 

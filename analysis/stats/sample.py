@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablations.store.run_folder import read_correct
 from analysis.runs.frame import CellKey
 from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import Spread, pool, quantile
@@ -136,8 +137,7 @@ def _ref(key: CellKey, meant: int) -> CellRef:
 def read_bits(results: Path, run_id: str, images: int) -> np.ndarray | None:
     """(images,) bool, which test images a run has right, or None where correct.npy cannot be read or is too short."""
     try:
-        packed = np.load(results / "runs" / run_id / "correct.npy")
-        found = np.unpackbits(packed)
-    except (OSError, EOFError, ValueError, TypeError):
+        packed = read_correct(results / "runs" / run_id, images)
+    except (OSError, ValueError):
         return None
-    return found[:images].astype(bool) if len(found) >= images else None
+    return np.unpackbits(packed, count=images).astype(bool) if len(packed) else None

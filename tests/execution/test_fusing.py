@@ -104,9 +104,9 @@ def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):  # noqa: F811
         assert json.loads((folder(one) / "provenance.json").read_text())["fused_with"] == others
         text = (folder(one) / "log.txt").read_text()
         assert text.count("INFO run ") == 1 and text.count("INFO done: ") == 1 and "fused with " + others[0] in text
-        assert run_folder.check_run(folder(one), one.run.run_id, thorough=True)[0]["steps"] == 8
+        assert run_folder.check_run(folder(one), one.run.run_id, thorough=True)[0].steps == 8
         assert lease.holder(one.results, one.run.run_id) is None
-    sums = {run_folder.result(one.results, one.run.run_id)["weights_sha256"] for one in jobs}
+    sums = {run_folder.result(one.results, one.run.run_id).weights_sha256 for one in jobs}
     assert len(sums) == 3
 
 
@@ -136,7 +136,7 @@ def test_what_ends_all_is_recorded_of_each(job, monkeypatch):  # noqa: F811
     jobs = seeds(job, 2)
     assert [state for state, _ in run_jobs(jobs)] == ["failed", "failed"]
     for one in jobs:
-        assert run_folder.failure(one.results, one.run.run_id)["error"] == "MemoryError: none left"
+        assert run_folder.failure(one.results, one.run.run_id).error == "MemoryError: none left"
         assert "none left" in (folder(one) / "log.txt").read_text()
 
 

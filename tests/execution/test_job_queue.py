@@ -62,7 +62,7 @@ def test_a_worker_that_died_has_its_run_recorded(results):
     run_folder.begin(results, it.jobs[0].run, {})
     it.end(Outcome(it.next(), "killed", "It was killed."))
     record = run_folder.failure(results, it.jobs[0].run.run_id)
-    assert record and record["status"] == "killed" and record["error"] == "It was killed."
+    assert record and record.status == "killed" and record.error == "It was killed."
 
 
 def test_nothing_is_started_once_results_cannot_be_written(results):

@@ -45,10 +45,10 @@ def folder(job) -> Path:
 def test_a_run_leaves_everything_that_others_read(job):
     assert job_runner.run_job(job) == "done"
     found = run_folder.result(job.results, job.run.run_id)
-    assert found["test_images"] == 40 and found["steps"] == 8 and found["images_seen"] == 128
-    assert found["peak_memory_bytes"] > 1 << 20 and found["images_per_second"] > 0
+    assert found.test_images == 40 and found.steps == 8 and found.images_seen == 128
+    assert found.peak_memory_bytes > 1 << 20 and found.images_per_second > 0
     bits = np.unpackbits(np.load(folder(job) / "correct.npy"))[:40]
-    assert found["error"] == pytest.approx(1 - bits.mean())
+    assert found.error == pytest.approx(1 - bits.mean())
     lines = (folder(job) / "metrics.csv").read_text().splitlines()
     assert len(lines) == 3 and lines[0].startswith("epoch,step,lr")
     record = json.loads((folder(job) / "provenance.json").read_text())
@@ -72,7 +72,7 @@ def test_an_exception_is_recorded_with_its_traceback_and_retried(job, monkeypatc
     monkeypatch.setattr(data, "load", broken)
     assert job_runner.run_job(job) == "failed"
     record = run_folder.failure(job.results, job.run.run_id)
-    assert record["error"] == "RuntimeError: the data are gone" and "Traceback" in record["traceback"]
+    assert record.error == "RuntimeError: the data are gone" and "Traceback" in record.traceback
     assert "the data are gone" in (folder(job) / "log.txt").read_text()
     monkeypatch.setattr(data, "load", lambda _, spec: splits(spec))
     assert job_runner.run_job(job) == "done"
@@ -85,7 +85,7 @@ def test_divergence_is_a_state_of_its_own(job):
     recipe = replace(job.run.protocol.recipe, lr=1e25)
     wild = replace(job, run=replace(job.run, protocol=replace(job.run.protocol, recipe=recipe)))
     assert job_runner.run_job(wild) == "diverged"
-    assert "not finite" in run_folder.failure(wild.results, wild.run.run_id)["error"]
+    assert "not finite" in run_folder.failure(wild.results, wild.run.run_id).error
 
 
 def test_a_run_that_another_process_holds_is_left_alone(job):
@@ -141,7 +141,7 @@ def test_a_mistake_of_the_users_is_recorded_and_told(job, monkeypatch):
     monkeypatch.setattr(data, "load", broken)
     with pytest.raises(UserError, match="another data set"):
         job_runner.run_job(job)
-    assert run_folder.failure(job.results, job.run.run_id)["error"] == "The cache is of another data set."
+    assert run_folder.failure(job.results, job.run.run_id).error == "The cache is of another data set."
 
 
 def test_stopped_between_the_weights_and_the_result_costs_an_epoch_at_most(job, monkeypatch):
@@ -162,8 +162,8 @@ def test_stopped_between_the_weights_and_the_result_costs_an_epoch_at_most(job, 
 
 def test_a_damaged_run_is_set_aside_and_trained_to_the_same_weights(job):
     job_runner.run_job(job)
-    before = run_folder.result(job.results, job.run.run_id)["weights_sha256"]
+    before = run_folder.result(job.results, job.run.run_id).weights_sha256
     (folder(job) / "correct.npy").unlink()
     assert job_runner.run_job(job) == "done"
-    assert run_folder.result(job.results, job.run.run_id)["weights_sha256"] == before
+    assert run_folder.result(job.results, job.run.run_id).weights_sha256 == before
     assert list(run_folder.aside(job.results)) == [f"{job.run.run_id}.damaged-1"]

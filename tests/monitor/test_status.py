@@ -18,6 +18,7 @@ from ablations.monitor import status
 from ablations.monitor.forecast import forecast
 from ablations.monitor.live import Live
 from ablations.store import plans, run_folder, run_state
+from ablations.store.records import Progress, Result
 from ablations.store.run_state import RunStatus
 from ablations.sweep import messages
 from ablations.sweep.plan import Planned, make_plan
@@ -54,7 +55,7 @@ def test_states(results):
     found = [run_state.read_state(folder, job.run.run_id) for job in jobs]
     assert [one.state for one in found] == ["done", "running", "stopped", "diverged", "planned"]
     assert found[1].reason == "epoch 1 of 2" and found[3].reason == "The loss was not finite."
-    assert found[0].record["error"] == 0.25
+    assert found[0].result.error == 0.25
 
 
 @pytest.mark.parametrize("spoilt", ["run_id", "status", "error", "test_images", "half"])
@@ -145,8 +146,13 @@ def test_status_starts_without_torch_and_pandas(results):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment(), capture_output=True)
 
 
-def state(name, **record):
-    return RunStatus(name, None, record)
+def state(name, seconds=None, **progress):
+    """A state; `seconds` is how long a finished run took."""
+    result = {"run_id": "0" * 16, "status": "done", "schema": 1, "error": 0.1, "seconds": {"total": seconds}}
+    now = {"epoch": 1, "epochs": 1, "updated": 0, **progress}
+    return RunStatus(
+        name, None, Result.model_validate(result) if seconds else None, Progress(**now) if progress else None
+    )
 
 
 def test_running_runs_end_by_their_speed_and_waiting_ones_follow():
@@ -154,7 +160,7 @@ def test_running_runs_end_by_their_speed_and_waiting_ones_follow():
     done, fast, slow, first, second = (run(seed=seed) for seed in range(5))
     live = {"steps": 8, "step": 4}
     known = [
-        (done, state("done", error=0.1, seconds={"total": 20.0})),
+        (done, state("done", seconds=20.0)),
         (fast, state("running", **live, images_per_second=16.0)),  # 4 s left
         (slow, state("running", **live, images_per_second=4.0)),  # 16 s left
         (second, state("planned")),
@@ -170,7 +176,7 @@ def test_running_runs_end_by_their_speed_and_waiting_ones_follow():
 
 def test_waiting_runs_cost_what_the_plan_says_relative_to_those_that_are_done():
     small, large = run(groups=1), run(groups=8, width=1.0)
-    times = forecast([(small, state("done", seconds={"total": 3.0})), (large, state("planned"))])
+    times = forecast([(small, state("done", seconds=3.0)), (large, state("planned"))])
     assert times.total == pytest.approx(3.0 * relative_cost(large) / relative_cost(small))
     assert times.at_once == 0
 
@@ -185,7 +191,7 @@ def test_a_protocol_of_which_nothing_runs_is_not_under_way():
     here, there = run(seed=0), run(seed=0, recipe={"epochs": 1000})
     times = forecast([(here, state("running", steps=8, step=0, images_per_second=8.0)), (there, state("planned"))])
     assert there.run_id not in times.ends and times.total == pytest.approx(16)
-    failed = forecast([(here, state("failed", error="it broke"))])
+    failed = forecast([(here, state("failed"))])
     assert failed.ends == {} and failed.total == 0
 
 

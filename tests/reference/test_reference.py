@@ -134,7 +134,7 @@ def test_the_runs_come_back(packed_once, results, tmp_path, capsys):
         assert (here / "correct.npy").read_bytes() == (there / "correct.npy").read_bytes()
         assert run_folder.check_run(there, run_id, thorough=True)[0] is not None
     failed = fixture.run(4, *FATES[0][:1], seed=1)
-    assert (run_folder.failure(tmp_path / "back", failed.run_id) or {})["error"] == REASON
+    assert run_folder.failure(tmp_path / "back", failed.run_id).error == REASON
     assert not (tmp_path / "back" / "runs" / fixture.run(4, 0.5, seed=1).run_id).exists()
     capsys.readouterr()
     assert commands.main(["unpack", str(packed_once), str(tmp_path / "back")]) == 1
@@ -205,7 +205,12 @@ def test_another_matplotlib_excuses_figures_and_nothing_else(folder, capsys):
     "name,old,new,says",
     [
         ("runs.csv", ",shufflenet,1,", ",shufflenet,2,", r"runs.csv, line 2: run_id is [0-9a-f]{16}, but the run that"),
-        ("runs.csv", ",shufflenet,1,", ",shufflenet,one,", r"runs.csv, line 2: not a run \(TypeError: groups is 'one'"),
+        (
+            "runs.csv",
+            ",shufflenet,1,",
+            ",shufflenet,one,",
+            r"runs.csv, line 2: not a run \(ValueError: variant.groups is 'one'",
+        ),
         ("runs.csv", ",done,", ",did,", r"runs.csv, line 2: not a run \(ValueError: state is 'did'"),
         ("study.json", '"epochs": 8', '"epochs": 9', "line 2: run_id is"),
         ("study.json", '"schema": 1', '"schema": 9', "has schema 9, this version knows 1"),

@@ -1,5 +1,6 @@
 """Publishing: everything that there is, once, and again when something has changed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -181,3 +182,31 @@ def test_tables_come_first_where_there_may_be_no_time_for_more(tmp_path, monkeyp
     monkeypatch.setattr("analysis.runs.macs._measure", fixture.cheap_costs)
     publish.publish(tmp_path)
     assert pd.read_csv(tmp_path / "tables" / "table2.csv")["macs"].notna().all()
+
+
+def test_text_that_is_no_utf8_is_escaped_in_tables_and_page(tmp_path: Path, drawn: list[str]) -> None:
+    """A folder name in Latin-1, in the command of a plan, in provenance and in a failure."""
+    two_cells(tmp_path)
+    latin1 = os.fsdecode(b"caf\xe9")
+    fixture.write_failure(tmp_path, fixture.run(3, 0.25), error=f"{latin1} is not there")
+    for path in [*tmp_path.glob("plans/*.json"), *tmp_path.glob("runs/*/provenance.json")]:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "command": f"python -m ablations {latin1}"}))
+    written = publish.publish(tmp_path)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in written if path.suffix not in (".svg", ".png")}
+    assert "caf\\udce9" in texts["report.html"] and "udce9" in texts["table2.md"]
+
+
+def test_results_moved_away_while_they_are_published_are_not_made_anew(
+    tmp_path: Path, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    two_cells(results)
+
+    def moves(subjects: list[macs.Subject]) -> list[dict[str, int] | None]:
+        results.rename(tmp_path / "elsewhere")
+        return fixture.cheap_costs(subjects)
+
+    monkeypatch.setattr(macs, "_measure", moves)
+    with pytest.raises(UserError, match="removed, renamed or unmounted"):
+        publish.publish(results)
+    assert not results.exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.runs import frame
+from analysis.studies import selection
 from tests import results_fixture as fixture
 
 
@@ -87,3 +88,32 @@ def test_a_damaged_plan_is_left_out(tmp_path: Path) -> None:
     path = fixture.write_plan(tmp_path, "groups", [fixture.run(3, 0.25)])
     path.write_text(path.read_text()[:-30])
     assert frame.runs(tmp_path).empty
+
+
+def spoil(path: Path, **values: object) -> None:
+    """Write a JSON file again with other values."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_run_that_cannot_be_represented_is_set_aside_by_name_and_the_rest_is_shown(tmp_path: Path) -> None:
+    good, seed, planned, count, infinite = (fixture.run(3, 0.25, seed=k) for k in range(5))
+    for one in (good, seed, count, infinite):
+        fixture.write_done(tmp_path, one, 0.25)
+    path = fixture.write_plan(tmp_path, "groups", [good, planned])
+    plan = json.loads(path.read_text())
+    plan["runs"][1]["seed"] = 2**63
+    path.write_text(json.dumps(plan))
+    spoil(tmp_path / "runs" / seed.run_id / "run.json", seed=2**63)
+    spoil(tmp_path / "runs" / count.run_id / "result.json", test_images=2**64)
+    spoil(tmp_path / "runs" / infinite.run_id / "result.json", loss=float("inf"))
+    table = frame.runs(tmp_path).set_index("run_id")
+    assert table.loc[good.run_id, "state"] == "done" and table.loc[good.run_id, "planned_by"] == "groups"
+    bad = table.drop(good.run_id)
+    assert set(bad["state"]) == {"damaged"} and set(bad.index) == {
+        one.run_id for one in (seed, planned, count, infinite)
+    }
+    words = {seed: "seed is 9223372036854775808", planned: "seed is 9223372036854775808"}
+    words |= {count: "test_images is 18446744073709551616", infinite: "loss is inf"}
+    for one, said in words.items():
+        assert said in bad.loc[one.run_id, "reason"] and one.run_id in bad.loc[one.run_id, "reason"]
+    assert len(selection.known(frame.runs(tmp_path))) == 3, "types hold: no column overflows"

@@ -100,7 +100,7 @@ def test_a_plan_of_others_is_shown_as_text_and_reads_no_other_file(tmp_path, mon
     outside["runs"][0]["run_id"] = "../../../etc"
     outside["study"] = "shuffle"
     (tmp_path / "plans" / "shuffle-x.json").write_text(json.dumps(outside))
-    assert [found["study"] for found in read_plans(tmp_path)] == ["groups"]
+    assert [found.study for found in read_plans(tmp_path)] == ["groups"]
     for folder in (tmp_path / "runs").iterdir():
         origin = json.loads((folder / "provenance.json").read_text())
         text = dict.fromkeys(("command", "host", "device", "commit", "preset"), evil)

@@ -39,7 +39,7 @@ def why(folder: Path) -> str:
 def test_whole_is_done(folder, tmp_path):
     assert run_folder.result(tmp_path, RUN.run_id) and run_folder.damage(tmp_path, RUN.run_id) is None
     found, reason = run_folder.check_run(folder, RUN.run_id, thorough=True)
-    assert found and reason is None and set(found["files"]) == set(manifest.FILES)
+    assert found and reason is None and set(found.files) == set(manifest.FILES)
 
 
 @pytest.mark.parametrize("name", manifest.FILES)
@@ -155,8 +155,8 @@ def test_each_schema_that_was_ever_written_is_read(tmp_path, schema):
     results = shutil.copytree(OLDER / f"schema{schema}", tmp_path / "results")
     (path,) = results.glob("runs/*")
     found = run_folder.result(results, path.name)
-    assert found and found["schema"] == schema and 0 <= found["error"] <= 1
+    assert found and found.schema_version == schema and 0 <= found.error <= 1
     (row,) = frame.runs(results).to_dict("records")
     assert row["state"] == "done" and row["groups"] == 1 and row["width"] == 0.25
-    assert row["error"] == found["error"] and row["tested"] == found["test_images"]
+    assert row["error"] == found.error and row["tested"] == found.test_images
     assert row["planned_by"] == "groups"

@@ -14,7 +14,7 @@ from ablations.core.run_spec import SCHEMA, Run
 from ablations.store import lease, merge, run_folder
 from ablations.store.manifest import seal
 from ablations.store.merge import main
-from ablations.store.plans import is_plan, read_plans
+from ablations.store.plans import read_plans
 from tests import results_fixture as fixture
 from tests.make import run
 
@@ -23,6 +23,7 @@ RUNS = [run(seed=seed) for seed in range(3)]
 
 def finish(results: Path, one: Run, error: float = 0.25, weights: str = "a", seconds: float = 1.0) -> Path:
     """A finished run with every file that a run has."""
+    results.mkdir(exist_ok=True)
     folder = run_folder.begin(results, one, {"commit": None})
     run_folder.write_metrics(folder, [{"epoch": 1, "train_loss": 0.5}])
     (folder / "checkpoint.pt").write_bytes(weights.encode() * 1000)
@@ -59,7 +60,7 @@ def test_runs_and_plans_come_in_and_nothing_changes_there(places, capsys):
         k: v for k, v in before.items() if k.startswith("runs/")
     }
     assert all(run_folder.result(here, one.run_id) for one in RUNS)
-    assert [len(plan["runs"]) for plan in read_plans(here)] == [3]
+    assert [len(plan.runs) for plan in read_plans(here)] == [3]
     assert list((here / "leases").iterdir()) == []
 
 
@@ -144,11 +145,12 @@ def test_the_same_run_trained_in_both_places_is_no_conflict(places, capsys):
     finish(here, RUNS[1], seconds=99.0)
     assert main([str(there), "--results", str(here)]) == 0
     assert "2 brought in, 1 already here" in capsys.readouterr().out
-    assert run_folder.result(here, RUNS[1].run_id)["seconds"]["total"] == 99.0
+    assert run_folder.result(here, RUNS[1].run_id).seconds.total == 99.0
 
 
 def test_what_was_begun_here_gives_way_and_is_kept(places, capsys):
     there, here = places
+    here.mkdir()
     folder = run_folder.begin(here, RUNS[0], {})
     (folder / "checkpoint.pt").write_bytes(b"half way")
     assert main([str(there), "--results", str(here)]) == 0
@@ -159,6 +161,7 @@ def test_what_was_begun_here_gives_way_and_is_kept(places, capsys):
 
 def test_what_is_trained_here_now_is_left_to_its_trainer(places, capsys):
     there, here = places
+    here.mkdir()
     with lease.held(here, RUNS[0].run_id) as mine:
         assert mine
         assert main([str(there), "--results", str(here)]) == 1
@@ -218,8 +221,7 @@ def test_plans_are_united(places, capsys):
     fixture.write_plan(here, "groups", mine)
     main([str(there), "--results", str(here)])
     plan = read_plans(here)[0]
-    assert [entry["seed"] for entry in plan["runs"]] == [2, 3, 0, 1]
-    assert is_plan(plan)
+    assert [entry.seed for entry in plan.runs] == [2, 3, 0, 1]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"study": "groups"}'])
@@ -246,3 +248,35 @@ def test_wrong_folders_are_refused(places, tmp_path, capsys):
         merge.merge(there, there)
     (tmp_path / "file").touch()
     assert main([str(there), "--results", str(tmp_path / "file")]) == 2
+
+
+def test_renamed_run_folders_are_named_with_their_run(places, capsys):
+    there, here = places
+    (there / "runs" / RUNS[0].run_id).rename(there / "runs" / "best")
+    (there / "runs" / "notes").mkdir()
+    (there / "runs" / f"{RUNS[1].run_id}.damaged-1").mkdir()  # set aside there: known, and not to be merged
+    assert main([str(there), "--results", str(here)]) == 1
+    said = capsys.readouterr().out
+    assert "runs: 2 brought in, 2 passed over" in said
+    assert f"{there}/runs/best: it is run {RUNS[0].run_id}" in said and "rename it" in said
+    assert f"{there}/runs/notes: its name is not" in said and "damaged-1" not in said
+    assert not (here / "runs" / "best").exists()
+
+
+def test_nothing_to_merge_is_no_success(tmp_path, capsys):
+    (tmp_path / "there" / "runs").mkdir(parents=True)
+    assert main([str(tmp_path / "there"), "--results", str(tmp_path / "here")]) == 2
+    assert "nothing to merge" in capsys.readouterr().err and not (tmp_path / "here").exists()
+
+
+def test_a_poisoned_plan_stays_out_and_its_other_entries_are_kept_here(places, capsys):
+    there, here = places
+    path = next((there / "plans").iterdir())
+    plan = json.loads(path.read_text())
+    plan["runs"][0]["seed"] = 2**63
+    path.write_text(json.dumps(plan))
+    (found,) = read_plans(there)
+    assert [entry.seed for entry in found.runs] == [1, 2]
+    assert list(found.unreadable) == [RUNS[0].run_id] and "9223372036854775808" in found.unreadable[RUNS[0].run_id]
+    assert main([str(there), "--results", str(here)]) == 1
+    assert "is no plan that can be read" in capsys.readouterr().out

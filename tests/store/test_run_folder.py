@@ -7,7 +7,7 @@ import pytest
 
 from ablations.core import files
 from ablations.core.errors import UserError
-from ablations.store import run_folder, writable
+from ablations.store import lease, plans, run_folder, writable
 from tests.make import run
 
 RUN = run()
@@ -28,7 +28,7 @@ def test_a_finished_run_is_done_and_leaves_no_other_trace(tmp_path):
     assert run_folder.result(tmp_path, RUN.run_id) is None
     assert finished(tmp_path) == folder
     found = run_folder.result(tmp_path, RUN.run_id)
-    assert found and found["error"] == 0.25 and found["schema"] == 2
+    assert found and found.error == 0.25 and found.schema_version == 2
     assert sorted(p.name for p in folder.iterdir()) == [
         "correct.npy",
         "metrics.csv",
@@ -106,4 +106,40 @@ def test_failures_say_what_and_why(tmp_path):
         run_folder.path_of(tmp_path, RUN.run_id), RUN.run_id, "diverged", "The loss was not finite.", "trace"
     )
     record = run_folder.failure(tmp_path, RUN.run_id)
-    assert record and record["status"] == "diverged" and record["error"] == "The loss was not finite."
+    assert record and record.status == "diverged" and record.error == "The loss was not finite."
+
+
+def test_results_that_were_moved_away_are_not_made_anew(tmp_path):
+    results = tmp_path / "results"
+    attempts = [
+        lambda: run_folder.begin(results, RUN, {}),
+        lambda: run_folder.fail(run_folder.path_of(results, RUN.run_id), RUN.run_id, "failed", "why"),
+        lambda: lease.take(results, RUN.run_id),
+        lambda: plans.write_plans([("groups", "quick", RUN)], results, "command"),
+        lambda: writable.still_open(results),
+    ]
+    for attempt in attempts:
+        with pytest.raises((FileNotFoundError, writable.Unwritable)):
+            attempt()
+        assert not results.exists()
+
+
+def test_errors_of_the_results_folder_become_a_sentence_and_others_stay(tmp_path):
+    with pytest.raises(writable.Unwritable, match="removed, renamed or unmounted"), writable.writing(tmp_path / "gone"):
+        raise FileNotFoundError(2, "No such file or directory")
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(FileNotFoundError), writable.writing(tmp_path):
+        raise FileNotFoundError(2, "No such file or directory")
+
+
+def test_bits_are_read_or_refused_with_a_reason(tmp_path):
+    folder = finished(tmp_path)
+    assert np.unpackbits(run_folder.read_correct(folder, 12), count=12).tolist() == [1, 0] * 6
+    for spoilt in (np.zeros(1, np.uint8), np.zeros((2, 1), np.uint8), np.zeros(2, np.int64)):
+        np.save(folder / "correct.npy", spoilt)
+        with pytest.raises(ValueError, match="one bit for each of 12"):
+            run_folder.read_correct(folder, 12)
+    for content in (b"", b"x", b"PK\x03\x04"):
+        (folder / "correct.npy").write_bytes(content)
+        with pytest.raises((ValueError, OSError)):
+            run_folder.read_correct(folder, 12)

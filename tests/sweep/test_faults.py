@@ -316,3 +316,25 @@ def test_a_sweep_imports_no_torch_to_find_nothing_to_do():
     modules = "ablations.sweep.local_launcher, ablations.execution.worker_pool"
     code = f"import sys, {modules}; sys.exit(bool({{'torch', 'pandas'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
+
+
+@pytest.mark.parametrize("moment", ["write_plans", "show_plan"])
+def test_results_moved_away_before_the_training_are_not_made_anew(tmp_path, moment):
+    """Moved before plans are written, and before fingerprints are: nothing has been trained, nothing is made."""
+    results = tmp_path / "results"
+    code = (
+        "import os, sys; from ablations.sweep import sweeper\n"
+        f"place = sweeper if {moment!r} == 'write_plans' else sweeper.messages\n"
+        f"real = getattr(place, {moment!r})\n"
+        f"move = lambda *a: (os.rename({str(results)!r}, {str(tmp_path / 'elsewhere')!r}), real(*a))\n"
+        f"setattr(place, {moment!r}, move)\n"
+        "from ablations.sweep.hydra_app import main\n"
+        "main()"
+    )
+    arguments = command(results, "-m", "model.groups=1")[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "removed, renamed or unmounted" in done.stderr, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.count("error: ") == 1
+    assert not results.exists()

@@ -55,7 +55,7 @@ def test_a_value_that_follows_from_the_seed_follows_from_each_jobs_own(composer,
     assert [one.run.protocol.recipe.epochs for one in made] == [2, 3] and len(put_together) == 2
 
 
-@pytest.mark.parametrize(("seed", "complaint"), [("-1", "negative"), ("1.5", "Integer"), ("true", "Integer|seed")])
+@pytest.mark.parametrize(("seed", "complaint"), [("-1", "out of range"), ("1.5", "Integer"), ("true", "Integer|seed")])
 def test_a_seed_that_is_none_is_refused_after_one_that_is(composer, seed, complaint):
     composer.compose(("model.groups=3", "seed=1"))
     with pytest.raises(UserError, match=complaint):

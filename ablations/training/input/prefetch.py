@@ -1,6 +1,5 @@
 """Prepares the next batches in background threads; their contents do not change."""
 
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ablations.core.processes import cores
 from ablations.core.run_spec import Protocol
 from ablations.training.input.augment import EpochRandomness
 
@@ -41,7 +41,7 @@ class Prefetcher:
         """`shape(protocol)`: shape of one image filled by `fill`."""
         self.fill, self.shape, self.pinned = fill, shape, device.type == "cuda"
         # On the CPU, training uses all cores, so take no more threads than it; on a GPU the cores are idle.
-        self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, _cores())
+        self.threads = torch.get_num_threads() if device.type == "cpu" else min(MOST_THREADS, cores())
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="input")
         self.randomness: EpochRandomness | None = None
         self.pending: deque[PendingBatch] = deque()
@@ -82,7 +82,3 @@ class Prefetcher:
     def _drop(pending: PendingBatch) -> None:
         for piece in pending.pieces:
             piece.cancel()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

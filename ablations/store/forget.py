@@ -1,0 +1,76 @@
+"""`python -m ablations.forget --study NAME --protocol ID`: deletes plans, so that tables no longer wait for their runs.
+
+Without --yes it only lists the plans that would be deleted; without --study and --protocol, all plans. No run is
+touched: runs that have a folder, finished or not, stay in the tables as runs of no plan. The command that wrote a plan
+writes it again.
+
+Exit code 0: done, or listed; 1: no plan fits, or there is none; 2: a plan cannot be deleted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ablations.core.console import console, show_error
+from ablations.core.errors import UserError
+from ablations.store import run_folder
+from ablations.store.plans import Plan, plan_files
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """List or delete plans."""
+    parser = argparse.ArgumentParser(prog="python -m ablations.forget", description=__doc__)
+    parser.add_argument("--study", default="", help="study of the plans to delete; all where absent")
+    parser.add_argument("--protocol", default="", help="how the protocol's id begins; all where absent")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    parser.add_argument("--yes", action="store_true", help="delete them; otherwise they are only listed")
+    options = parser.parse_args(arguments)
+    try:
+        chosen = choose(plan_files(options.results), options.study, options.protocol)
+        if options.yes and not (options.study or options.protocol):
+            raise UserError("Say which plans to delete: --study NAME, --protocol ID, or both.")
+    except UserError as error:
+        show_error(error)
+        return 1
+    out = console()
+    for plan in chosen.values():
+        out.print(describe(plan, options.results), markup=False)
+    if not options.yes:
+        out.print("Nothing was deleted: choose with --study and --protocol, and add --yes.")
+        return 0
+    try:
+        for path in chosen:
+            path.unlink()
+    except OSError as error:
+        print(f"error: {error.filename} cannot be deleted ({error.strerror}).", file=sys.stderr)
+        return 2
+    out.print(
+        f"{len(chosen)} deleted. No run was touched; make tables RESULTS={options.results} shows it.", markup=False
+    )
+    return 0
+
+
+def choose(plans: dict[Path, Plan], study: str, protocol: str) -> dict[Path, Plan]:
+    """The plans of a study whose protocol's id begins so, by path.
+
+    Raises:
+        UserError: there is none.
+    """
+    chosen = {
+        path: plan
+        for path, plan in plans.items()
+        if study in ("", plan.study) and plan.protocol_id.startswith(protocol)
+    }
+    if not chosen:
+        known = ", ".join(f"{plan.study} {plan.protocol_id}" for plan in plans.values()) or "none"
+        raise UserError(f"No plan fits; there are: {known}.")
+    return chosen
+
+
+def describe(plan: Plan, results: Path) -> str:
+    """A line: study, preset, protocol and time of a plan, how many of its runs have a folder, and how many are done."""
+    ids = [entry.run_id for entry in plan.runs]
+    begun = [run_id for run_id in ids if run_folder.path_of(results, run_id).is_dir()]
+    done = sum(run_folder.check_run(run_folder.path_of(results, run_id), run_id)[0] is not None for run_id in begun)
+    title = f"{plan.study}, preset {plan.preset}, protocol {plan.protocol_id}, of {plan.written or 'unknown time'}"
+    return f"{title}: {len(begun)} of {len(ids)} runs have a folder and stay, {done} of them done"

@@ -1,0 +1,77 @@
+"""Plans are deleted only when chosen and confirmed; runs stay, in their folders and in the tables."""
+
+from pathlib import Path
+
+import pytest
+
+from ablations.store.forget import main
+from ablations.store.plans import read_plans
+from analysis.runs import frame
+from analysis.studies import selection
+from tests import results_fixture as fixture
+
+TYPO = fixture.protocol(epochs=800)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Both studies planned, a run of each done; and a plan of another protocol that never trained."""
+    runs = {study: fixture.grid(study, (0,), widths=(0.25,)) for study in ("groups", "shuffle")}
+    for study, some in runs.items():
+        fixture.write_plan(tmp_path, study, some)
+    fixture.write_done(tmp_path, runs["groups"][0], 0.3)
+    fixture.write_done(tmp_path, runs["shuffle"][1], 0.4)  # without shuffle
+    fixture.write_plan(tmp_path, "groups", fixture.grid("groups", (0,), TYPO, (0.25,)))
+    return tmp_path
+
+
+def files(results: Path) -> set[Path]:
+    return {path for path in results.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("options", [[], ["--study", "groups"], ["--study", "groups", "--protocol", "0"]])
+def test_without_yes_nothing_is_deleted(results, capsys, options):
+    before = files(results)
+    main(["--results", str(results), *options])
+    assert files(results) == before
+    assert main(["--results", str(results)]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 5 runs have a folder and stay, 1 of them done" in said and "0 of 5 runs" in said
+
+
+def test_a_plan_that_never_trained_goes_and_only_it(results, capsys):
+    (gone,) = {plan.protocol_id for plan in read_plans(results)} - {fixture.run(1, 0.25).protocol_id}
+    before = files(results)
+    assert main(["--results", str(results), "--protocol", gone, "--yes"]) == 0
+    assert before - files(results) == {results / "plans" / f"groups-{gone}.json"}
+    assert gone not in set(frame.runs(results)["protocol_id"])
+
+
+def test_finished_runs_of_deleted_plans_stay_in_a_table(results):
+    for study in ("groups", "shuffle"):
+        assert main(["--results", str(results), "--study", study, "--yes"]) == 0
+    assert read_plans(results) == []
+    rows = selection.known(frame.runs(results))
+    assert rows["state"].tolist() == ["done", "done"]
+    shown = [selection.keys(study, rows) for study in ("groups", "shuffle") if selection.shown(study, rows)]
+    for row in rows.itertuples():
+        key = frame.CellKey(row.structure, row.width, row.groups, row.shuffle, row.stem_channels)
+        assert any(key in keys for keys in shown)
+
+
+def test_all_plans_at_once_must_be_chosen_and_a_wrong_name_lists_what_there_is(results, capsys):
+    before = files(results)
+    assert main(["--results", str(results), "--yes"]) == 1
+    assert "Say which plans" in capsys.readouterr().err
+    assert main(["--results", str(results), "--study", "grops", "--yes"]) == 1
+    assert "there are: groups" in capsys.readouterr().err
+    assert files(results) == before
+
+
+def test_a_plan_that_names_another_folder_deletes_nothing_there(results, tmp_path):
+    outside = tmp_path / "outside-x.json"
+    outside.write_text("keep")
+    path = fixture.write_plan(results, "groups", [fixture.run(3, 0.25)])
+    path.write_text(path.read_text().replace('"study": "groups"', '"study": "../outside"'))
+    assert main(["--results", str(results), "--study", "../outside", "--yes"]) == 0
+    assert outside.read_text() == "keep" and not path.exists()
