@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from model.widths import default_stem_channels
+
 T = TypeVar("T")
 
 SCHEMA = 2
@@ -142,10 +144,21 @@ def canonical(variant: Variant) -> Variant:
     return replace(variant, shuffle=True) if variant.groups == 1 else variant
 
 
+def stem_name(groups: int, width: float, stem_channels: int) -> str:
+    """`stem 16` where a network has other stem channels than its default, else empty."""
+    try:
+        usual = default_stem_channels(groups, width)
+    except (ValueError, OverflowError):  # a stored run may say anything; whether it can be built is checked elsewhere
+        usual = None
+    return "" if stem_channels == usual else f"stem {stem_channels}"
+
+
 def label(variant: Variant) -> str:
-    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`."""
-    text = f"g{variant.groups} {variant.width:g}x" + ("" if variant.shuffle else " no shuffle")
-    return text if variant.structure == "shufflenet" else f"{variant.structure} {text}"
+    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `g8 0.25x stem 16`."""
+    structure = "" if variant.structure == "shufflenet" else variant.structure
+    stem = stem_name(variant.groups, variant.width, variant.stem_channels)
+    parts = (structure, f"g{variant.groups} {variant.width:g}x", "" if variant.shuffle else "no shuffle", stem)
+    return " ".join(filter(None, parts))
 
 
 def name(run: Run) -> str:

@@ -52,7 +52,7 @@ def different(found: TestResult, now: int, then: int, claims: int) -> float:
 
 
 def _exceeds(t: float, alpha: float, found: TestResult, seeds: int) -> float:
-    """Chance that a noncentral t statistic (noncentrality `t`) exceeds the critical value of a one-sided level alpha."""
+    """Chance that a t statistic of noncentrality `t` exceeds the critical value of the one-sided level alpha."""
     df = max(1, found.cells * (seeds - 1))
     power = 1 - special.nctdtr(df, t, quantile(df, alpha))
     return float(power) if power == power else float(t > 0)  # far in the tail scipy's noncentral t gives NaN

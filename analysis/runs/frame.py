@@ -1,6 +1,7 @@
 """One tidy pandas row for every run that is known: planned, under way, failed or done."""
 
 import os
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -8,21 +9,40 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ablations.core.protocol_names import protocol_names
 from ablations.core.run_spec import from_json
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
+from model.widths import default_stem_channels
 
 COLUMNS = (
     *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
     *("structure", "groups", "width", "shuffle", "stem_channels", "seed"),
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
-    *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
+    *(
+        "precision",
+        "epochs",
+        "batch_size",
+        "device",
+        "device_type",
+        "commit",
+        "dirty",
+        "started",
+        "written",
+        "protocol",
+    ),
 )
 """Columns of `runs`, in this order."""
+
+MEASURES = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
+"""Numbers of result.json that may be absent."""
+
+LARGEST = 2**63 - 1
+"""The largest number of a column of integers."""
 
 
 def runs(results: Path) -> pd.DataFrame:
@@ -36,17 +56,30 @@ def runs(results: Path) -> pd.DataFrame:
         error, top5_error: fractions of the `tested` images at the last epoch; loss in nats; seconds: of the whole run.
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
+        protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
+
+    A run whose description or result holds numbers that no table can show is set aside: its row has an id, the state
+    `damaged` and the reason, and nothing else.
     """
     known: dict[str, dict[str, Any]] = {}
     for plan in read_plans(results):
         for run in plan["runs"]:
             row = known.setdefault(run["run_id"], {"run_id": run["run_id"], "planned_by": "", "state": "planned"})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan["study"]}))
-            row.update(_describe({**run, "protocol": plan["protocol"], "protocol_id": plan["protocol_id"]}))
             row.update(preset=plan["preset"], written=_seconds(plan.get("written")))
+            try:
+                row.update(_describe({**run, "protocol": plan["protocol"], "protocol_id": plan["protocol_id"]}))
+            except ValueError as error:
+                row.update(
+                    state="damaged", reason=f"The plan of {plan['study']} names run {run['run_id']}: {_clause(error)}."
+                )
     for folder in _folders(results / "runs"):
         row = known.setdefault(Path(folder).name, {"run_id": Path(folder).name, "planned_by": "", "state": "planned"})
-        row.update(_look(folder, row))
+        row.update(_read_folder(folder, row))
+    described = [row for row in known.values() if "protocol" in row]
+    names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
+    for row in described:
+        row["protocol"] = names[row["protocol_id"]]
     table = pd.DataFrame(list(known.values()), columns=list(COLUMNS))
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
@@ -62,63 +95,97 @@ def _folders(runs_folder: Path) -> Iterator[str]:
         yield from sorted(mine)
 
 
-def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def _read_folder(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     """What a run's folder adds to its row: description, state, result and provenance."""
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries}
-    found: dict[str, Any] = {}
     description = read_json(f"{folder}/run.json") if "run.json" in names else None
-    try:
-        if description:
-            from_json(description)  # of the types that it should have
-            found.update(_describe(description))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        description = None
-    provenance = read_json(f"{folder}/provenance.json") if "provenance.json" in names else None
-    for key in ("device", "device_type", "commit", "dirty", "started"):
-        found[key] = _plain((provenance or {}).get(key))
-    found["preset"] = row.get("preset") or _plain((provenance or {}).get("preset"))
+    provenance = (read_json(f"{folder}/provenance.json") if "provenance.json" in names else None) or {}
+    found = {key: _plain(provenance.get(key)) for key in ("device", "device_type", "commit", "dirty", "started")}
+    found["preset"] = row.get("preset") or _plain(provenance.get("preset"))
     found.update(_state(folder, names, row["run_id"]))
-    if not description and "structure" not in row:
-        # Nothing says which cell this is, so no table can show it but as a note.
-        found.update(
-            state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read, and no plan names the run."
-        )
-    return found
+    why = "cannot be read, and no plan names the run"
+    try:
+        from_json(description or {})  # of the types that it should have
+        return {**found, **_describe(description or {})}
+    except ValueError as error:
+        why = f"is set aside: {_clause(error)}"
+    except (KeyError, TypeError, AttributeError):
+        pass
+    if "structure" in row:  # from a plan
+        return found
+    # Nothing says which cell this is, so no table can show it but as a note.
+    return {**found, "state": "damaged", "reason": row.get("reason") or f"runs/{row['run_id']}/run.json {why}."}
 
 
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
     """State, reason and, of a run that is done, its result."""
     found = state_in(folder, names, run_id)
-    columns = _result(found.record) if found.state == "done" else {}
+    try:
+        columns = _result(found.record) if found.state == "done" else {}
+    except ValueError as error:
+        return {"state": "damaged", "reason": f"runs/{run_id}/result.json is set aside: {_clause(error)}."}
     return {**columns, "state": found.state, "reason": found.reason}
 
 
 def _result(result: dict[str, Any]) -> dict[str, Any]:
-    """The columns that result.json fills."""
-    keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
+    """The columns that result.json fills. ValueError where a number that tables need is none that they can hold."""
     return {
         "error": float(result["error"]),
-        "tested": int(result["test_images"]),
-        "seconds": (result.get("seconds") or {}).get("total"),
-        **{key: result.get(key) for key in keys},
+        "tested": _whole("test_images", result["test_images"]),
+        "seconds": _real((result.get("seconds") or {}).get("total")),
+        **{key: _real(result.get(key)) for key in MEASURES},
     }
 
 
 def _describe(run: dict[str, Any]) -> dict[str, Any]:
-    """The columns that a description fills. KeyError or TypeError where it lacks one."""
+    """The columns that a description fills; `protocol` in full, to be named when all are known.
+
+    Raises:
+        KeyError, TypeError: something is missing.
+        ValueError: a number is none that tables can hold; names it.
+    """
     protocol = run["protocol"]
     data, recipe, variant = protocol["data"], protocol["recipe"], run["variant"]
+    try:
+        default_stem_channels(variant["groups"], variant["width"])
+    except OverflowError:
+        raise ValueError(f"its width is {variant['width']:g}, and no network is so wide") from None
+    counts = {
+        **{key: variant[key] for key in ("groups", "stem_channels")},
+        **{key: data[key] for key in ("classes", "channels", "train_images")},
+        "test_images": data["val_images" if data["evaluate"] == "val" else "test_images"],
+        "resolution": protocol["resolution"],
+        **{key: recipe[key] for key in ("epochs", "batch_size")},
+    }
     return {
         **{key: str(run[key]) for key in ("cell_id", "protocol_id")},
-        "seed": run["seed"],
-        **{key: variant[key] for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
-        **{key: data[key] for key in ("classes", "channels", "train_images", "evaluate")},
-        **{key: protocol[key] for key in ("resolution", "stem", "precision")},
-        **{key: recipe[key] for key in ("epochs", "batch_size")},
+        "seed": _whole("seed", run["seed"], least=-LARGEST),
+        **{key: _whole(key, value) for key, value in counts.items()},
+        **{key: variant[key] for key in ("structure", "width", "shuffle")},
+        **{key: protocol[key] for key in ("stem", "precision")},
         "data": data["name"],
-        "test_images": data["val_images" if data["evaluate"] == "val" else "test_images"],
+        "evaluate": data["evaluate"],
+        "protocol": protocol,
     }
+
+
+def _whole(name: str, value: int, least: int = 1) -> int:
+    """A whole number that a column of integers can hold; ValueError else."""
+    if not least <= value <= LARGEST:
+        raise ValueError(f"its {name.replace('_', ' ')} is {value}, and tables hold {least} to {LARGEST}")
+    return value
+
+
+def _clause(error: ValueError) -> str:
+    """What an error says, to go on in a sentence."""
+    return str(error).removesuffix(".")
+
+
+def _real(value: Any) -> float | None:
+    """A finite number as it is, None where there is none."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and abs(value) < sys.float_info.max else None
 
 
 def _plain(value: Any) -> str | bool | None:
@@ -130,7 +197,7 @@ def _seconds(stamp: str | None) -> float:
     """Seconds since 1970 of an ISO 8601 time, NaN where there is none."""
     try:
         return datetime.fromisoformat(str(stamp)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
 
 
