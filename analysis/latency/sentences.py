@@ -7,7 +7,7 @@ import pandas as pd
 from ablations.core.json_subprocess import answer_json
 from analysis import paper
 from analysis.latency.times import label, read_times
-from analysis.studies.notes import plural
+from analysis.runs.text import plural
 
 OURS = "this project’s "
 """Begins the name of the compiled kernels, where there is room."""
@@ -95,9 +95,8 @@ def width(rows: pd.DataFrame) -> str:
 
 def is_papers(rows: pd.DataFrame) -> pd.Series:
     """Which rows have the paper's input and stem."""
-    return (
-        (rows["resolution"] == 224) & (rows["channels"] == 3) & (rows["stem"] == "imagenet") & (rows["classes"] == 1000)
-    )
+    papers = {"resolution": paper.RESOLUTION, "channels": paper.CHANNELS, "stem": paper.STEM, "classes": paper.CLASSES}
+    return (rows[[*papers]] == pd.Series(papers)).all(axis=1)
 
 
 def images(batch: int) -> str:

@@ -1,6 +1,6 @@
 """Cells as claims name them, and weighted sums of their errors: plain data, no numbers yet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,11 +25,6 @@ class CellRef(NamedTuple):
     def row(self) -> tuple[str, float]:
         """What cells share a standard deviation with: those of their structure and width."""
         return self.structure, self.width
-
-
-def names(refs: Iterable[CellRef]) -> str:
-    """`1x g=1, 1x g=8`."""
-    return ", ".join(ref.name for ref in refs)
 
 
 @dataclass(frozen=True)

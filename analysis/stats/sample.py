@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablations.core.run_spec import stem_name
 from analysis.runs.frame import CellKey
 from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import Spread, pool, quantile
@@ -68,6 +69,11 @@ class Sample:
     def ref(self, key: CellKey) -> CellRef:
         """How claims name a cell of the tables, run or not."""
         return self.refs.get(key, CellRef(key.groups, key.width, key.shuffle, key.structure))
+
+    def name(self, ref: CellRef) -> str:
+        """A cell's name in a sentence, with its stem where the runs that stand for it have not the default one."""
+        stems = [stem_name(key.groups, key.width, key.stem_channels) for key, one in self.refs.items() if one == ref]
+        return ", ".join([ref.name, *(stem for stem in stems[:1] if stem and not ref.stem_channels)])
 
     def spread(self, ref: CellRef) -> Spread:
         """The standard deviation that a cell's mean is judged by: its width's, or its own where spreads differ."""

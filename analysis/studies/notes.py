@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.runs.frame import FAILED
+from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
 from analysis.studies import gains, selection
@@ -148,8 +149,3 @@ def _epochs(first: pd.Series) -> str:
 
 def _split(first: pd.Series) -> str:
     return {"val": "validation"}.get(str(first["evaluate"]), str(first["evaluate"]))
-
-
-def plural(number: int, word: str) -> str:
-    """`seed` for one, `seeds` for any other number."""
-    return word if number == 1 else f"{word}s"

@@ -147,7 +147,11 @@ def test_protocols_do_not_mix(tmp_path: Path) -> None:
     for section, error in ((newest, 20.0), (oldest, 30.0)):
         done = section.cells[section.cells["seeds_done"] > 0]
         assert done["error_mean"].tolist() == [error] and set(section.cells["protocol_id"]) == {section.protocol_id}
-    assert assemble.combined([newest.cells, oldest.cells])["protocol_id"].nunique() == 2
+    together = assemble.combined([newest, oldest], "cells")
+    assert together.groupby("protocol_id")["protocol"].first().to_dict() == {
+        newest.protocol_id: "20 epochs",
+        oldest.protocol_id: "8 epochs",
+    }
 
 
 def test_whatever_else_was_run_is_shown(tmp_path: Path) -> None:
