@@ -24,7 +24,6 @@ WORDS = {
     "recipe.epochs": "{} epochs",
     "recipe.batch_size": "batch {}",
     "recipe.warmup_epochs": "warm-up {:g} epochs",
-    "recipe.ghost_batches": "{} ghost batches",
     "resolution": "{0}×{0}",
     "stem": "{} stem",
     "precision": "{}",
