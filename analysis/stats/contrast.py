@@ -1,4 +1,4 @@
-"""Cells as claims name them, and weighted sums of their errors: plain data, no numbers yet."""
+"""References to cells as claims name them, and contrasts: weighted sums of cells' errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class CellRef(NamedTuple):
-    """A cell as claims name it: which stem it has is the protocol's matter, unless several were run (then not 0)."""
+    """Reference to a cell by its axes. `stem_channels` is 0 for the stem that claims mean (see `sample`), else its own."""
 
     groups: int
     width: float
@@ -23,13 +23,13 @@ class CellRef(NamedTuple):
 
     @property
     def row(self) -> tuple[str, float]:
-        """What cells share a standard deviation with: those of their structure and width."""
+        """Key of the cells that share a pooled standard deviation: structure and width."""
         return self.structure, self.width
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Weights of cells' errors; what they sum to is in percentage points."""
+    """A weighted sum of cells' mean errors, in percentage points."""
 
     terms: tuple[tuple[CellRef, float], ...]
 
