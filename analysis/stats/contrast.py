@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class CellRef(NamedTuple):
-    """Reference to a cell by its axes. `stem_channels` is 0 for the stem that claims mean (see `sample`), else its own."""
+    """Reference to a cell by its axes; `stem_channels` is 0 for the stem that claims mean (see `sample`)."""
 
     groups: int
     width: float
