@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.explain import main
+from analysis.explain.commands import main
 from analysis.runs import frame, macs
 from analysis.studies import assemble
 from tests import results_fixture as fixture
