@@ -5,6 +5,9 @@ from dataclasses import dataclass
 TITLE = "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices"
 SCOPE = "ImageNet 2012 validation, single 224x224 centre crop"
 
+DATA, RESOLUTION, CHANNELS, CLASSES, STEM = "imagenet", 224, 3, 1000, "imagenet"
+"""What its networks are trained on, and their first layer, as this project calls them."""
+
 STUDIES = ("groups", "shuffle")
 """Table 2 and Table 3."""
 
@@ -54,6 +57,11 @@ class Number:
     value: float
     table: str
     column: str
+
+
+def is_its_data(data: str, resolution: int) -> bool:
+    """Whether errors on these data may be set beside the paper's: its images at its resolution."""
+    return data == DATA and resolution == RESOLUTION
 
 
 def error(width: float, groups: int, shuffle: bool) -> Number | None:

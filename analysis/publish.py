@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,13 +133,13 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     from analysis.studies import assemble, claims_table, grids, render
 
     complexity = assemble.table1(results, measure)
-    verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
+    claims = claims_table.records((*groups, *shuffle))
     csv = {
         "table1": complexity,
-        "table2": assemble.combined([section.cells for section in groups]),
-        "table3": assemble.combined([section.cells for section in shuffle]),
-        "gains": assemble.combined([section.gains for section in shuffle]),
-        "claims": claims_table.table(verdicts),
+        "table2": assemble.combined(groups, "cells"),
+        "table3": assemble.combined(shuffle, "cells"),
+        "gains": assemble.combined(shuffle, "gains"),
+        "claims": claims_table.table(claims),
     }
     trained = {section.protocol_id: section for section in (*shuffle, *groups)}
     pages = {
@@ -164,8 +163,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     for name, shown in pages.items():
         for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
             written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown), results))
-    content = {"schema": 1, "claims": [asdict(verdict) for verdict in verdicts]}
-    return [write_json(results / "claims.json", content), *written]
+    return [write_json(results / "claims.json", {"schema": 1, "claims": claims}), *written]
 
 
 def _write_figures(
@@ -176,7 +174,7 @@ def _write_figures(
     The protocol planned last has the plain names, others a folder of their own. Returns the files and, by folder, a
     digest of what its figures show.
     """
-    from analysis.studies import selection
+    from analysis.studies import notes, selection
 
     code = source_digest(ROOT / "analysis")
     known = selection.known(runs)
@@ -186,7 +184,7 @@ def _write_figures(
         sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
         mine = known[known["protocol_id"] == protocol_id]
         shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
-        text = "\n".join([code, protocol_id, *(part.to_csv() for part in shown)])
+        text = "\n".join([code, notes.title(mine), protocol_id, *(part.to_csv() for part in shown)])
         digest = hashlib.sha256(encode_text(text)).hexdigest()
         paths = [results / folder / name for name in _figure_names(sections)]
         if kept.get(str(folder)) != digest or not all(path.is_file() for path in paths):

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from model.widths import default_stem_channels
+
 INT64 = (-(2**63), 2**63 - 1)
 """Range of whole numbers in descriptions and results: tables and arrays hold them as 64-bit integers."""
 
@@ -19,7 +21,6 @@ Flag = Annotated[bool, Field(strict=True)]
 """Types of values that are read from JSON: no conversion from text, none between numbers and booleans."""
 
 STRICT = ConfigDict(extra="forbid")
-
 SCHEMA = 2
 """Version of the file format of a run. 2: result.json contains a checksum of each file and of itself."""
 
@@ -163,10 +164,21 @@ def canonical(variant: Variant) -> Variant:
     return replace(variant, shuffle=True) if variant.groups == 1 else variant
 
 
+def stem_name(groups: int, width: float, stem_channels: int) -> str:
+    """`stem 16` where a network has other stem channels than its default, else empty."""
+    try:
+        usual = default_stem_channels(groups, width)
+    except (ValueError, OverflowError):  # a stored run may say anything; whether it can be built is checked elsewhere
+        usual = None
+    return "" if stem_channels == usual else f"stem {stem_channels}"
+
+
 def label(variant: Variant) -> str:
-    """Short name of a variant: `g3 0.5x`, `g3 0.5x no shuffle`."""
-    text = f"g{variant.groups} {variant.width:g}x" + ("" if variant.shuffle else " no shuffle")
-    return text if variant.structure == "shufflenet" else f"{variant.structure} {text}"
+    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `g8 0.25x stem 16`."""
+    structure = "" if variant.structure == "shufflenet" else variant.structure
+    stem = stem_name(variant.groups, variant.width, variant.stem_channels)
+    parts = (structure, f"g{variant.groups} {variant.width:g}x", "" if variant.shuffle else "no shuffle", stem)
+    return " ".join(filter(None, parts))
 
 
 def name(run: Run) -> str:

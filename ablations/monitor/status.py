@@ -8,7 +8,7 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.core.console import console, duration
-from ablations.core.run_spec import Run, label, name
+from ablations.core.protocol_names import protocol_names
+from ablations.core.run_spec import Run, label, name, plain
 from ablations.monitor.forecast import Forecast, forecast
 from ablations.store import run_folder, run_state
 from ablations.store.plans import Plan, read_plans, unplanned
@@ -57,17 +58,19 @@ def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
     times = forecast(list(known.values()))
     total = Text.from_markup(totals([state for _, state in known.values()], times))
     every = known | look_up(results, others)
-    tables = [table_of(results, plan, every, times) for plan in plans]
+    protocols = protocol_names({plan.protocol_id: plain(plan.protocol) for plan in plans})
+    tables = [table_of(results, plan, every, times, protocols[plan.protocol_id]) for plan in plans]
     blocks = [block for table in tables for block in (Text(), table)]
     aside = [Text(f"set aside: runs/{folder}: {reason}") for folder, reason in run_folder.aside(results).items()]
     done = all(state.state == "done" for _, state in known.values())
-    return Group(total, *blocks, Text(), *failures(known), *aside), done
+    return Group(total, *blocks, Text(), *failures(known, protocols), *aside), done
 
 
-def failures(known: Known) -> list[Text]:
-    """Runs that failed and why, a line for each of the first few."""
+def failures(known: Known, protocols: Mapping[str, str]) -> list[Text]:
+    """Runs that failed and why, a line for each of the first few; with its protocol where there are several."""
     bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, "damaged")]
-    lines = [Text(f"{name(run)}  {state.state}: {state.reason}", "red") for run, state in bad[:LISTED]]
+    named = [(f"{name(run)} {protocols.get(run.protocol_id, '')}".rstrip(), state) for run, state in bad[:LISTED]]
+    lines = [Text(f"{what}  {state.state}: {state.reason}", "red") for what, state in named]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
 
 
@@ -81,13 +84,18 @@ def totals(found: Sequence[RunStatus], times: Forecast) -> str:
     return text + again
 
 
-def table_of(results: Path, plan: Plan, known: Known, times: Forecast) -> Table:
-    """The table of one study under one protocol, narrow enough for 80 columns."""
+def table_of(results: Path, plan: Plan, known: Known, times: Forecast, protocol: str = "") -> Table:
+    """The table of one study and one protocol, at most 80 columns wide.
+
+    Args:
+        protocol: what sets its protocol apart from those of the other tables; empty where there is one only.
+    """
     cells: dict[str, list[tuple[Run, RunStatus]]] = {}
     for entry in plan.runs:
         cells.setdefault(entry.cell_id, []).append(known[entry.run_id])
     preset = f", preset {escape(plan.preset)}" if plan.preset is not None else ""
     title = f"{escape(plan.study)}{preset} (protocol {escape(plan.protocol_id)})"
+    title += f": {escape(protocol)}" if protocol else ""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("cell", no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)

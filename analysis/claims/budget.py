@@ -1,6 +1,6 @@
 """What a budget would decide: the chance of each claim's verdict if the paper's effects and a given spread are true.
 
-Asked in a process of its own (ablations.core.json_subprocess), for it needs statsmodels.
+Runs in a process of its own (ablations.core.json_subprocess): numpy and scipy take a second to load.
 """
 
 import math

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.stats.contrast import CellRef, Contrast
@@ -42,6 +42,7 @@ class TestResult:
     beside: tuple[float, float] = (math.nan, math.nan)
     cells: int = 1
     exact_p: float = math.nan
+    __test__: ClassVar[bool] = False  # pytest: a result, no tests to collect
 
     @property
     def p(self) -> float:

@@ -9,7 +9,7 @@ from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
 from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, Verdict
-from analysis.stats.contrast import CellRef, names
+from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.multiple_comparisons import holm
 from analysis.stats.sample import Sample
@@ -114,7 +114,7 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
         seeds_needed=needed,
         reason=_reason(found, sample, ids, needed),
         scope=scope,
-        cells=tuple((ids.get(ref, ""), ref.name) for ref in claim.refs),
+        cells=tuple((ids.get(ref, ""), sample.name(ref)) for ref in claim.refs),
     )
 
 
@@ -125,8 +125,8 @@ def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], ne
         lacking = [ref for ref in claim.refs if not sample.errors.get(ref)]
         never = [ref for ref in lacking if ref not in planned]
         waiting = [ref for ref in lacking if ref in planned]
-        parts = [f"no run is done of {names(waiting)}"] if waiting else []
-        parts += [f"not planned: {names(never)}"] if never else []
+        parts = [f"no run is done of {_names(waiting, sample)}"] if waiting else []
+        parts += [f"not planned: {_names(never, sample)}"] if never else []
         return f"Not tested: {'; '.join(parts)}."
     if one.kind == EXAMPLES:
         differ = "differ" if one.p <= 1 - LEVEL else "do not differ for certain"
@@ -152,6 +152,11 @@ def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], ne
         return f"{alone}Too few pairs of cells differ for certain; more seeds would tell more of them apart."
     near = "too close to the margin" if claim.direction == NOT_POSITIVE else "too small, or too close to the margin"
     return f"{alone}The effect seen is {near}: even {MOST:,} seeds a cell might not decide it."
+
+
+def _names(refs: Sequence[CellRef], sample: Sample) -> str:
+    """`1x g=1, 1x g=8`."""
+    return ", ".join(map(sample.name, refs))
 
 
 def _number(value: float | None) -> float | None:

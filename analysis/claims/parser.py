@@ -118,13 +118,12 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
         raise ClaimError("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
     if direction == NOT_POSITIVE and kind != "contrast":
         raise ClaimError("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
-    words = {"width": f"{values.get('width', 0):g}x", "groups": str(values.get("groups", ""))}
     suffix = "".join(f"-{_short(key, value)}" for key, value in values.items())
     return Claim(
         id=f"{entry['id']}{suffix}",
         study=entry["study"],
         source=entry["source"],
-        says=re.sub(r"\{(width|groups)\}", lambda match: words[match[1]], entry["says"]),
+        says=_filled(entry["says"], {key: _short(key, value).removeprefix("g") for key, value in values.items()}),
         kind=kind,
         contrasts=terms,
         direction=direction,
@@ -132,6 +131,20 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
         paper=_paper(kind, terms, effect),
         line=node.start_mark.line + 1,
     )
+
+
+def _filled(says: str, words: Mapping[str, str]) -> str:
+    """The sentence of a claim with the values of `for` in place of {width} and {groups}."""
+    for name in re.findall(r"\{([^{}]*)\}", says):
+        if name not in words:
+            close = difflib.get_close_matches(name, words, 1)
+            known = ", ".join(f"{{{key}}}" for key in words)
+            hint = f"do you mean {{{close[0]}}}?" if close else f"`for` gives {known or 'no values to put in'}"
+            raise ClaimError("says", f"says: {{{name}}} stands for nothing; {hint}")
+    filled = re.sub(r"\{([^{}]*)\}", lambda match: words[match[1]], says)
+    if "{" in filled or "}" in filled:
+        raise ClaimError("says", "says: a brace has no partner; braces hold {width} or {groups} only")
+    return filled
 
 
 def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:

@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Explain the number that the arguments name; exit code 1, with a sentence, where there is no such number."""
     chosen = _parser().parse_args(arguments)
     try:
-        section = choose(chosen)
+        section, told = choose(chosen)
         cells = drilldown.cells(chosen.results, [section])
-        lines = [*_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
+        lines = [*told, *_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
         lines += _together(map(_gain, drilldown.gains(section, cells)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def choose(chosen: argparse.Namespace) -> Section:
-    """The section of the table that the arguments name, with no other cells than theirs.
+def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
+    """The section of the table that the arguments name, with no other cells than theirs, and what else was there.
 
     Raises:
         UserError: no or several protocols, structures or stems fit; the sentence lists what there is.
@@ -65,17 +65,26 @@ def choose(chosen: argparse.Namespace) -> Section:
         raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study}`.")
     fit = [section for section in found if section.protocol_id.startswith(chosen.protocol)]
     if not fit or (chosen.protocol and len(fit) > 1):
-        listed = "; ".join(f"{section.protocol_id} ({section.title})" for section in found)
+        listed = _listed(found)
         count = "several of the protocols" if fit else "none of the protocols"
         raise UserError(f"--protocol {chosen.protocol} fits {count} there are: {listed}.")
     section = fit[0]
-    cells = _narrow(section.cells, chosen)
+    others = [one for one in found if one is not section] if not chosen.protocol else []
+    told = [f"{len(found)} protocols have this table; this is the one planned last: {section.title}."] if others else []
+    told += [f"--protocol chooses another: {_listed(others)}.", ""] if others else []
+    cells, structures = _narrow(section.cells, chosen)
+    told += [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
     gained = section.gains.merge(cells[["structure", "width", "groups", "stem_channels"]].drop_duplicates())
-    return replace(section, cells=cells, gains=gained)
+    return replace(section, cells=cells, gains=gained), told
 
 
-def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> pd.DataFrame:
-    """The cells of one network, one arm or both."""
+def _listed(sections: Sequence[Section]) -> str:
+    return "; ".join(f"{section.protocol_id} ({section.title})" for section in sections)
+
+
+def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+    """The cells of one network, one arm or both; and the structures to choose from where the paper's was taken."""
+    structures = ""
     fit: pd.DataFrame = cells.loc[(cells["groups"] == chosen.groups) & (cells["width"] == chosen.width)]
     if fit.empty:
         known = cells[["width", "groups"]].drop_duplicates().itertuples(index=False)
@@ -84,17 +93,17 @@ def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> pd.DataFrame:
     for name, option in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
         there = fit[name].unique().tolist()
         if option is None and "shufflenet" in there:
-            option = "shufflenet"
+            option, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
         if option not in there and (option is not None or len(there) > 1):
             listed = ", ".join(map(str, there))
             raise UserError(f"Say which with --{name.replace('_', '-')}: this cell comes with {listed}.")
         fit = fit.loc[fit[name] == (there[0] if option is None else option)]
     if chosen.shuffle is None:
-        return fit
+        return fit, structures
     arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
     if arm.empty:
         raise UserError(f"{chosen.table} has this cell with shuffle {'on' if fit['shuffle'].iloc[0] else 'off'} only.")
-    return arm
+    return arm, structures
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -19,7 +19,7 @@ DRAWING = re.compile(rb"<svg\b.*?</svg>", re.DOTALL)
 LINES, LETTERS = 8, 160
 """Lines of a difference that are shown, and characters of each."""
 
-DREW = ("matplotlib", "numpy", "pandas", "scipy", "statsmodels")
+DREW = ("matplotlib", "numpy", "pandas", "scipy")
 """Packages that what is published may depend on."""
 
 

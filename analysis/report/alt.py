@@ -7,13 +7,14 @@ from analysis.latency.sentences import images
 from analysis.latency.times import ways
 from analysis.studies.assemble import Section
 from analysis.studies.figures.panels import front
-from analysis.studies.grids import decimal, gain_text, millions, row_name
+from analysis.studies.grids import by_row, decimal, gain_text, millions, row_name, short
 
 
 def error_by_groups(section: Section) -> str:
     """Errors by width and number of groups, ours and the paper's."""
     ours, papers = [], []
-    for name, same in _by_width(section.cells):
+    for name, same in by_row(section.cells):
+        name = short(name)
         ours.append(f"{name}: {_errors(same, 'error_mean')}.")
         if same["paper_error"].notna().any():
             papers.append(f"{name}: {_errors(same, 'paper_error')}.")
@@ -27,7 +28,7 @@ def error_by_macs(section: Section) -> str:
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     best = cells.iloc[front(cells["macs"], cells["error_mean"])]
     words = [
-        f"{_short(row)} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
+        f"{short(row_name(row))} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
         for _, row in best.iterrows()
     ]
     return "Scatter chart of top-1 error in percent against multiply-adds, beside the paper's. " + (
@@ -40,7 +41,7 @@ def shuffle_gain(section: Section) -> str:
     words = []
     for _, row in section.gains.iterrows():
         ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
-        words.append(f"{_short(row)} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
+        words.append(f"{short(row_name(row))} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
     return f"Interval chart of the points that channel shuffle takes off the error. {'; '.join(words)}."
 
 
@@ -64,15 +65,6 @@ def latency(rows: pd.DataFrame) -> str:
         text = f"{name}, {images(batch)}, {latency_engine(engine)}: {'; '.join(widths)}"
         words.append(f"{text}; multiply-adds {'; '.join(promised)}.")
     return f"Line charts of inference time relative to one group, against number of groups. {' '.join(words)}"
-
-
-def _by_width(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    names = cells.apply(_short, axis=1)
-    return [(str(name), cells[names == name]) for name in names.drop_duplicates()]
-
-
-def _short(row: pd.Series) -> str:
-    return row_name(row).removeprefix("ShuffleNet ")
 
 
 def _relative(same: pd.DataFrame, column: str) -> str:

@@ -36,7 +36,7 @@ class CellOrigin:
 
     Attributes:
         state: seeds done, planned and failed, in words.
-        warnings, gaps: sentences of origin.warnings and origin.gaps.
+        warnings, gaps: sentences of provenance.warnings and provenance.gaps.
         fingerprint: what results/fingerprints.json says of the network, empty where it says nothing.
     """
 

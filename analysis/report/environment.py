@@ -6,8 +6,9 @@ import pandas as pd
 
 from ablations.core.console import duration
 from ablations.store.plans import Plan
-from analysis.report.folds import shorten
+from analysis.report.folds import first_values, shorten
 from analysis.runs.provenance import RunOrigin, values
+from analysis.runs.text import plural
 
 VARIANTS = 8
 """Values of one fact that are listed."""
@@ -29,19 +30,11 @@ def describe(
         if name in packages and len(by_value) == 1:
             alike.append(f"{name} {shorten(next(iter(by_value)))}")
         elif name not in ("device type", "command"):
-            found.append((name, _values(by_value)))
+            counted = first_values(by_value, VARIANTS, lambda runs: f"{len(runs):,} {plural(len(runs), 'run')}")
+            found.append((name, counted))
     found += [("versions", [(", ".join(alike), "")])] if alike else []
     found += [("training", [(text, "")]) for text in _effort(rows)]
     return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
-
-
-def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
-    several = len(by_value) > 1
-    shown = [
-        (shorten(value), f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}" if several else "")
-        for value, runs in list(by_value.items())[:VARIANTS]
-    ]
-    return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])
 
 
 def _effort(rows: pd.DataFrame) -> list[str]:

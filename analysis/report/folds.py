@@ -1,6 +1,6 @@
 """What folds out behind a number: its runs, what they were trained with, what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -80,16 +80,19 @@ def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
         if name in packages and len(by_value) == 1:
             alike.append(f"{name} {shorten(next(iter(by_value)))}")
         elif name != "device type" or len(by_value) > 1:
-            found.append((name, _values(by_value)))
+            found.append((name, first_values(by_value, VARIANTS, seeds)))
     found += [("versions", [(", ".join(alike), "")])] if alike else []
     found += [("fingerprint", [(shorten(cell.fingerprint), "")])] if cell.fingerprint else []
     return [*found, ("cell", [(cell.cell_id, "")])]
 
 
-def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
+def first_values(
+    by_value: Mapping[str, Sequence[RunOrigin]], most: int, whose: Callable[[Sequence[RunOrigin]], str]
+) -> list[tuple[str, str]]:
+    """The first `most` values of a fact, each with `whose` it is where there are several, and how many more."""
     several = len(by_value) > 1
-    shown = [(shorten(value), seeds(runs) if several else "") for value, runs in list(by_value.items())[:VARIANTS]]
-    return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])
+    shown = [(shorten(value), whose(runs) if several else "") for value, runs in list(by_value.items())[:most]]
+    return shown + ([(f"{len(by_value) - most} more", "")] if len(by_value) > most else [])
 
 
 def _cut(texts: Sequence[str], what: str) -> list[str]:

@@ -9,7 +9,9 @@ from analysis.report.drilldown import TABLES, cell_name
 from analysis.report.folds import shorten
 from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
+from analysis.runs.text import plural
 from analysis.studies.assemble import Section
+from analysis.studies.grids import short
 
 LISTED = 40
 """Failed runs, and cells with waiting runs, that the page names."""
@@ -47,9 +49,9 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
         part = rows[rows["state"] == state]
         if len(part):
             by_cell = part.groupby("cell_id", sort=False)
-            cells = [f"{_short(same.iloc[0])} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell]
+            cells = [f"{short(cell_name(same.iloc[0]))} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell]
             listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
-            text.append(f"{words}: {len(part):,} {'run' if len(part) == 1 else 'runs'}. {listed}.")
+            text.append(f"{words}: {len(part):,} {plural(len(part), 'run')}. {listed}.")
     if text:
         text.append("The same sweep again trains what is missing, and nothing else.")
     for section in sections:
@@ -58,7 +60,3 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
             cells_of = f"cells of {TABLES[section.study]}"
             text.append(f"{count} of the {len(section.cells)} {cells_of} are not planned under this protocol.")
     return text
-
-
-def _short(run: pd.Series) -> str:
-    return cell_name(run).removeprefix("ShuffleNet ")

@@ -49,7 +49,7 @@ def write(
     """Write results/report.html, after the figures that it shows.
 
     Args:
-        runs: what frame.runs gives for the folder `results`; groups, shuffle: what tables.sections makes of it.
+        runs: what frame.runs gives for the folder `results`; groups, shuffle: what assemble.sections makes of it.
         room: bytes that figures may take, FIGURES where it is not said.
     """
     return files.write(results / files.REPORT, page(results, runs, groups, shuffle, room))

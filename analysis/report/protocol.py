@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ablations.store.plans import Plan
+from analysis import paper
 from analysis.claims.verdict import VERDICTS
 from analysis.report import drilldown, environment, missing
 from analysis.report.drilldown import CellOrigin
@@ -144,7 +145,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
 def _reach(rows: pd.DataFrame) -> str:
     """How far verdicts go."""
     first = rows.iloc[0]
-    if first["data"] == "imagenet" and first["resolution"] == 224:
+    if paper.is_its_data(first["data"], first["resolution"]):
         return "Data and resolution are the paper’s; its diamonds may be set against the effects here."
     return (
         "These verdicts hold for the data and training above. The paper’s effects (diamonds) are ImageNet’s, at its "

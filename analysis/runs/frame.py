@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ablations.core.run_spec import Run, from_json
+from ablations.core.protocol_names import protocol_names
+from ablations.core.run_spec import Run, from_json, plain
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
+from model.widths import default_stem_channels
 
 COLUMNS = (
     *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
@@ -22,6 +24,7 @@ COLUMNS = (
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
+    "protocol",
 )
 """Columns of `runs`, in this order."""
 
@@ -37,20 +40,32 @@ def runs(results: Path) -> pd.DataFrame:
         error, top5_error: fractions of the `tested` images at the last epoch; loss in nats; seconds: of the whole run.
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
+        protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
+
+    A run whose description or result holds numbers that no table can show is set aside: its row has an id, the state
+    `damaged` and the reason, and nothing else.
     """
     known: dict[str, dict[str, Any]] = {}
     for plan in read_plans(results):
         for entry, run in plan.described():
             row = known.setdefault(entry.run_id, {"run_id": entry.run_id, "planned_by": "", "state": "planned"})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan.study}))
-            row.update(_describe(run, entry.cell_id, plan.protocol_id))
             row.update(preset=plan.preset, written=_seconds(plan.written))
+            try:
+                row.update(_describe(run, entry.cell_id, plan.protocol_id))
+            except ValueError as error:
+                reason = f"The plan of {plan.study} names run {entry.run_id}: {str(error).removesuffix('.')}."
+                row.update(state="damaged", reason=reason)
         for run_id, why in plan.unreadable.items():
             reason = f"The plan of {plan.study} cannot be read where it names run {run_id} ({why})."
             known.setdefault(run_id, {"run_id": run_id, "planned_by": "", "state": "damaged", "reason": reason})
     for folder in _folders(results / "runs"):
         row = known.setdefault(Path(folder).name, {"run_id": Path(folder).name, "planned_by": "", "state": "planned"})
-        row.update(_look(folder, row))
+        row.update(_read_folder(folder, row))
+    described = [row for row in known.values() if "protocol" in row]
+    names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
+    for row in described:
+        row["protocol"] = names[row["protocol_id"]]
     table = pd.DataFrame(list(known.values()), columns=list(COLUMNS))
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
@@ -66,32 +81,28 @@ def _folders(runs_folder: Path) -> Iterator[str]:
         yield from sorted(mine)
 
 
-def _look(folder: str, row: dict[str, Any]) -> dict[str, Any]:
+def _read_folder(folder: str, row: dict[str, Any]) -> dict[str, Any]:
     """What a run's folder adds to its row: description, state, result and provenance."""
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries}
-    found: dict[str, Any] = {}
     description = read_json(f"{folder}/run.json") if "run.json" in names else None
-    why = ""
+    provenance = (read_json(f"{folder}/provenance.json") if "provenance.json" in names else None) or {}
+    found = {key: _plain(provenance.get(key)) for key in ("device", "device_type", "commit", "dirty", "started")}
+    found["preset"] = row.get("preset") or _plain(provenance.get("preset"))
+    found.update(_state(folder, names, row["run_id"]))
+    why = "cannot be read, and no plan names the run"
     try:
         if description:
-            found.update(
-                _describe(from_json(description), str(description["cell_id"]), str(description["protocol_id"]))
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        description = None
-        why = f": {error}"
-    provenance = read_json(f"{folder}/provenance.json") if "provenance.json" in names else None
-    for key in ("device", "device_type", "commit", "dirty", "started"):
-        found[key] = _plain((provenance or {}).get(key))
-    found["preset"] = row.get("preset") or _plain((provenance or {}).get("preset"))
-    found.update(_state(folder, names, row["run_id"]))
-    if not description and "structure" not in row:
-        # Nothing says which cell this is, so no table can show it but as a note.
-        found.update(
-            state="damaged", reason=f"runs/{row['run_id']}/run.json cannot be read{why}; no plan names the run."
-        )
-    return found
+            ids = (str(description["cell_id"]), str(description["protocol_id"]))
+            return {**found, **_describe(from_json(description), *ids)}
+    except ValueError as error:
+        why = f"is set aside: {str(error).removesuffix('.')}"
+    except (KeyError, TypeError):
+        pass
+    if "structure" in row:  # from a plan
+        return found
+    # Nothing says which cell this is, so no table can show it but as a note.
+    return {**found, "state": "damaged", "reason": row.get("reason") or f"runs/{row['run_id']}/run.json {why}."}
 
 
 def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
@@ -108,17 +119,37 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
-    """The columns that a description fills; the ids are those that were stored, perhaps under older numerics."""
+    """The columns that a description fills; the ids are those that were stored, perhaps under older numerics.
+
+    `protocol` is the whole one, to be named when all are known.
+
+    Raises:
+        ValueError: no table can show the run: a count is below 1, or its network cannot be built.
+    """
     protocol = run.protocol
     data = protocol.data
+    try:
+        default_stem_channels(run.variant.groups, run.variant.width)
+    except OverflowError:
+        raise ValueError(f"its width is {run.variant.width:g}, and no network is so wide") from None
+    counts = {
+        **{key: getattr(run.variant, key) for key in ("groups", "stem_channels")},
+        **{key: getattr(data, key) for key in ("classes", "channels", "train_images")},
+        "test_images": data.val_images if data.evaluate == "val" else data.test_images,
+        "resolution": protocol.resolution,
+        **{key: getattr(protocol.recipe, key) for key in ("epochs", "batch_size")},
+    }
+    for key, value in counts.items():
+        if value < 1:
+            raise ValueError(f"its {key.replace('_', ' ')} is {value}, and must be at least 1")
     return {
         **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
-        **{key: getattr(run.variant, key) for key in ("structure", "groups", "width", "shuffle", "stem_channels")},
-        **{key: getattr(data, key) for key in ("classes", "channels", "train_images", "evaluate")},
-        **{key: getattr(protocol, key) for key in ("resolution", "stem", "precision")},
-        **{key: getattr(protocol.recipe, key) for key in ("epochs", "batch_size")},
+        **{key: getattr(run.variant, key) for key in ("structure", "width", "shuffle")},
+        **{key: getattr(protocol, key) for key in ("stem", "precision")},
+        **counts,
         "data": data.name,
-        "test_images": data.val_images if data.evaluate == "val" else data.test_images,
+        "evaluate": data.evaluate,
+        "protocol": plain(protocol),
     }
 
 
@@ -131,7 +162,7 @@ def _seconds(stamp: str | None) -> float:
     """Seconds since 1970 of an ISO 8601 time, NaN where there is none."""
     try:
         return datetime.fromisoformat(str(stamp)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.runs.files import read_json
+from analysis.runs.text import plural
 
 AGREE = ("code", "device type")
 """Facts that runs of one cell should share, besides versions: where they do not, something may differ but the seed."""
@@ -129,4 +130,4 @@ def name_seeds(numbers: Sequence[int]) -> str:
     """The same of numbers of seeds."""
     if len(numbers) > NAMED:
         return f"{len(numbers)} seeds"
-    return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"
+    return f"{plural(len(numbers), 'seed')} {', '.join(map(str, numbers))}"

@@ -1,12 +1,12 @@
-"""Cells as claims name them, and weighted sums of their errors: plain data, no numbers yet."""
+"""References to cells as claims name them, and contrasts: weighted sums of cells' errors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class CellRef(NamedTuple):
-    """A cell as claims name it: which stem it has is the protocol's matter, unless several were run (then not 0)."""
+    """Reference to a cell by its axes; `stem_channels` is 0 for the stem that claims mean (see `sample`)."""
 
     groups: int
     width: float
@@ -23,18 +23,13 @@ class CellRef(NamedTuple):
 
     @property
     def row(self) -> tuple[str, float]:
-        """What cells share a standard deviation with: those of their structure and width."""
+        """Key of the cells that share a pooled standard deviation: structure and width."""
         return self.structure, self.width
-
-
-def names(refs: Iterable[CellRef]) -> str:
-    """`1x g=1, 1x g=8`."""
-    return ", ".join(ref.name for ref in refs)
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Weights of cells' errors; what they sum to is in percentage points."""
+    """A weighted sum of cells' mean errors, in percentage points."""
 
     terms: tuple[tuple[CellRef, float], ...]
 

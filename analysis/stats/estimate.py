@@ -23,7 +23,7 @@ class Estimate:
 
     Attributes:
         df: degrees of freedom of `se`; inf where it is from test images.
-        kind: what the interval is over (statistics.SEEDS, EXAMPLES or NONE); method: the same in words.
+        kind: what the interval is over (intervals.SEEDS, EXAMPLES or NONE); method: the same in words.
         levene_p: least over the widths concerned, that their cells spread alike; NaN where that is not testable.
         cells: how many cells (or pairs) share the standard deviation: with n seeds each, df = cells (n - 1).
         exact_p: of McNemar's exact test, where that is what there is; else NaN.
@@ -124,7 +124,7 @@ def _paired(gains: list[tuple[CellRef, float]], sample: Sample) -> Estimate:
 def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
     """The contrast of single runs from the test images, which all of them saw.
 
-    Two networks: standard error after Agresti and Min (statistics.paired_examples), p of McNemar's exact test. More:
+    Two networks: standard error after Agresti and Min (intervals.paired_examples), p of McNemar's exact test. More:
     the mean over images of the weighted wrongs, with the standard error that a bootstrap over images tends to.
     """
     unknown = Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)

@@ -1,4 +1,4 @@
-"""The runs of one protocol as statistics take them: errors by cell and seed, spreads by width, bits on demand."""
+"""Errors of one protocol's runs by cell and seed, their pooled standard deviations, and per-image results on demand."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ablations.core.run_spec import stem_name
 from ablations.store.run_folder import read_correct
 from analysis.runs.frame import CellKey
 from analysis.stats.contrast import CellRef
@@ -16,7 +17,7 @@ from analysis.stats.intervals import Spread, pool, quantile
 from model.widths import default_stem_channels
 
 ALIKE = 0.05
-"""Below this p of Levene's test the cells of a width are not taken to spread alike: each then has its own spread."""
+"""Level of Levene's test: below it the variances of a width's cells are not pooled, each cell has its own."""
 
 PAIR_CORRELATION = 0.1
 """Correlation of the two arms' errors over seeds that the rule for pairing reckons with.
@@ -36,7 +37,7 @@ class Sample:
     """Errors in percent by cell and seed, of runs that are done.
 
     Attributes:
-        refs: how claims name a cell of the tables.
+        refs: the reference by which claims name each cell of the tables.
         bits: (images,) bool, which test images the one run of a cell has right; None where that cannot be read.
     """
 
@@ -67,11 +68,16 @@ class Sample:
         return {seed: off[seed] - on[seed] for seed in off if seed in on}
 
     def ref(self, key: CellKey) -> CellRef:
-        """How claims name a cell of the tables, run or not."""
+        """The reference by which claims name a cell of the tables, whether it was run or not."""
         return self.refs.get(key, CellRef(key.groups, key.width, key.shuffle, key.structure))
 
+    def name(self, ref: CellRef) -> str:
+        """A cell's name in a sentence, with its stem where the runs that stand for it have not the default one."""
+        stems = [stem_name(key.groups, key.width, key.stem_channels) for key, one in self.refs.items() if one == ref]
+        return ", ".join([ref.name, *(stem for stem in stems[:1] if stem and not ref.stem_channels)])
+
     def spread(self, ref: CellRef) -> Spread:
-        """The standard deviation that a cell's mean is judged by: its width's, or its own where spreads differ."""
+        """The standard deviation of a cell's seeds: pooled over its width, or its own where variances differ."""
         pooled = self.spreads.get(ref.row, Spread(math.nan, 0, math.nan))
         return pooled if equal_variances(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
 
@@ -95,7 +101,7 @@ class Sample:
 
 
 def equal_variances(spread: Spread) -> bool:
-    """Whether nothing speaks against one standard deviation for all cells that were pooled."""
+    """Whether Levene's test does not reject equal variances of the pooled cells."""
     return not spread.levene_p < ALIKE  # NaN: not testable
 
 

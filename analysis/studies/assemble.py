@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -32,6 +33,7 @@ class Section:
         gains: shuffle's gain by cell, columns gains.COLUMNS; no rows in the groups study.
         runs: the protocol's runs, as frame.runs gives them.
         title: data and training in a few words; scope: in full.
+        protocol: what sets the protocol apart from the others in the folder; empty where there is one only.
         notes: sentences that belong under the table: what intervals mean, what is missing and why.
         verdicts: on the study's claims, in their order.
     """
@@ -45,6 +47,7 @@ class Section:
     gains: pd.DataFrame
     runs: pd.DataFrame
     verdicts: tuple[Verdict, ...] = ()
+    protocol: str = ""
 
 
 def sections(
@@ -75,7 +78,8 @@ def sections(
         text = (*notes.on_intervals(study, table, gain), *notes.on_gaps(study, mine, table), *notes.on_origin(mine))
         text += tuple(notes.orphans(frame)) if not found else ()
         judged = tuple(judge.verdicts(asked, drawn, scope, protocol_id, _ids(rows, drawn)))
-        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine, judged))
+        apart = str(rows["protocol"].iloc[0])
+        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine, judged, apart))
     return found
 
 
@@ -112,6 +116,13 @@ def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def combined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all sections in one table, as CSV holds them; `protocol_id` tells them apart."""
+def combined(sections: Sequence[Section], part: Literal["cells", "gains"]) -> pd.DataFrame:
+    """The rows of all sections in one table, as CSV holds them; `protocol_id` tells them apart.
+
+    Where the folder has several protocols, a last column `protocol` says what differs between them.
+    """
+    parts: list[pd.DataFrame] = []
+    for section in sections:
+        table: pd.DataFrame = getattr(section, part)
+        parts.append(table.assign(protocol=section.protocol) if section.protocol else table)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

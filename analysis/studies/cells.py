@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import paper
 from analysis.runs.frame import FAILED, CellKey
 from analysis.runs.macs import Subject, at_224, costs
+from analysis.runs.text import plural
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample
 
@@ -98,7 +99,7 @@ def _count(runs: pd.DataFrame) -> dict[str, Any]:
     states = runs["state"].value_counts()
     done, planned = int(states.get("done", 0)), len(runs)
     bad = [f"{states[state]} {state}" for state in (*FAILED, "damaged") if state in states]
-    words = f"{done} of {planned} {'seed' if planned == 1 else 'seeds'}"
+    words = f"{done} of {planned} {plural(planned, 'seed')}"
     if not (done or bad):
         words = f"not run, {planned} planned" if planned else "not planned"
     return {

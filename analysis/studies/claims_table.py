@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -20,10 +21,21 @@ HOW = (
 )
 
 
-def table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """claims.csv: one row per claim and protocol, columns as in claims.json but for the cells."""
-    rows = [{key: value for key, value in asdict(verdict).items() if key != "cells"} for verdict in verdicts]
-    return pd.DataFrame(rows)
+def records(sections: Iterable[Section]) -> list[dict[str, Any]]:
+    """The claims of claims.json: one for each claim and protocol.
+
+    Where the folder has several protocols, `protocol` says what differs between them.
+    """
+    return [
+        {**asdict(verdict), **({"protocol": section.protocol} if section.protocol else {})}
+        for section in sections
+        for verdict in section.verdicts
+    ]
+
+
+def table(claims: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """claims.csv: the records of claims.json, without their cells."""
+    return pd.DataFrame([{key: value for key, value in one.items() if key != "cells"} for one in claims])
 
 
 def grid(section: Section) -> Grid:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.run_spec import stem_name
 from analysis import paper
+from analysis.runs.text import plural
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
 from analysis.studies.assemble import Section
-from model.widths import default_stem_channels
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 
@@ -61,9 +62,10 @@ def complexity_grid(table: pd.DataFrame) -> Grid:
 def trained_grid(section: Section) -> Grid:
     """Complexity of a section's networks as they are trained."""
     rows = []
-    for name, same in _by_row(section.cells):
+    for name, same in by_row(section.cells):
         cost = {row["groups"]: f"{millions(row['macs'], 2)}\n{number(row['params'])}" for _, row in same.iterrows()}
-        rows.append({"Network": name, **{f"g={g}": cost.get(g, "") for g in _groups(section.cells)}})
+        shown = {**_elsewhere(section.cells, same), **cost}
+        rows.append({"Network": name, **{f"g={g}": shown.get(g, "") for g in _groups(section.cells)}})
     text = "Multiply-adds of one image in millions, and parameters, of the networks as trained."
     title = f"Complexity as trained: {section.title}"
     return Grid(f"trained-{section.protocol_id}", title, _frame(rows), (text, section.scope))
@@ -73,10 +75,11 @@ def groups_grid(section: Section) -> Grid:
     """Table 2: a row per width, a column per number of groups; the paper's row below ours."""
     rows: list[dict[str, str]] = []
     anchors = {}
-    for name, same in _by_row(section.cells):
+    for name, same in by_row(section.cells):
+        elsewhere = _elsewhere(section.cells, same)
         found = {row["groups"]: row for _, row in same.iterrows()}
         anchors.update({(len(rows), 3 + k): cell_anchor(found.get(g)) for k, g in enumerate(_groups(section.cells))})
-        ours = {f"g={g}": error_text(found[g]) if g in found else "" for g in _groups(section.cells)}
+        ours = {f"g={g}": error_text(found[g]) if g in found else elsewhere.get(g, "") for g in _groups(section.cells)}
         rows.append({"Network": name, "": "ours", "MACs (M)": _span(same["macs"]), **ours})
         if same["paper_error"].notna().any():
             printed = {f"g={g}": decimal(found[g]["paper_error"]) if g in found else "" for g in _groups(section.cells)}
@@ -132,15 +135,54 @@ def gain_seeds(row: pd.Series) -> str:
     off, on = int(row["seeds_off"]), int(row["seeds_on"])
     if row["method"] == PAIRED:
         return f"{on} pairs"
-    return f"{off} and {on} seeds" if off != on else f"{on} {'seed' if on == 1 else 'seeds'}"
+    return f"{off} and {on} seeds" if off != on else f"{on} {plural(on, 'seed')}"
 
 
 def row_name(row: pd.Series) -> str:
-    """`ShuffleNet 0.5x`, with the stem where it is not the default for this width."""
-    name = "ShuffleNet" if row["structure"] == "shufflenet" else f"{row['structure']} variant"
-    usual = default_stem_channels(int(row["groups"]), float(row["width"]))
-    stem = "" if row["stem_channels"] == usual else f", stem {row['stem_channels']}"
-    return f"{name} {row['width']:g}x{stem}"
+    """`ShuffleNet 0.5x`, with the stem where it is not the default of this network."""
+    stem = _own_stem(row)
+    return f"{_network(row)}, {stem}" if stem else _network(row)
+
+
+def short(name: str) -> str:
+    """`0.5x, g=3` of `ShuffleNet 0.5x, g=3`: what is not the paper's network keeps its name."""
+    return name.removeprefix("ShuffleNet ")
+
+
+def by_row(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Rows of Table 2, or lines of a figure: name and cells, at most one cell for each number of groups and shuffle.
+
+    A structure and width has a row of networks with their default stems, and one for each other stem: all networks
+    with it are there, also those whose default it is. The first is left out where the others show all of it.
+    """
+    found: list[tuple[str, pd.DataFrame]] = []
+    for _, same in cells.groupby(["structure", "width"], sort=False):
+        own = same.apply(_own_stem, axis=1) != ""
+        stems = sorted(same.loc[own, "stem_channels"].unique())
+        name, usual = _network(same.iloc[0]), same[~own]
+        if not usual["stem_channels"].isin(stems).all():
+            found.append((name, usual))
+        found += [(f"{name}, stem {stem}", same[same["stem_channels"] == stem]) for stem in stems]
+    return found
+
+
+def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame) -> dict[int, str]:
+    """`see stem 16` by number of groups: networks of a line with default stems that were run with others only."""
+    first = line.iloc[0]
+    if line.apply(_own_stem, axis=1).ne("").any():
+        return {}
+    beside = cells[(cells["structure"] == first["structure"]) & (cells["width"] == first["width"])]
+    missing = beside[~beside["groups"].isin(line["groups"])]
+    stems = {g: sorted(same["stem_channels"].unique()) for g, same in missing.groupby("groups")}
+    return {int(str(g)): f"see stem {' and '.join(map(str, found))}" for g, found in stems.items()}
+
+
+def _network(row: pd.Series) -> str:
+    return f"{'ShuffleNet' if row['structure'] == 'shufflenet' else row['structure'] + ' variant'} {row['width']:g}x"
+
+
+def _own_stem(row: pd.Series) -> str:
+    return stem_name(int(row["groups"]), float(row["width"]), int(row["stem_channels"]))
 
 
 def millions(count: object, places: int) -> str:
@@ -167,12 +209,6 @@ def _bracketed(row: pd.Series, mean: str, low: str, high: str, sign: str) -> str
         return decimal(row[mean], sign)
     mark = "‡" if row["interval"] == EXAMPLES else ""
     return f"{decimal(row[mean], sign)} [{decimal(row[low])}, {decimal(row[high])}]{mark}"
-
-
-def _by_row(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Cells of one row of Table 2, by its name, in order."""
-    names = cells.apply(row_name, axis=1)
-    return [(str(name), cells[names == name]) for name in names.drop_duplicates()]
 
 
 def _groups(cells: pd.DataFrame) -> Sequence[int]:

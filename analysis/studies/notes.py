@@ -3,9 +3,10 @@
 import pandas as pd
 
 from analysis.runs.frame import FAILED
+from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
-from analysis.studies import gains
+from analysis.studies import gains, selection
 
 LISTED = 12
 """Runs that are named one by one; of more, only the number is given."""
@@ -20,10 +21,12 @@ ON_EXAMPLES = (
 
 
 def title(rows: pd.DataFrame) -> str:
-    """A protocol in a few words: `glyphs 24x24, 2,000 training images, 8 epochs`."""
+    """A protocol in a few words: `glyphs 24x24, 2,000 training images, 8 epochs`.
+
+    Where the folder has several protocols, what else sets this one apart follows: `, label smoothing 0.1`.
+    """
     first = rows.iloc[0]
-    size = f"{first['resolution']}×{first['resolution']}"
-    return f"{first['data']} {size}, {first['train_images']:,} training images, {_epochs(first)}"
+    return _data(first) + _apart(first, _data(first))
 
 
 def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -31,11 +34,14 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     first, seeds = rows.iloc[0], planned_seeds(table)
     done = f"{seeds.min()} to {seeds.max()}" if seeds.min() != seeds.max() else f"{seeds.max()}"
     colour = {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
-    return (
+    protocol = (
         f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour} training images at "
-        f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}; "
+        f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}"
+    )
+    return (
+        f"{protocol}{_apart(first, _data(first) + protocol)}; "
         f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
-        f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
+        f"{done} {plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
 
@@ -65,7 +71,7 @@ def on_intervals(study: str, table: pd.DataFrame, gain: pd.DataFrame) -> list[st
 def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """What is not planned, and which runs are not done and why."""
     text = []
-    if not rows["planned_by"].str.contains(study, regex=False).any():
+    if not selection.planned_for(study, rows).any():
         text.append(
             f"The {study} study has not been planned under this protocol: what is here was trained for other tables. "
             f"make ablation-{study} PRESET={rows['preset'].iloc[0] if len(rows) else 'quick'} trains the rest."
@@ -79,7 +85,7 @@ def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
     if waiting:
         text.append(
-            f"{waiting} planned {_plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
+            f"{waiting} planned {plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
         )
     return text
 
@@ -98,7 +104,7 @@ def on_origin(rows: pd.DataFrame) -> list[str]:
         text.append(f"Code at commit {commits[0][:10]}.")
     dirty = int(done["dirty"].eq(True).sum())
     if dirty:
-        text.append(f"{dirty} {_plural(dirty, 'run')} trained with uncommitted changes.")
+        text.append(f"{dirty} {plural(dirty, 'run')} trained with uncommitted changes.")
     return text
 
 
@@ -127,13 +133,19 @@ def _reason(run: pd.Series) -> str:
     return f"{structure}{run['width']:g}x g={run['groups']}{arm}, seed {run['seed']}: {run['state']}: {run['reason']}"
 
 
+def _data(first: pd.Series) -> str:
+    size = f"{first['resolution']}×{first['resolution']}"
+    return f"{first['data']} {size}, {first['train_images']:,} training images, {_epochs(first)}"
+
+
+def _apart(first: pd.Series, said: str) -> str:
+    """What sets a protocol apart from the others in the folder, without what is said already: `, lr 0.01`."""
+    return "".join(f", {part}" for part in str(first["protocol"]).split(", ") if part and part not in said)
+
+
 def _epochs(first: pd.Series) -> str:
-    return f"{first['epochs']} {_plural(int(first['epochs']), 'epoch')}"
+    return f"{first['epochs']} {plural(int(first['epochs']), 'epoch')}"
 
 
 def _split(first: pd.Series) -> str:
     return {"val": "validation"}.get(str(first["evaluate"]), str(first["evaluate"]))
-
-
-def _plural(number: int, word: str) -> str:
-    return word if number == 1 else f"{word}s"

@@ -3,7 +3,9 @@
 import html
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
+import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
@@ -31,6 +33,41 @@ td:first-child, th:first-child { text-align: left; }
 tbody tr + tr td { border-top: 1px solid #e4e4e4; }
 .notes { color: #444; font-size: .87rem; max-width: 60rem; } .notes p { margin: .3rem 0; }
 """
+
+LINKED = jinja2.Environment(
+    autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+).from_string(
+    """\
+{% macro heading(scope, text, span) %}
+      <th scope="{{ scope }}" {% if span > 1 %}{{ "colspan" if scope == "col" else "rowspan" }}="{{ span }}"{% endif %}\
+>{{ text }}</th>
+{% endmacro %}
+<table>
+  <thead>
+{% for row in head %}
+    <tr>
+{% for text, span in row if span %}
+{{ heading("col", text, span) -}}
+{% endfor %}
+    </tr>
+{% endfor %}
+  </thead>
+  <tbody>
+{% for row in body %}
+    <tr>
+{% for text, span in row[:heads] if span %}
+{{ heading("row", text, span) -}}
+{% endfor %}
+{% for text, _ in row[heads:] %}
+      <td >{{ text }}</td>
+{% endfor %}
+    </tr>
+{% endfor %}
+  </tbody>
+</table>
+"""
+)
+"""`linked_table`: headings with the number of columns or rows that each spans, then cells."""
 
 
 def markdown(title: str, grids: Sequence[Grid]) -> str:
@@ -83,25 +120,25 @@ def html_table(grid: Grid) -> str:
 
 def linked_table(grid: Grid, heads: int) -> Markup:
     """A table alone, its first `heads` columns as headings of rows, each number a link to its place in the page."""
-    cells = [[_cell(text, grid.anchors.get((i, k), "")) for k, text in enumerate(row)] for i, row in _rows(grid.frame)]
-    frame = pd.DataFrame(cells, columns=grid.frame.columns)
-    names = list(frame.columns)
-    frame = frame.set_index(names[:heads]).rename_axis([None] * heads)
-    styler = frame.style.format_index(escape="html", axis="columns")
-    head, body = styler.to_html(exclude_styles=True, sparse_index=True, sparse_columns=True).split("<tbody>")
-    # The names of those first columns, in the blanks that pandas leaves above them (or, given names, in a row below).
-    blanks = head.rsplit("&nbsp;", heads)
-    tops = ["", *(html.escape(str(name[-1] if isinstance(name, tuple) else name)) for name in names[:heads])]
-    head = "".join(top + blank for top, blank in zip(tops, blanks, strict=True))
-    # Everything that came from data is escaped by now, so no other text can look like these tags.
-    head, body = (
-        re.sub(r"<th(?=[ >])", f'<th scope="{scope}"', part) for part, scope in ((head, "col"), (body, "row"))
-    )
-    return Markup(f"{head}<tbody>{body}")
+    names = [name if isinstance(name, tuple) else (name,) for name in grid.frame.columns]
+    head = [[(str(name[-1]), 1) for name in names]]
+    if len(names[0]) > 1:
+        above = [str(name[0]) for name in names[heads:]]
+        head.insert(0, [(Markup("&nbsp;"), 1)] * heads + list(zip(above, _spans(above), strict=True)))
+    rows = [
+        [_cell(text, grid.anchors.get((i, k), "")) for k, text in enumerate(row)]
+        for i, row in enumerate(grid.frame.itertuples(index=False, name=None))
+    ]
+    # Of two headings the first spans the rows that share it; the last heading is never merged.
+    spans = _spans([row[0] for row in rows]) if heads > 1 else [1] * len(rows)
+    body = [[(cell, 1 if k else span) for k, cell in enumerate(row)] for row, span in zip(rows, spans, strict=True)]
+    return Markup(LINKED.render(head=head, body=body, heads=heads))
 
 
-def _rows(frame: pd.DataFrame) -> list[tuple[int, tuple[str, ...]]]:
-    return list(enumerate(frame.itertuples(index=False, name=None)))
+def _spans(texts: Sequence[str]) -> list[int]:
+    """The length of the run of equal texts that begins at each, 0 within a run."""
+    runs = [len(list(same)) for _, same in groupby(texts)]
+    return [span for run in runs for span in (run, *[0] * (run - 1))]
 
 
 def _cell(text: str, anchor: str) -> Markup:

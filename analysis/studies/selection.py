@@ -30,7 +30,7 @@ def keys(study: str, rows: pd.DataFrame) -> list[CellKey]:
     if study == "groups":
         found = {CellKey(*values) for values in rows.loc[rows["shuffle"], columns].itertuples(index=False)}
     else:
-        planned = rows["planned_by"].str.contains("shuffle", regex=False)
+        planned = planned_for("shuffle", rows)
         chosen = rows.loc[(planned | ~rows["shuffle"]) & (rows["groups"] > 1), columns]
         found = {
             CellKey(*values)._replace(shuffle=arm) for values in chosen.itertuples(index=False) for arm in (False, True)
@@ -39,6 +39,11 @@ def keys(study: str, rows: pd.DataFrame) -> list[CellKey]:
     run = {key[:4] for key in found}
     grid = {key for key in layout(study, str(rows["stem"].iloc[0])) if key[:4] not in run}
     return sorted(grid | found, key=_order)
+
+
+def planned_for(study: str, rows: pd.DataFrame) -> pd.Series:
+    """Which runs a plan of exactly this study names."""
+    return pd.Series([study in names.split(",") for names in rows["planned_by"]], index=rows.index, dtype=bool)
 
 
 def known(frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,10 +70,8 @@ def shown(study: str, frame: pd.DataFrame) -> list[str]:
     everything, chosen = protocols(frame), []
     for protocol_id in everything:
         rows = frame[frame["protocol_id"] == protocol_id]
-        planned = rows["planned_by"].str.contains(study, regex=False)
-        by_other = rows["planned_by"].str.contains("shuffle", regex=False)
-        alone = ~rows["shuffle"] if study == "shuffle" else rows["shuffle"] & ~by_other
-        if planned.any() or alone.any():
+        alone = ~rows["shuffle"] if study == "shuffle" else rows["shuffle"] & ~planned_for("shuffle", rows)
+        if planned_for(study, rows).any() or alone.any():
             chosen.append(protocol_id)
     return chosen or everything[:1]
 

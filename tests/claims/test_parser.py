@@ -137,6 +137,22 @@ BAD = {
         6,
         "needs three cells",
     ),
+    "placeholder": (
+        swapped("says: Eight groups help.", "says: At {wdth} they help.\n  for: {width: [0.5]}"),
+        5,
+        "{wdth} stands for nothing; do you mean {width}?",
+    ),
+    "placeholder without a value": (swapped("Eight groups help.", "At {width} they help."), 5, "no values to put in"),
+    "placeholder of another key": (
+        swapped("says: Eight groups help.", "says: With {groups}.\n  for: {width: [0.5]}"),
+        5,
+        "{groups} stands for nothing; `for` gives {width}",
+    ),
+    "brace alone": (
+        swapped("says: Eight groups help.", "says: At {width they help.\n  for: {width: [0.5]}"),
+        5,
+        "a brace has no partner",
+    ),
     "python object": (swapped("says: Eight groups help.", "says: !!python/name:os.system"), 5, "cannot be read"),
 }
 

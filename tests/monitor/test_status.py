@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_the_table_fits_80_columns_and_names_stay_whole(tmp_path, monkeypatch, c
     assert max(map(len, lines[1:])) <= 80
     (line,) = [line for line in lines if "g8 0.25x no shuffle" in line]
     assert "0 of 3" in line and "1 running, 2 planned" in line and "12/240" in line
+
+
+def test_tables_of_protocols_that_look_alike_say_what_differs(results, monkeypatch, capsys):
+    folder, jobs = results
+    assert "label smoothing" not in shown(folder, monkeypatch, capsys)
+    first = jobs[0].run.protocol
+    other = replace(first, recipe=replace(first.recipe, label_smoothing=first.recipe.label_smoothing + 0.1))
+    mine = replace(jobs[0].run, protocol=other)
+    write_plans([Planned(mine, Config(study="shuffle", preset="p"), ())], folder, "command")
+    run_folder.fail(run_folder.begin(folder, mine, {}), mine.run_id, "failed", "out of memory")
+    text = " ".join(shown(folder, monkeypatch, capsys).split())
+    apart = [f"label smoothing {one.recipe.label_smoothing:g}" for one in (first, other)]
+    assert f"groups, preset p (protocol {jobs[0].run.protocol_id}): {apart[0]}" in text
+    assert f"shuffle, preset p (protocol {mine.protocol_id}): {apart[1]}" in text
+    assert f"seed 0 {apart[1]} failed: out of memory" in text
 
 
 def test_a_run_that_no_plan_names_is_shown_and_not_waited_for(results, monkeypatch, capsys):

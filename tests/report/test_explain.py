@@ -1,6 +1,7 @@
 """`python -m analysis.explain`: the number as the table shows it, and everything behind it."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,26 @@ def test_which_of_several_is_asked_for(results: Path, capsys: pytest.CaptureFixt
     assert "Top-1 error (%): 60.0" in text
     protocol_id = fixture.run(8, 0.25, under=older).protocol_id
     _, text = explain(results, capsys, *cell, "--protocol", protocol_id[:6])
-    assert "Top-1 error (%): 50.0" in text and "4 epochs" in text
+    assert "Top-1 error (%): 50.0" in text and "4 epochs" in text and "choose" not in text
+
+
+def test_one_of_several_protocols_or_structures_is_never_taken_in_silence(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = ("table2", "--groups", "8", "--width", "0.25")
+    assert "choose" not in explain(results, capsys, *cell)[1]
+    other = replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, label_smoothing=0.1))
+    fixture.write_plan(results, "groups", [fixture.run(8, 0.25, under=other)], day=1)
+    fixture.write_done(results, fixture.run(8, 0.25, structure="blog"), 0.5)
+    code, text = explain(results, capsys, *cell)
+    title = "glyphs 24×24, 2,000 training images, 8 epochs, label smoothing"
+    assert code == 0 and f"2 protocols have this table; this is the one planned last: {title} 0.\n" in text
+    protocol_id = fixture.run(8, 0.25, under=other).protocol_id
+    assert f"--protocol chooses another: {protocol_id} ({title} 0.1).\n" in text
+    assert "This cell comes with several structures (shufflenet, blog); --structure chooses.\n" in text
+    mine = fixture.run(8, 0.25).protocol_id
+    chosen = explain(results, capsys, *cell, "--protocol", mine, "--structure", "shufflenet")[1]
+    assert "choose" not in chosen and "label smoothing 0;" in chosen
 
 
 def test_make_explain_hands_its_variables_on() -> None:

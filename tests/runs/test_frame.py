@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from analysis.runs import frame
-from analysis.studies import selection
+from analysis.explain.commands import main
+from analysis.runs import frame, macs
+from analysis.studies import assemble, selection
 from tests import results_fixture as fixture
 
 
@@ -117,3 +119,56 @@ def test_a_run_that_cannot_be_represented_is_set_aside_by_name_and_the_rest_is_s
     for one, said in words.items():
         assert said in bad.loc[one.run_id, "reason"] and one.run_id in bad.loc[one.run_id, "reason"]
     assert len(selection.known(frame.runs(tmp_path))) == 3, "types hold: no column overflows"
+
+
+OUTSIZE = [
+    *(("seed", value) for value in (2**63, -(2**64), 10**400)),
+    *(("variant.groups", value) for value in (0, 5, 10**30)),
+    *(("variant.width", value) for value in (0.0, 1e308, float("inf"), float("nan"))),
+    *(("variant.stem_channels", value) for value in (0, 2**63)),
+    *((f"protocol.data.{key}", value) for key in ("classes", "train_images", "test_images") for value in (0, 10**20)),
+    *((f"protocol.{key}", 10**20) for key in ("resolution", "recipe.epochs", "recipe.batch_size")),
+    *(("result.test_images", value) for value in (0, -5, 2**63)),
+]
+
+
+@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize(("key", "value"), OUTSIZE)
+def test_a_run_with_numbers_that_no_table_holds_is_set_aside_and_the_rest_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: float, planned: bool
+) -> None:
+    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+    good = [fixture.run(g, 0.25, seed=seed) for g in (3, 8) for seed in (0, 1)]
+    for one in good:
+        fixture.write_done(tmp_path, one, 0.3 + one.seed / 100)
+    bad = fixture.run(3, 0.25, seed=2)
+    fixture.write_done(tmp_path, bad, 0.4)
+    plan = fixture.write_plan(tmp_path, "groups", [bad], day=2)
+    whole = not key.startswith("result.")
+    _change(tmp_path / "runs" / bad.run_id / f"{'run' if whole else 'result'}.json", key.removeprefix("result."), value)
+    if whole and planned:
+        _change(plan, key, value, entry=not key.startswith("protocol."))
+    else:
+        plan.unlink()
+    table = frame.runs(tmp_path).set_index("run_id")
+    assert table.loc[bad.run_id, "state"] == "damaged" and len(table) == 5
+    reason = table.loc[bad.run_id, "reason"]
+    assert bad.run_id in reason and not reason.endswith("..")
+    assert not whole or pd.isna(table.loc[bad.run_id, "structure"])
+    for study in ("groups", "shuffle"):
+        section = assemble.sections(study, frame.runs(tmp_path), tmp_path)[0]
+        cells = section.cells.query("width == 0.25 and shuffle").set_index("groups")
+        assert cells.loc[[3, 8], "error_mean"].tolist() == [30.5, 30.5]
+        assert any(bad.run_id in note for note in section.notes)
+    assert main(["table2", "--groups", "3", "--width", "0.25", "--results", str(tmp_path)]) == 0
+
+
+def _change(path: Path, key: str, value: object, entry: bool = False) -> None:
+    """Set a value, by its dotted key, in a JSON file, or in the first run of a plan."""
+    content = json.loads(path.read_text())
+    place = content["runs"][0] if entry else content
+    *parts, last = key.split(".")
+    for part in parts:
+        place = place[part]
+    place[last] = value
+    path.write_text(json.dumps(content))

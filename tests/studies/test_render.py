@@ -74,3 +74,24 @@ def test_a_table_in_latex_to_the_letter() -> None:
         "\\toprule\nNetwork & g=1 \\\\\n\\midrule\nShuffleNet 1x & 33.6 \\\\\n\\bottomrule\n\\end{tabular}\n"
         "\\par\\smallskip\\begin{minipage}{\\textwidth}\\footnotesize\nOne. Two.\n\\end{minipage}\n\\end{table*}\n"
     )
+
+
+def test_a_linked_table_to_the_letter() -> None:
+    frame = pd.DataFrame(
+        {"Network": ["a&b", "a&b", "c"], "": ["ours", "ours", "ours"], "g=1": ["1.0 [0.9, 1.1]\n3 seeds", "–", "2"]}
+    )
+    frame.columns = pd.MultiIndex.from_tuples([("", "Network"), ("", "by"), ("Ours", "g=1")])
+    frame["Ours", "g=2"] = "<script>alert(1)</script>"
+    text = render.linked_table(Grid("test", "", frame, (), anchors={(0, 2): "cell-1"}), 2)
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[:8] == [
+        *("<table>", "<thead>", "<tr>", '<th scope="col" >&nbsp;</th>', '<th scope="col" >&nbsp;</th>'),
+        *('<th scope="col" colspan="2">Ours</th>', "</tr>", "<tr>"),
+    ]
+    assert lines.count('<th scope="row" rowspan="2">a&amp;b</th>') == 1 and '<th scope="row" >c</th>' in lines
+    assert lines.count('<th scope="row" >ours</th>') == 3, "the last heading of a row is never merged"
+    assert '<td ><a href="#cell-1">1.0<i> [0.9, 1.1]</i></a><small>3 seeds</small></td>' in lines
+    page = Page(text)
+    assert page.open == [] and "script" not in page.tags and page.text.count("<script>alert(1)</script>") == 3
+    alone = render.linked_table(Grid("test", "", frame, ()), 1)
+    assert "rowspan" not in alone and alone.count('<th scope="row" >a&amp;b</th>') == 2

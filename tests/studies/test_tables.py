@@ -1,13 +1,19 @@
 """Tables 1 to 3 from small synthetic results, compared to the letter."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from ablations.core.errors import UserError
+from ablations.core.run_spec import Protocol
+from analysis import publish
+from analysis.reference.pack import gather
 from analysis.runs import frame, macs
 from analysis.studies import assemble, grids, render
 from analysis.studies.assemble import Section
+from analysis.studies.figures import curves, panels
 from tests import results_fixture as fixture
 
 UNPLANNED = """\
@@ -147,7 +153,11 @@ def test_protocols_do_not_mix(tmp_path: Path) -> None:
     for section, error in ((newest, 20.0), (oldest, 30.0)):
         done = section.cells[section.cells["seeds_done"] > 0]
         assert done["error_mean"].tolist() == [error] and set(section.cells["protocol_id"]) == {section.protocol_id}
-    assert assemble.combined([newest.cells, oldest.cells])["protocol_id"].nunique() == 2
+    together = assemble.combined([newest, oldest], "cells")
+    assert together.groupby("protocol_id")["protocol"].first().to_dict() == {
+        newest.protocol_id: "20 epochs",
+        oldest.protocol_id: "8 epochs",
+    }
 
 
 def test_whatever_else_was_run_is_shown(tmp_path: Path) -> None:
@@ -208,3 +218,98 @@ def test_table_1_names_the_papers_numbers(tmp_path: Path) -> None:
     assert len(table) == 22
     grid = grids.complexity_grid(table)
     assert grid.frame.iloc[2].tolist() == ["ShuffleNet 1x", "1", "224.00", "224.00", "101,000", "143", "Table 1"]
+
+
+def smoothed(value: float) -> Protocol:
+    return replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, label_smoothing=value))
+
+
+def test_protocols_that_look_alike_are_told_apart_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (0.0, 0.1):
+        fixture.plausible(tmp_path, seeds=2, under=smoothed(value))
+    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    publish.publish(tmp_path)
+    words = {
+        fixture.run(3, 0.25, under=smoothed(value)).protocol_id: f"label smoothing {value:g}" for value in (0.0, 0.1)
+    }
+    for study in ("groups", "shuffle"):
+        for section in sections(study, tmp_path):
+            apart = words[section.protocol_id]
+            assert section.title == f"glyphs 24×24, 2,000 training images, 8 epochs, {apart}"
+            assert f"float32, {apart}; top-1 error" in section.scope and section.protocol == apart
+            assert all(apart in verdict.scope for verdict in section.verdicts)
+    for name in ("table2", "table3", "gains", "claims"):
+        table = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert table.columns[-1] == "protocol"
+        assert table.groupby("protocol_id")["protocol"].first().to_dict() == words, name
+    assert all(text in (tmp_path / "report.html").read_text() for text in words.values())
+    with pytest.raises(UserError, match=r"label smoothing 0\).*label smoothing 0\.1\)|0\.1\).*smoothing 0\)"):
+        gather(tmp_path)
+
+
+def test_a_single_protocol_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half_done(tmp_path)
+    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    publish.publish(tmp_path)
+    for name in ("table2", "table3", "gains", "claims"):
+        assert "protocol" not in pd.read_csv(tmp_path / "tables" / f"{name}.csv").columns
+    assert '"protocol":' not in (tmp_path / "claims.json").read_text()
+
+
+def rows_of(results: Path) -> dict[str, list[str]]:
+    """Rows of Table 2 at 0.25x, as trained: error or word by number of groups."""
+    (section,) = sections("groups", results)
+    shown = grids.groups_grid(section).frame
+    ours = shown[(shown[""] == "ours") & shown["Network"].str.contains("0.25x")]
+    return {row[0]: [cell.split(" [")[0].split("\n")[0] for cell in row[3:]] for row in ours.itertuples(index=False)}
+
+
+NONE = "not planned"
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        ([(g, 24) for g in (1, 2, 3, 4, 8)], {", stem 24": ["25.0", "26.0", "27.0", "28.0", "32.0"]}),
+        ([(8, 8), (8, 16)], {"": [*[NONE] * 4, "16.0"], ", stem 16": ["", "", "", "", "24.0"]}),
+        ([(8, 16)], {"": [*[NONE] * 4, "see stem 16"], ", stem 16": ["", "", "", "", "24.0"]}),
+        (
+            [(g, stem) for g in (1, 2, 4, 8) for stem in (8, 16)],
+            {
+                "": [*["see stem 8 and 16"] * 2, NONE, "see stem 8 and 16", "16.0"],
+                ", stem 8": ["9.0", "10.0", "", "12.0", "16.0"],
+                ", stem 16": ["17.0", "18.0", "", "20.0", "24.0"],
+            },
+        ),
+    ],
+)
+def test_stems_that_are_not_the_default_have_rows_that_say_so(
+    tmp_path: Path, trained: list[tuple[int, int]], expected: dict[str, list[str]]
+) -> None:
+    for groups, stem in trained:
+        fixture.write_done(tmp_path, fixture.run(groups, 0.25, stem_channels=stem), (groups + stem) / 100)
+    assert rows_of(tmp_path) == {f"ShuffleNet 0.25x{name}": cells for name, cells in expected.items()}
+    (section,) = sections("groups", tmp_path)
+    for figure in (panels.error_by_groups(section), panels.error_by_macs(section)):
+        names = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert {f"0.25x{name}" for name in expected} <= names
+    titles = {axes.get_title() for axes in curves.curves(section.runs, tmp_path, "").axes}
+    assert {f"0.25x{name}, g=8" for name in expected if name} <= titles
+
+
+def test_claims_name_the_stem_that_stands_for_a_cell(tmp_path: Path) -> None:
+    fixture.write_done(tmp_path, fixture.run(8, 0.25, stem_channels=16), 0.3)
+    fixture.write_done(tmp_path, fixture.run(1, 0.25), 0.3)
+    (section,) = sections("groups", tmp_path)
+    (verdict,) = (one for one in section.verdicts if one.claim == "eight-groups-help-0.25x")
+    assert [name for _, name in verdict.cells] == ["0.25x g=1", "0.25x g=8, stem 16"]
+
+
+def test_a_study_whose_name_begins_with_anothers_is_another(tmp_path: Path) -> None:
+    fixture.write_plan(tmp_path, "groups", [fixture.run(8, 0.25)])
+    fixture.write_plan(tmp_path, "shuffle-se", [fixture.run(8, 0.25), fixture.run(4, 0.25)], day=2)
+    (section,) = sections("shuffle", tmp_path)
+    assert 4 not in set(section.cells["groups"])
+    assert any("The shuffle study has not been planned under this protocol" in note for note in section.notes)
+    (section,) = sections("groups", tmp_path)
+    assert not any("has not been planned" in note for note in section.notes)

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis import paper
 from analysis.studies.figures.style import BLUE, VERMILLION, WIDE, figure, style
+from analysis.studies.grids import by_row, short
 
 ARMS = ((True, BLUE, "with shuffle"), (False, VERMILLION, "without"))
 
@@ -27,21 +28,22 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
         width: of the figure in inches; a narrow figure has widths as columns, a wide one as rows.
     """
     shown = runs[runs["structure"] == "shufflenet"]
-    widths = sorted(shown["width"].unique(), reverse=True) or list(paper.WIDTHS)
+    # A width has a row of panels, or several where networks were run with other stems than their default.
+    networks = by_row(shown.sort_values("width", ascending=False, kind="stable")) if len(shown) else []
+    networks = networks or [(f"ShuffleNet {w:g}x", shown) for w in paper.WIDTHS]
     groups = sorted(shown["groups"].unique()) or list(paper.GROUPS)
     wide = width >= 5
-    rows, columns = (widths, groups) if wide else (groups, widths)
+    rows, columns = (len(networks), len(groups)) if wide else (len(groups), len(networks))
     with style():
         most = f" (the first {SEEDS})" if shown["seed"].nunique() > SEEDS else ""
         text = f"{title}. Lines: training error, one per seed{most}. Dots: error on the evaluated images."
-        fig = figure(width, 1.0 + (1.05 if wide else 0.95) * len(rows), "Training curves", text)
-        panels = fig.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
-        for i, row in enumerate(rows):
-            for k, column in enumerate(columns):
-                w, g = (row, column) if wide else (column, row)
-                axes = panels[i][k]
-                _panel(axes, shown[(shown["width"] == w) & (shown["groups"] == g)], results)
-                axes.set_title(f"{w:g}x, g={g}", pad=2)
+        fig = figure(width, 1.0 + (1.05 if wide else 0.95) * rows, "Training curves", text)
+        panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for i, (name, same) in enumerate(networks):
+            for k, g in enumerate(groups):
+                axes = panels[i][k] if wide else panels[k][i]
+                _panel(axes, same[same["groups"] == g], results)
+                axes.set_title(f"{short(name)}, g={g}", pad=2)
         panels[0][0].set_ylim(0, None)
         panels[0][0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for axes in panels[-1]:

@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from analysis import paper
+from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
-from analysis.studies.grids import row_name
+from analysis.studies.grids import by_row, row_name, short
 from analysis.studies.notes import planned_seeds
 
 
@@ -60,7 +62,7 @@ def shuffle_gain(section: Section, width: float = WIDE) -> Figure:
         low, high = gains["gain"] - gains["gain_low"], gains["gain_high"] - gains["gain"]
         bars = axes.errorbar(gains["gain"], places + 0.13, xerr=[low, high], fmt="o", color=BLUE, capsize=2.5, lw=1.2)
         dots = axes.plot(gains["paper_gain"], places - 0.17, "D", color=GREY, mfc="white", ms=3.8)[0]
-        names = [f"{_short(row)}, g={row['groups']}" for _, row in gains.iterrows()]
+        names = [f"{_legend_name(row_name(row))}, g={row['groups']}" for _, row in gains.iterrows()]
         axes.set_yticks(places, names)
         axes.set_ylim(-0.6, len(gains) - 0.4)
         axes.grid(visible=False, axis="y")
@@ -78,7 +80,7 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
         seeds = _seeds(planned_seeds(section.cells))
         text = f"{section.title}; {seeds}, means. Ringed: no other is both cheaper and better."
         narrow = width < 5
-        stacked = narrow and not _is_papers_data(section)
+        stacked = narrow and not _on_papers_data(section)
         fig = figure(width, 4.9 if stacked else 3.2, "Error against cost", text)
         left, right = _panels(fig, section, stacked)
         printed = section.cells[section.cells["paper_error"].notna() & section.cells["paper_macs"].notna()]
@@ -95,10 +97,10 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
         hues = [
             Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in _lines(section.cells)
         ]
-        lines = [Line2D([], [], color=GREY, lw=0.9, label="front")]
+        fronts = [Line2D([], [], color=GREY, lw=0.9, label="front")]
         if right is left:
-            lines.append(Line2D([], [], color=GREY, lw=0.9, ls="--", label="paper's"))
-        _legend(fig, [*keys, *hues, *lines], handle=1.6)
+            fronts.append(Line2D([], [], color=GREY, lw=0.9, ls="--", label="paper's"))
+        _legend(fig, [*keys, *hues, *fronts], handle=1.6)
     return fig
 
 
@@ -115,11 +117,11 @@ def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
 
 def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section: Section) -> None:
     x, y = cells[cost].astype(float) / 1e6, cells[error].astype(float)
-    colours = {name: colour for name, _, colour, _ in _lines(section.cells)}
+    colours = {k: colour for _, same, colour, _ in _lines(section.cells) for k in same.index}
     best = _front_line(axes, cells[cost], y, "-")
-    for k, (_, row) in enumerate(cells.iterrows()):
+    for k, (index, row) in enumerate(cells.iterrows()):
         edge = {"mec": "black", "mew": 1.0} if k in best else {"mec": "white", "mew": 0.4}
-        hue, hollow = colours[_short(row)], not row["shuffle"]
+        hue, hollow = colours[index], not row["shuffle"]
         look = {"mfc": "white", "mec": hue} if hollow else {"mfc": hue, **edge}
         axes.plot(
             x.iloc[k], y.iloc[k], GROUP_MARKERS.get(row["groups"], "o"), ms=4.6, zorder=3 if k in best else 2, **look
@@ -144,9 +146,10 @@ def _front_line(axes: Axes, macs: pd.Series, error: pd.Series, line: str) -> lis
     return best
 
 
-def _is_papers_data(section: Section) -> bool:
-    """Whether errors may be set beside the paper's in one panel: ImageNet at the paper's resolution."""
-    return bool((section.cells["data"] == "imagenet").all() and (section.cells["resolution"] == 224).all())
+def _on_papers_data(section: Section) -> bool:
+    """Whether errors may be set beside the paper's in one panel."""
+    first = section.cells.iloc[0]
+    return paper.is_its_data(first["data"], first["resolution"])
 
 
 def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes, Axes]:
@@ -154,7 +157,7 @@ def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes,
 
     Elsewhere each has its own scale, since errors on different data are not to be compared point by point.
     """
-    if _is_papers_data(section):
+    if _on_papers_data(section):
         axes = fig.subplots()
         return axes, axes
     left, right = fig.subplots(1, 2) if not stacked else fig.subplots(2, 1)
@@ -180,22 +183,21 @@ def _interval_line(axes: Axes, cells: pd.DataFrame, colour: str, marker: str, na
 
 def _lines(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str]]:
     """Name, cells, colour and marker of each line: a width, a structure, a stem."""
-    names = cells.apply(_short, axis=1)
     known, others = {width: look for width, *look in LINES}, 0
     found = []
-    for name in names.drop_duplicates():
-        same = cells[names == name]
+    for name, same in by_row(cells):
+        name = _legend_name(name)
         width = float(same["width"].iloc[0])
         plain = name == f"{width:g}x"
         colour, marker = known[width] if plain and width in known else OTHERS[others % len(OTHERS)]
         others += not (plain and width in known)
-        found.append((str(name), same, colour, marker))
+        found.append((name, same, colour, marker))
     return found
 
 
-def _short(row: pd.Series) -> str:
-    """Name of a line in a legend: `0.5x`, `blog 0.5x`."""
-    return row_name(row).removeprefix("ShuffleNet ").replace(" variant", "")
+def _legend_name(name: str) -> str:
+    """`0.5x` of `ShuffleNet 0.5x`, `blog 0.5x` of `blog variant 0.5x`."""
+    return short(name).replace(" variant", "")
 
 
 def _width_keys(cells: pd.DataFrame) -> list[Line2D]:
@@ -215,7 +217,7 @@ def _legend(fig: Figure, keys: list[Line2D], handle: float = 2.6) -> None:
 
 def _seeds(done: pd.Series) -> str:
     least, most = int(done.min()), int(done.max())
-    return f"{most} {'seed' if most == 1 else 'seeds'}" if least == most else f"{least} to {most} seeds"
+    return f"{most} {plural(most, 'seed')}" if least == most else f"{least} to {most} seeds"
 
 
 def _bands(kinds: pd.Series, what: str = "Bands") -> str:
