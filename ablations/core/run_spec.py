@@ -25,7 +25,7 @@ those but the depthwise 3x3 kernels too."""
 PROTOCOL, CELL, RUN = ("protocol",), ("protocol", "variant"), ("protocol", "variant", "seed")
 """Parts of a run's description that give the identity of each."""
 
-LATER = {"ghost_batches": 1}
+LATER = {"ghost_batches": 1, "content": 0}
 """Keys that came when runs were stored already, with the value that those have: so valued, a description leaves them
 out, and identities stay."""
 
@@ -43,7 +43,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """One data set down to its pixels: `digest` names the source and how it is decoded; counts are resolved."""
+    """One data set down to its pixels: `digest` names the source and how it is decoded; counts are resolved.
+
+    `content`: version of how files are hashed for the digest; 0 where they are not, see `unknown_content`.
+    """
 
     name: str
     digest: str
@@ -54,6 +57,14 @@ class DataSpec:
     val_images: int
     test_images: int
     evaluate: str
+    content: int = 0
+
+    @property
+    def unknown_content(self) -> bool:
+        """Whether the digest names a folder of images by names and sizes of files alone, as it did once: the same
+        digest may then have been given to other images.
+        """
+        return self.name == "imagefolder" and self.content == 0
 
 
 @dataclass(frozen=True)
