@@ -21,6 +21,7 @@ Flag = Annotated[bool, Field(strict=True)]
 """Types of values that are read from JSON: no conversion from text, none between numbers and booleans."""
 
 STRICT = ConfigDict(extra="forbid")
+
 SCHEMA = 2
 """Version of the file format of a run. 2: result.json contains a checksum of each file and of itself."""
 
@@ -37,7 +38,7 @@ but the depthwise 3x3 kernels."""
 PROTOCOL, CELL, RUN = ("protocol",), ("protocol", "variant"), ("protocol", "variant", "seed")
 """Parts of a run's description that each identity is computed from."""
 
-LATER = {"ghost_batches": 1}
+LATER = {"ghost_batches": 1, "content": 0}
 """Keys added after runs had been stored, with the value of those runs. A description omits a key that has this value,
 so that identities do not change."""
 
@@ -57,7 +58,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A data set. `digest` identifies the source images and how they are decoded; numbers of images are resolved."""
+    """A data set. `digest` identifies the source images and how they are decoded; numbers of images are resolved.
+
+    `content`: version of how files are hashed for the digest; 0 where they are not, see `unknown_content`.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -70,6 +74,14 @@ class DataSpec:
     val_images: Whole
     test_images: Whole
     evaluate: str
+    content: Whole = 0
+
+    @property
+    def unknown_content(self) -> bool:
+        """Whether the digest names a folder of images by names and sizes of files alone, as it did once: the same
+        digest may then have been given to other images.
+        """
+        return self.name == "imagefolder" and self.content == 0
 
 
 @dataclass(frozen=True)

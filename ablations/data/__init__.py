@@ -1,11 +1,11 @@
-"""Data sets: `resolve` says what one is, `prepare` builds its uint8 cache once, `load` maps that cache into memory.
+"""From files to the uint8 cache and its splits; may import `ablations.core`, and never torch while planning.
 
-Nothing here imports torch: planning happens in a process that must start fast. A set is a module with
-`resolve(config) -> DataSpec` (cheap, no decoding) and `source(config, spec) -> cache.Source` (the pixels).
+`resolve` says what a data set is, `prepare` builds its cache once, `load` maps that cache into memory. A data set is a
+module in `sets/` that defines what `DataSet` lists, and stands in `_SETS` by its `data.name`.
 """
 
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
@@ -13,10 +13,22 @@ from ablations.core.run_spec import DataSpec
 from ablations.data import cache, subsets
 from ablations.data.sets import cifar, glyphs, imagefolder, imagenet
 from ablations.data.splits import Splits, load
+from ablations.data.work import Report
 
-__all__ = ["Splits", "is_ready", "load", "prepare", "resolve"]
+__all__ = ["DataSet", "Splits", "is_ready", "load", "prepare", "resolve"]
 
-_SETS: dict[str, ModuleType] = {
+
+class DataSet(Protocol):
+    """What the module of a data set defines."""
+
+    def resolve(self, config: DataConfig, report: Report | None, need_files: bool) -> DataSpec:
+        """Check the configuration and describe the data set, without decoding an image; see `data.resolve`."""
+
+    def source(self, config: DataConfig, spec: DataSpec, report: Report | None) -> cache.Source:
+        """Where the pixels come from; called only when the cache is to be built, by one process at a time."""
+
+
+_SETS: dict[str, DataSet] = {
     "glyphs": glyphs,
     "cifar10": cifar,
     "cifar100": cifar,
@@ -25,8 +37,13 @@ _SETS: dict[str, ModuleType] = {
 }
 
 
-def resolve(config: DataConfig) -> DataSpec:
+def resolve(config: DataConfig, report: Report | None = None, need_files: bool = True) -> DataSpec:
     """What a data configuration stands for, found without decoding an image; paths are not part of it.
+
+    Args:
+        report: called with (stage, files done, files in all) while files are read; what it raises ends that.
+        need_files: whether the data must be there; False where only their numbers are wanted. A set that is known only
+            by its files (`imagefolder`) needs them anyway.
 
     Raises:
         UserError: unknown set, absent folder or data, bad classes, counts, resolution or evaluated split.
@@ -34,8 +51,7 @@ def resolve(config: DataConfig) -> DataSpec:
     if config.name not in _SETS:
         raise UserError(f"data.name={config.name} is not a data set: choose one of {', '.join(_SETS)}.")
     subsets.check_counts(config)
-    spec: DataSpec = _SETS[config.name].resolve(config)
-    return spec
+    return _SETS[config.name].resolve(config, report, need_files)
 
 
 def is_ready(config: DataConfig, spec: DataSpec) -> bool:
@@ -43,11 +59,12 @@ def is_ready(config: DataConfig, spec: DataSpec) -> bool:
     return cache.damage(cache.folder(config, spec)) is None
 
 
-def prepare(config: DataConfig, spec: DataSpec, report: cache.Report | None = None) -> Path:
+def prepare(config: DataConfig, spec: DataSpec, report: Report | None = None) -> Path:
     """Build the cache of a data set unless it is there and whole; safe to call from many processes at once.
 
     Args:
-        report: called with (stage, images done, images in all) while images are being cached.
+        report: called with (stage, images done, images in all) while images are being cached, several times a second;
+            what it raises ends the build within moments.
 
     Returns:
         The folder <cache_dir>/<name>-<digest>, which `load` reads; its files are described in `cache.ensure`.
@@ -55,4 +72,4 @@ def prepare(config: DataConfig, spec: DataSpec, report: cache.Report | None = No
     Raises:
         UserError: data that cannot be had, are damaged, or do not fit on the disk.
     """
-    return cache.ensure(cache.folder(config, spec), lambda: _SETS[config.name].source(config, spec), report)
+    return cache.ensure(cache.folder(config, spec), lambda: _SETS[config.name].source(config, spec, report), report)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ablations.core.errors import UserError
 from ablations.data import npy_writer
-from ablations.data.cache import Report
+from ablations.data.work import Report
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
 from ablations.core.files import write_json
 from ablations.core.run_spec import DataSpec
+from ablations.data.work import Report
 
 SCHEMA = 1
 """Version of the folder's form."""
@@ -24,12 +25,9 @@ META = "meta.json"
 
 log = logging.getLogger("ablations.data")
 
-Report = Callable[[str, int, int], None]
-"""Shows progress: (stage, images done, images in all)."""
 
-
-class NoSpace(UserError):
-    """The disk is full."""
+class BuildPaused(UserError):
+    """A build cannot go on, for a reason that may pass; what a resumable source has built so far is kept."""
 
 
 class Source(Protocol):
@@ -80,7 +78,7 @@ def ensure(path: Path, make: Callable[[], Source], report: Report | None) -> Pat
     """The cache folder, built if need be: `make` is called only then, and only by one process at a time.
 
     The folder holds, for each split (train, test, and val where the set has its own), <split>_images.npy (N, H, W, C)
-    uint8 and <split>_labels.npy (N,) int64; train_sums.npy (N, 2, C) int64, see `rows.sums`; and meta.json: class
+    uint8 and <split>_labels.npy (N,) int64; train_sums.npy (N, 2, C) int64, see `npy_writer.sums`; and meta.json: class
     names, counts, bytes and sha256 of each file. Where images are kept whole, shards (see `shard`) take the place of
     what begins with train_. It is built as <folder>.part and renamed when all is on disk.
 
@@ -107,7 +105,7 @@ def ensure(path: Path, make: Callable[[], Source], report: Report | None) -> Pat
         try:
             _build(part, path, source, report)
         except BaseException as error:
-            if not source.resumable or (isinstance(error, UserError) and not isinstance(error, NoSpace)):
+            if not source.resumable or (isinstance(error, UserError) and not isinstance(error, BuildPaused)):
                 shutil.rmtree(part, ignore_errors=True)
             raise
         shutil.rmtree(path, ignore_errors=True)
@@ -155,9 +153,9 @@ def _build(part: Path, path: Path, source: Source, report: Report | None) -> Non
         raise
 
 
-def _no_space(parent: Path, source: Source, kept: bool | int) -> NoSpace:
+def _no_space(parent: Path, source: Source, kept: bool | int) -> BuildPaused:
     """The sentence for a full disk."""
-    return NoSpace(
+    return BuildPaused(
         f"No space left in {parent}: the cache needs {source.needed:,} bytes there. "
         "Make room or choose another folder with data.cache_dir=FOLDER."
         + (" What is built so far is kept: the same command goes on from there." if kept else "")

@@ -55,7 +55,7 @@ def _allow_files(count: int) -> None:
 
 
 def load(folder: Path, split: str, shards: int) -> tuple[RaggedImages, np.ndarray, np.ndarray]:
-    """Map a split: its images, labels (N,) int64 and the sums of `rows.sums` (N, 2, 3).
+    """Map a split: its images, labels (N,) int64 and the sums of `npy_writer.sums` (N, 2, 3).
 
     Raises:
         UserError: a shard is missing or does not fit its record.

@@ -1,38 +1,52 @@
 """One shard of a cache: a run of images decoded into one raw file, beside it a record of what the file holds.
 
 <split>-<number>.u8 has the pixels of its images one after the other, rows of RGB; <split>-<number>.npz, written last,
-has for each image its height, width and label, for training images the sums of `rows.sums`, the names of those
-that cannot be decoded, and the sha256 of the pixels. A shard is done when its record is there and its checksum holds.
+has for each image its height, width and label, for training images the sums of `npy_writer.sums`, the sha256 of every
+file that was read, the names of those that cannot be decoded, and the sha256 of the pixels. A shard is done when its
+record is there and its checksum holds.
 """
 
 import hashlib
 import io
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ablations.core import files
+from ablations.core.errors import UserError
 from ablations.core.run_spec import digest
 from ablations.data import npy_writer
-from ablations.data.cache import sha256
+from ablations.data.cache import BuildPaused, sha256
+from ablations.data.content_index import ChangedFile, read_content
 from ablations.data.decode import decode, decode_whole
+from ablations.data.work import in_order
 
 SQUARE, WHOLE, CENTRE = "square", "whole", "centre"
 """Forms: the central square resized in one step; the whole image, shorter side resized; of that, the central square."""
 
+BATCH_BYTES, BATCH_IMAGES = 1 << 18, 32
+"""A thread decodes images at a time whose files have so many bytes together, one at least: large ones one by one, so
+that all threads share them and a stop is soon followed; small ones together, for handing over costs time."""
+
 
 class ShardEntry(NamedTuple):
-    """An image: its name below the split's place, class number, bytes, where it begins in an archive (-1: a file)."""
+    """An image: its name below the split's place, class number, bytes, where it begins in an archive (-1: a file).
+
+    Where its file was hashed when the run was planned: the sha256 (hex), and the time of change and inode it had then.
+    """
 
     name: str
     label: int
     size: int
     offset: int = -1
+    sha256: str = ""
+    mtime_ns: int = 0
+    inode: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,13 +71,22 @@ class Shard:
     @property
     def key(self) -> str:
         """Names what it is made of and how, wherever that lies."""
-        return digest({**asdict(self), "place": None})
+        entries = [entry[: 5 if entry.sha256 else 4] for entry in self.entries]
+        return digest({**vars(self), "place": None, "entries": entries})
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What a shard holds: `sizes` (n, 2) height and width, `labels` (n,), `sums` (n, 2, 3) or (0, 2, 3); `broken`:
-    name and reason of each image that is not in it.
+    """What a shard holds.
+
+    Attributes:
+        sizes: (n, 2) height and width of each image in it.
+        labels: (n,).
+        sums: (n, 2, 3), or (0, 2, 3) where it is not of the training split.
+        broken: name and reason of each image that cannot be decoded, and is not in it.
+        sha256: of all pixels.
+        key: see `Shard.key`.
+        contents: (n + broken, 32) uint8, sha256 of the file of each image that it is made of; None: not known.
     """
 
     sizes: np.ndarray
@@ -72,22 +95,28 @@ class ShardRecord:
     broken: tuple[str, ...]
     sha256: str
     key: str
+    contents: np.ndarray | None = None
 
 
-def build_shard(shard: Shard, folder: Path) -> str:
+def build_shard(shard: Shard, folder: Path, threads: int, tick: Callable[[int], None]) -> str:
     """Build a shard unless it is done; returns the sha256 of its pixels.
 
+    Args:
+        threads: decode images.
+        tick: called with a number of images that are done, and now and then with 0; may raise.
+
     Raises:
-        OSError: the disk is full, or what holds the images cannot be read.
+        BuildPaused: an image cannot be read.
+        UserError: an image is not what it was when the run was planned.
+        OSError: the disk is full, or cannot be written.
     """
     done = read_record(folder, shard.stem)
-    data = folder / f"{shard.stem}.u8"
     if done is not None and done.key == shard.key and shard_damage(folder, shard.stem, done) is None:
+        tick(len(shard.entries))
         return done.sha256
-    record = _decode(shard, data)
+    record = _decode(shard, folder / f"{shard.stem}.u8", threads, tick)
     text = io.BytesIO()
-    broken = np.array(record.broken, str)
-    np.savez(text, **{**vars(record), "broken": broken, "sha256": record.sha256, "key": record.key})
+    np.savez(text, **{**vars(record), "broken": np.array(record.broken, str)})
     files.write(folder / f"{shard.stem}.npz", text.getvalue())
     return record.sha256
 
@@ -119,70 +148,98 @@ def shard_damage(folder: Path, stem: str, record: ShardRecord) -> str | None:
         return f"{path.name} cannot be read ({error.strerror})"
 
 
-def _decode(shard: Shard, path: Path) -> ShardRecord:
+class _Decoded(NamedTuple):
+    """What came of an entry: its pixels, C-contiguous, or why it cannot be decoded; sums (1, 2, 3) in training."""
+
+    entry: ShardEntry
+    pixels: np.ndarray | str
+    sums: np.ndarray | None
+    content: bytes
+
+
+def _decode(shard: Shard, path: Path, threads: int, tick: Callable[[int], None]) -> ShardRecord:
     """Decode the images into a file, flushed to disk."""
-    sizes: list[tuple[int, int]] = []
-    labels: list[int] = []
+    good: list[tuple[tuple[int, ...], int]] = []
     sums: list[np.ndarray] = []
     broken: list[str] = []
+    contents: list[bytes] = []
     checksum = hashlib.sha256()
-    with _reader(shard) as content_of, path.open("wb") as file:
-        for entry in shard.entries:
-            pixels = _pixels(shard, content_of, entry)
-            if isinstance(pixels, str):
-                broken.append(f"{entry.name} ({pixels})")
-                continue
-            file.write(pixels.data)
-            checksum.update(pixels.data)
-            sizes.append(pixels.shape[:2])
-            labels.append(entry.label)
-            if shard.split == "train":
-                sums.append(npy_writer.sums(pixels[None]))
+    place = Path(shard.place)
+    with nullcontext() if place.is_dir() else place.open("rb") as archive, path.open("wb") as file:
+        descriptor = None if archive is None else archive.fileno()
+
+        def work(batch: Sequence[ShardEntry]) -> list[_Decoded]:
+            return [_decoded(shard, descriptor, entry) for entry in batch]
+
+        for batch in in_order(work, _batches(shard.entries), threads, lambda: tick(0)):
+            for one in batch:
+                contents.append(one.content)
+                if isinstance(one.pixels, str):
+                    broken.append(f"{one.entry.name} ({one.pixels})")
+                    continue
+                file.write(one.pixels.data)
+                checksum.update(one.pixels.data)
+                good.append((one.pixels.shape[:2], one.entry.label))
+                if one.sums is not None:
+                    sums.append(one.sums)
+            tick(len(batch))
         file.flush()
         os.fsync(file.fileno())
     return ShardRecord(
-        sizes=np.array(sizes, np.uint32).reshape(-1, 2),
-        labels=np.array(labels, np.int64),
+        sizes=np.array([size for size, _ in good], np.uint32).reshape(-1, 2),
+        labels=np.array([label for _, label in good], np.int64),
         sums=np.concatenate(sums) if sums else np.empty((0, 2, 3), np.int64),
         broken=tuple(broken),
         sha256=checksum.hexdigest(),
         key=shard.key,
+        contents=np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 32),
     )
 
 
-def _pixels(shard: Shard, content_of: "Callable[[ShardEntry], bytes]", entry: ShardEntry) -> np.ndarray | str:
-    """The image in the shard's form, C-contiguous; or why it cannot be had."""
-    try:
-        content = content_of(entry)
-    except OSError as error:
-        return error.strerror or str(error)
+def _batches(entries: Sequence[ShardEntry]) -> Iterator[list[ShardEntry]]:
+    """The entries in order, by the bytes of their files."""
+    batch: list[ShardEntry] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += entry.size
+        if size >= BATCH_BYTES or len(batch) == BATCH_IMAGES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _decoded(shard: Shard, archive: int | None, entry: ShardEntry) -> _Decoded:
+    """Read and decode an image."""
+    content = _content(shard, archive, entry)
+    sha = bytes.fromhex(entry.sha256) if entry.sha256 else hashlib.sha256(content).digest()
     square = shard.form == SQUARE
     found = decode(io.BytesIO(content), shard.side) if square else decode_whole(content, shard.side)
     if isinstance(found, str):
-        return found
+        return _Decoded(entry, found, None, sha)
     if shard.form == CENTRE:
         top, left = ((side - shard.side) // 2 for side in found.shape[:2])
         found = found[top : top + shard.side, left : left + shard.side]
-    return np.ascontiguousarray(found)
+    pixels = np.ascontiguousarray(found)
+    return _Decoded(entry, pixels, npy_writer.sums(pixels[None]) if shard.split == "train" else None, sha)
 
 
-class _reader:
-    """How the images of a shard are read: each from its own file, or out of one archive that stays open."""
-
-    def __init__(self, shard: Shard) -> None:
-        self.place = Path(shard.place)
-        self.archive = None if self.place.is_dir() else self.place.open("rb")
-
-    def __enter__(self) -> "Callable[[ShardEntry], bytes]":
-        return partial(_from_archive, self.archive.fileno()) if self.archive else self._from_file
-
-    def __exit__(self, *what: object) -> None:
-        if self.archive:
-            self.archive.close()
-
-    def _from_file(self, entry: ShardEntry) -> bytes:
-        return (self.place / entry.name).read_bytes()
-
-
-def _from_archive(descriptor: int, entry: ShardEntry) -> bytes:
-    return os.pread(descriptor, entry.size, entry.offset)
+def _content(shard: Shard, archive: int | None, entry: ShardEntry) -> bytes:
+    """The bytes of an image's file, or of its part of the archive that is open under this descriptor."""
+    try:
+        if archive is None:
+            expected = (entry.size, entry.mtime_ns, entry.inode) if entry.sha256 else None
+            return read_content(f"{shard.place}/{entry.name}", expected)
+        content = os.pread(archive, entry.size, entry.offset)
+        reason = None if len(content) == entry.size else "the archive ends too early"
+    except ChangedFile:
+        raise UserError(f"{shard.place}/{entry.name} has changed since this run was planned; run again.") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is None:
+        return content
+    raise BuildPaused(
+        f"{shard.place}/{entry.name} cannot be read ({reason}). Mend that and run the same command again: it goes on "
+        "from there. (data.skip_broken leaves out what cannot be decoded, not what cannot be read.)"
+    )

@@ -3,22 +3,23 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ablations.core.errors import UserError
 from ablations.core.processes import cores
-from ablations.data import npy_writer, shard
-from ablations.data.cache import Report
+from ablations.data import cache, npy_writer, shard
+from ablations.data.content_index import content_digest
 from ablations.data.decode import decoders
 from ablations.data.shard import Shard, ShardEntry, ShardRecord
+from ablations.data.work import REPORT_SECONDS, Progress, Report
 
 PER_SHARD = 2048
 """Images in a shard: half a gigabyte of ImageNet, so that all shards can be mapped with 1,024 open files."""
@@ -26,8 +27,10 @@ PER_SHARD = 2048
 IN_THREADS = 32768
 """Sets of up to so many images are decoded by threads of this process: starting others takes longer."""
 
-ASPECT = 1.36
+MEAN_ASPECT = 1.36
 """Longer side over shorter, the mean that the disk is asked for; 500 x 375, ImageNet's most frequent, has 1.33."""
+
+Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class ShardSource:
         side: of the resized images' shorter side.
         judge: told of every image that cannot be decoded (as <place>/<name> (<reason>)) and of every (split, label)
             that has some that can; may raise UserError.
+        passed_over: number of files that are no part of the set, by reason.
     """
 
     class_names: Sequence[str]
@@ -47,6 +51,7 @@ class ShardSource:
     forms: dict[str, str]
     side: int
     judge: Callable[[list[str], set[tuple[str, int]]], None]
+    passed_over: Mapping[str, int]
 
     resumable: ClassVar[bool] = True
 
@@ -54,17 +59,17 @@ class ShardSource:
     def needed(self) -> int:
         """Bytes that the cache will have; of whole images, about."""
         images = {split: len(entries) for split, (_, entries) in self.splits.items()}
-        pixels = {split: self.side**2 * 3 * (ASPECT if self.forms[split] == shard.WHOLE else 1) for split in images}
+        mean = {split: MEAN_ASPECT if self.forms[split] == shard.WHOLE else 1 for split in images}
+        pixels = {split: self.side**2 * 3 * mean[split] for split in images}
         return sum(int(n * (pixels[split] + 8 + 48 * (split == "train"))) for split, n in images.items())
 
     def fill(self, part: Path, report: Report | None) -> tuple[dict[str, Any], dict[str, str]]:
         """Write all splits; see `cache.Source`."""
-        known: dict[str, str] = {}
-        images = sum(len(entries) for _, entries in self.splits.values())
         by_torch = shard.SQUARE not in self.forms.values()
-        with _pool(images, by_torch) as pool:
-            for split in self.splits:
-                known |= _build(pool, split, list(self._shards(split)), part, report)
+        build = _by_threads(by_torch) if self._images() <= IN_THREADS else _by_processes
+        progress = Progress("caching images", self._images(), report)
+        shards = [one for split in self.splits for one in self._shards(split)]
+        known = {f"{stem}.u8": sha for stem, sha in build(shards, part, progress.add)}
         records = {split: list(_records(part, self._shards(split))) for split in self.splits}
         places = {split: place.name for split, (place, _) in self.splits.items()}
         broken = [f"{places[split]}/{name}" for split, some in records.items() for one in some for name in one.broken]
@@ -77,11 +82,17 @@ class ShardSource:
         meta = {
             "class_names": list(self.class_names),
             "counts": {split: sum(len(one.labels) for one in found) for split, found in records.items()},
+            "listed": {split: len(entries) for split, (_, entries) in self.splits.items()},
             "skipped": broken,
+            "passed_over": dict(self.passed_over),
+            **self._contents(records),
             "decoded_with": decoders(by_torch),
             **({"shards": whole} if whole else {}),
         }
         return meta, {name: value for name, value in known.items() if (part / name).exists()}
+
+    def _images(self) -> int:
+        return sum(len(entries) for _, entries in self.splits.values())
 
     def _shards(self, split: str) -> Iterator[Shard]:
         place, entries = self.splits[split]
@@ -89,25 +100,114 @@ class ShardSource:
             some = tuple(entries[start : start + PER_SHARD])
             yield Shard(split, number, str(place), self.forms[split], self.side, some)
 
+    def _contents(self, records: Mapping[str, Sequence[ShardRecord]]) -> dict[str, Any]:
+        """What the files hold: their digest, and how many images two splits share, which is said as well."""
+        hashes: dict[str, list[bytes]] = {}
+        for split, found in records.items():
+            hashes[split] = [row.tobytes() for one in found if one.contents is not None for row in one.contents]
+            if len(hashes[split]) != len(self.splits[split][1]):
+                return {}  # shards of an older version do not say
+        labels = {split: [entry.label for entry in entries] for split, (_, entries) in self.splits.items()}
+        meta: dict[str, Any] = {"content": content_digest({split: (labels[split], hashes[split]) for split in hashes})}
+        shared: dict[str, int] = {}
+        names = list(hashes)
+        for first, second in ((a, b) for k, a in enumerate(names) for b in names[k + 1 :]):
+            there = set(hashes[first])
+            both = [number for number, sha in enumerate(hashes[second]) if sha in there]
+            if both:
+                shared[f"{first} and {second}"] = len(both)
+                places = [self.splits[split][0].name for split in (first, second)]
+                one = f"{places[1]}/{self.splits[second][1][both[0]].name}"
+                cache.log.warning(
+                    f"{len(both):,} of the {len(hashes[second]):,} images in {places[1]} are in {places[0]} too, byte "
+                    f"for byte ({one} for one): the error on them is not that on unseen images."
+                )
+        return {**meta, **({"shared_images": shared} if shared else {})}
 
-def _build(pool: Executor, split: str, shards: Sequence[Shard], part: Path, report: Report | None) -> dict[str, str]:
-    """Build a split's shards; returns the sha256 of their files of pixels."""
-    images = sum(len(one.entries) for one in shards)
-    began = {pool.submit(shard.build_shard, one, part): one for one in shards}
-    done, known = 0, {}
+
+def _by_threads(by_torch: bool) -> Callable[[Sequence[Shard], Path, Tick], Iterator[tuple[str, str]]]:
+    """Builds shards one after the other by the threads of this process.
+
+    Args:
+        by_torch: whether torch resizes the images. It would start threads of its own in each of ours.
+    """
+
+    def build(shards: Sequence[Shard], part: Path, tick: Tick) -> Iterator[tuple[str, str]]:
+        with one_thread() if by_torch else nullcontext():
+            for one in shards:
+                yield one.stem, shard.build_shard(one, part, cores(), tick)
+
+    return build
+
+
+def _by_processes(shards: Sequence[Shard], part: Path, tick: Tick) -> Iterator[tuple[str, str]]:
+    """Build shards in processes, one for each core, which share the cores' threads where shards are fewer.
+
+    Yields (stem, sha256 of the pixels) as shards are done. When it ends early, the processes are killed in mid-work.
+
+    Raises:
+        BuildPaused: a process was killed; or whatever building a shard raises.
+    """
+    context = multiprocessing.get_context("spawn")  # a forked child inherits locks that nobody will release
+    count = min(cores(), len(shards))
+    left = iter(shards)
+    processes: list[BaseProcess] = []
+    pipes: dict[Connection, Shard] = {}
     try:
-        for future in as_completed(began):
-            one = began[future]
-            known[f"{one.stem}.u8"] = future.result()
-            done += len(one.entries)
-            if report:
-                report(f"caching {split} images", done, images)
-    except BrokenProcessPool:
-        raise UserError(
+        for one in islice(left, count):
+            mine, theirs = context.Pipe()
+            processes.append(context.Process(target=_serve, args=(theirs, os.getpid(), cores() // count), daemon=True))
+            processes[-1].start()
+            theirs.close()
+            pipes[mine] = one
+            mine.send((one, part))
+        while pipes:
+            tick(0)
+            for pipe in wait(list(pipes), REPORT_SECONDS):
+                assert isinstance(pipe, Connection)
+                said = _said(pipe)
+                if isinstance(said, int):
+                    tick(said)
+                    continue
+                yield pipes.pop(pipe).stem, said
+                for one in islice(left, 1):
+                    pipes[pipe] = one
+                    pipe.send((one, part))
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+
+
+def _said(pipe: Connection) -> int | str:
+    """What a process says: that some images are done, or the checksum of a shard; raises what it raised."""
+    try:
+        said: int | str | Exception = pipe.recv()
+    except (EOFError, OSError):
+        raise cache.BuildPaused(
             "A process that decodes images was killed, for lack of memory perhaps: what is built so far is kept, the "
             "same command goes on from there."
         ) from None
-    return known
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
+def _serve(pipe: Connection, parent: int, threads: int) -> None:
+    """A decoding process: builds the shards that it is sent, until it is killed or its parent ends."""
+    from ablations.core.processes import die_with_parent, keep_memory
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of the terminal: the parent decides
+    die_with_parent(parent)
+    keep_memory()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    while True:
+        one, part = pipe.recv()
+        try:
+            pipe.send(shard.build_shard(one, part, threads, pipe.send))
+        except Exception as error:
+            pipe.send(error)
 
 
 def _records(part: Path, shards: Iterable[Shard]) -> Iterator[ShardRecord]:
@@ -136,32 +236,6 @@ def _join(part: Path, split: str, stems: Sequence[str], records: Sequence[ShardR
 
 
 @contextmanager
-def _pool(images: int, by_torch: bool) -> Iterator[Executor]:
-    """A process for each core, or threads for a small set; when this block fails, they are stopped in mid-work.
-
-    Args:
-        by_torch: whether torch resizes the images. It would start threads of its own in each of ours.
-    """
-    if images <= IN_THREADS:
-        with one_thread() if by_torch else nullcontext(), ThreadPoolExecutor(cores()) as threads:
-            yield threads
-        return
-    before = multiprocessing.active_children()
-    # Spawned, not forked: a forked child inherits locks that nobody will release.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(cores(), context, initializer=_set_up, initargs=(os.getpid(),))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            if child not in before:
-                child.kill()
-        raise
-    pool.shutdown()
-
-
-@contextmanager
 def one_thread() -> Iterator[None]:
     """torch works in one thread where it is called."""
     import torch
@@ -172,13 +246,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _set_up(parent: int) -> None:
-    """What a decoding process does once: end with its parent, leave Ctrl-C to it, and use one thread."""
-    from ablations.core.processes import die_with_parent, keep_memory
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent(parent)
-    keep_memory()
-    os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,7 +1,8 @@
 """A prepared data set in memory: arrays mapped from its cache, and the rows that are trained and evaluated on."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Splits:
     class_names: tuple[str, ...]  # (classes,) in the order of the labels
     mean: np.ndarray  # (C,) float32 over the images trained on, in pixel values 0..255
     std: np.ndarray  # (C,) float32, likewise; at least 1
+    remarks: Mapping[str, Any] = field(default_factory=dict)  # what result.json shall say of the data, see `remarks`
 
 
 def load(folder: Path, spec: DataSpec) -> Splits:
@@ -58,7 +60,23 @@ def load(folder: Path, spec: DataSpec) -> Splits:
         class_names=tuple(meta["class_names"]),
         mean=mean,
         std=std,
+        remarks=remarks(meta, spec),
     )
+
+
+def remarks(meta: Mapping[str, Any], spec: DataSpec) -> dict[str, Any]:
+    """What the result of a run shall say of its data; of most sets nothing.
+
+    Keys, each only where there is something to say:
+        images_left_out: for each split [images that could not be decoded, images listed].
+        images_shared: for two splits ("train and test") how many images of the second are in the first.
+        data_content: sha256 (hex) of what the files hold, of a set that its digest does not name by that.
+    """
+    listed, counts = meta.get("listed", {}), meta["counts"]
+    left_out = {split: [count - counts[split], count] for split, count in listed.items() if count > counts[split]}
+    content = None if spec.content else meta.get("content")
+    found = {"images_left_out": left_out, "images_shared": meta.get("shared_images"), "data_content": content}
+    return {key: value for key, value in found.items() if value}
 
 
 def _meta(folder: Path, spec: DataSpec) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which images are used: how many of each split, and which ones; the same for every seed of a run."""
 
-from pathlib import Path
+import os
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def check_counts(config: DataConfig) -> None:
             out of range.
     """
     # The default folder need not exist: what is downloaded is put there, and glyphs are not read from anywhere.
-    if config.dir != DataConfig.dir and not Path(config.dir).is_dir():
+    if config.dir != DataConfig.dir and not os.path.isdir(config.dir):  # noqa: PTH112  no error where one may not look
         raise UserError(f"The data folder {config.dir} does not exist; correct DATA_DIR=FOLDER (data.dir=FOLDER).")
     if config.evaluate not in ("test", "val"):
         raise UserError(f"data.evaluate={config.evaluate} is not a split: choose test or val.")

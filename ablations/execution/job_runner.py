@@ -109,7 +109,7 @@ def _train(records: Sequence[RunRecorder]) -> Any:
     reset_peak_memory(job.device)
     splits = _splits(job.data_folder, job.run.protocol.data)
     for record in records:
-        record.expect(len(splits.train_index))
+        record.expect(len(splits.train_index), splits.remarks)
     entries = [
         trainer.TrainingEntry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
         for record in records

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,7 @@ class RunRecorder:
         self.origin: dict[str, Any] = {}
         self.per_epoch = 1
         self.images = 0
+        self.remarks: Mapping[str, Any] = {}
         self.began = self.checked = time.monotonic()
 
     def __enter__(self) -> "RunRecorder":
@@ -77,9 +78,9 @@ class RunRecorder:
         of = f" by {job.processes} processes" if job.processes > 1 else ""
         self.log.info("run %s: %s, on %s%s", self.run_id, name(job.run), job.device, of)
 
-    def expect(self, images: int) -> None:
-        """So many images are trained on in an epoch."""
-        self.images = images
+    def expect(self, images: int, remarks: Mapping[str, Any]) -> None:
+        """So many images are trained on in an epoch; `remarks`: what the result says of the data."""
+        self.images, self.remarks = images, remarks
         self.per_epoch = max(1, images // self.job.run.protocol.recipe.batch_size)
 
     def asked(self) -> bool:
@@ -200,6 +201,7 @@ class RunRecorder:
             "images_per_second": round(images_seen / max(trained.seconds["train"], 1e-9), 1),
             "peak_memory_bytes": peak_memory(self.job.device),
             "weights_sha256": checkpoint.weights_digest(trained.model),
+            **self.remarks,
         }
         self.log.info("done: error %.4f of %d images in %.1f s", last.error, len(last.correct), total)
         return result, last.correct

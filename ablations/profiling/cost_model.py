@@ -10,7 +10,7 @@ from ablations.core.json_subprocess import run_module_json
 from ablations.core.run_spec import DataSpec, Run, to_json
 from ablations.data.sets.imagenet_files import ILSVRC2012
 from ablations.data.shard import WHOLE
-from ablations.data.shard_source import ASPECT
+from ablations.data.shard_source import MEAN_ASPECT
 from ablations.execution.scheduling import relative_cost
 from ablations.sweep.plan import Plan, Planned, make_plan
 
@@ -223,7 +223,7 @@ def cache_bytes(data: DataSpec, keep: str) -> int:
     square = data.cache_resolution**2 * data.channels
     train = ILSVRC2012.train if data.name == "imagenet" else data.train_images
     rest = cache_images(data) - train
-    return int(train * square * (ASPECT if keep == WHOLE else 1) + rest * square)
+    return int(train * square * (MEAN_ASPECT if keep == WHOLE else 1) + rest * square)
 
 
 def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tuple[Budget, ...]:

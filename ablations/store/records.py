@@ -43,7 +43,7 @@ class Result(Record):
     schema_version: Annotated[Whole, Field(ge=1, alias="schema")]
     error: Annotated[Number, Field(ge=0, le=1)]
     seconds: Seconds
-    test_images: Whole | None = None
+    test_images: Annotated[Whole, Field(ge=1)] | None = None
     epochs: Whole | None = None
     steps: Whole | None = None
     images_seen: Whole | None = None

@@ -11,6 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ablations import data
@@ -18,7 +19,7 @@ from ablations.core import console
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, name
-from ablations.core.signals import Stop, defer_signals
+from ablations.core.signals import Stop, Stopped, defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue, most_fused, work_off
 from ablations.execution.scheduling import priority
@@ -70,8 +71,15 @@ def since(written: int) -> Callable[[Job, int], str | None]:
 def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> dict[DataSpec, Path]:
     """The folders of all data sets; each is built by one task, while the others wait.
 
-    By a lease, since a lock on a file holds between hosts only where the file system was set up for it.
+    By a lease, since a lock on a file holds between hosts only where the file system was set up for it. When asked to
+    stop, it ends in mid-build; what is built so far is kept.
     """
+
+    def show(stage: str, done: int, total: int) -> None:
+        console.show_data(stage, done, total)
+        if stop():
+            raise Stopped
+
     folders = {}
     for spec, config in sources.items():
         key = f"data-{spec.digest}"
@@ -81,7 +89,8 @@ def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> di
                 time.sleep(lease.BEAT_SECONDS / 2)
                 continue
             try:
-                data.prepare(config, spec, console.show_data)
+                with suppress(Stopped):
+                    data.prepare(config, spec, show)
             finally:
                 mine.release(done=True)
         folders[spec] = data.prepare(config, spec) if data.is_ready(config, spec) else Path()

@@ -33,9 +33,14 @@ class Composer:
     """Composes the jobs of one command."""
 
     def __init__(
-        self, loader: ConfigLoader, master: DictConfig, config_adapter: AdaptConfig = lambda config: config
+        self,
+        loader: ConfigLoader,
+        master: DictConfig,
+        config_adapter: AdaptConfig = lambda config: config,
+        need_files: bool = True,
     ) -> None:
-        """`master`: the configuration of the sweep itself, before any grid value."""
+        """`master`: the configuration of the sweep itself, before any grid value; `need_files`: see `data.resolve`."""
+        self.need_files = need_files
         self.loader, self.master, self.adapt_config = loader, master, config_adapter
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
@@ -81,7 +86,7 @@ class Composer:
         """
         try:
             config = self.adapt_config(self._config(overrides))
-            return Planned(to_run(config), config, tuple(overrides))
+            return Planned(to_run(config, self.need_files), config, tuple(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None
 

@@ -16,7 +16,6 @@ from ablations.core import console, signals
 from ablations.core.errors import UserError
 from ablations.core.paths import CONF
 from ablations.core.processes import tune
-from ablations.data.sets.imagenet_files import NEEDED
 from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
 from ablations.store import run_folder, writable
@@ -107,11 +106,8 @@ def compose(overrides: Sequence[str]) -> list[Planned]:
     from ablations.sweep.sweeper import AblationSweeper
 
     register()
-    token = NEEDED.set(False)
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            composer = Composer(loader, loader.load_configuration("config", list(overrides), RunMode.MULTIRUN))
-            return [composer.compose(job) for job in composer.expand(list(overrides), AblationSweeper.split_arguments)]
-    finally:
-        NEEDED.reset(token)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
+        composer = Composer(loader, master, need_files=False)
+        return [composer.compose(job) for job in composer.expand(list(overrides), AblationSweeper.split_arguments)]

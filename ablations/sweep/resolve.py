@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablations import data
 from ablations.core.config import Config, DataConfig, RuntimeConfig
+from ablations.core.console import show_data
 from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
 from ablations.core.run_spec import CROPS, DECAYS, INT64, DataSpec, Protocol, Recipe, Run, Variant, canonical
@@ -63,8 +64,8 @@ def to_config(own: DictConfig) -> Config:
     return config
 
 
-def to_run(config: Config) -> Run:
-    """The run that a configuration describes.
+def to_run(config: Config, need_files: bool = True) -> Run:
+    """The run that a configuration describes; `need_files`: see `data.resolve`.
 
     Raises:
         UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
@@ -90,7 +91,7 @@ def to_run(config: Config) -> Run:
         shuffle=config.model.shuffle,
         stem_channels=stem_channels,
     )
-    spec = _data_spec(config.data)
+    spec = _data_spec(config.data, need_files)
     recipe = _recipe(config, spec)
     precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
     protocol = Protocol(spec, recipe, config.data.resolution, config.model.stem, precision)
@@ -203,6 +204,6 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
 
 
 @lru_cache(maxsize=64)
-def _data_spec(config: DataConfig) -> DataSpec:
-    """Listing a folder of images takes a while: once per data configuration, not once per cell."""
-    return data.resolve(config)
+def _data_spec(config: DataConfig, need_files: bool) -> DataSpec:
+    """Listing and reading a folder of images takes a while: once per data configuration, not once per cell."""
+    return data.resolve(config, show_data, need_files)

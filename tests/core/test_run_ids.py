@@ -25,7 +25,7 @@ def test_run_ids_of_the_default_grid_never_change(preset, monkeypatch):
     # All else goes the way of a sweep: conf/, the grid's expansion, composing and resolving. The digests of cifar10 and
     # imagenet follow from constants and those of glyphs from matplotlib's fonts, so no data set need be here. The
     # device is fixed because precision=auto is another one on a GPU.
-    monkeypatch.setattr(imagefolder, "resolve", lambda config: FOLDER)
+    monkeypatch.setattr(imagefolder, "resolve", lambda *_: FOLDER)
     jobs = compose(["ablation=groups,shuffle", f"preset={preset}", "seed=0,1,2", "runtime.device=cpu"])
     found: dict[str, dict[int, str]] = {}
     for job in jobs:

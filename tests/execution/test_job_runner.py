@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_a_run_leaves_everything_that_others_read(job):
     assert "done: error" in (folder(job) / "log.txt").read_text()
     weights = torch.load(folder(job) / "checkpoint.pt", weights_only=True)
     assert set(weights) == {"run_id", "model"}
+
+
+def test_the_result_says_what_is_to_be_said_of_the_data_and_no_more(job, monkeypatch):
+    left_out = {"images_left_out": {"train": [3, 67]}}
+    monkeypatch.setattr(data, "load", lambda folder, spec: replace(splits(spec), remarks=left_out))
+    assert job_runner.run_job(job) == "done"
+    assert run_folder.result(job.results, job.run.run_id)["images_left_out"] == {"train": [3, 67]}
 
 
 def test_a_finished_run_is_not_trained_again(job):

@@ -65,6 +65,21 @@ def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):
     assert len(content["protocols"]) == len(content["settings"]) == len(content["data"]) == 1, "kept once"
 
 
+def test_a_request_to_stop_ends_the_build_of_a_data_set(tmp_path, monkeypatch):
+    """A task has 30 s; a build may take hours, and goes on in the next task."""
+    config = GlyphsConfig(name="glyphs", cache_dir=str(tmp_path), resolution=24, cache_resolution=24, train_images=3000)
+    spec, asked = data.resolve(config), []
+    shown: list[int] = []
+    monkeypatch.setattr(cluster_task.console, "show_data", lambda stage, done, total: shown.append(done))
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(shown) >= 2
+
+    assert cluster_task.prepare({spec: config}, stop) == {spec: Path()}
+    assert len(shown) == 2 and not data.is_ready(config, spec)
+
+
 def test_the_same_runs_have_the_same_list(tmp_path):
     jobs = planned(tmp_path)
     first = work_list.write_job_list(jobs, "cpu", RuntimeConfig())

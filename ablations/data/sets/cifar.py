@@ -14,6 +14,7 @@ from ablations.core.config import CifarConfig, DataConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, digest
 from ablations.data import array_source, cache, subsets
+from ablations.data.work import Report
 
 SIDE = 32
 _DECODER = 1
@@ -65,7 +66,7 @@ ARCHIVES = {
 }
 
 
-def resolve(config: DataConfig) -> DataSpec:
+def resolve(config: DataConfig, report: Report | None, need_files: bool) -> DataSpec:
     """Name the set and settle its counts; the digest covers the md5 of every official file.
 
     Raises:
@@ -87,12 +88,17 @@ def resolve(config: DataConfig) -> DataSpec:
         test_images=test,
         evaluate=config.evaluate,
     )
-    if not config.download and _find(config, archive) is None and cache.damage(cache.folder(config, spec)):
+    if (
+        need_files
+        and not config.download
+        and _find(config, archive) is None
+        and cache.damage(cache.folder(config, spec))
+    ):
         raise _absent(config, archive, "and data.download=false")
     return spec
 
 
-def source(config: DataConfig, spec: DataSpec) -> array_source.ArraySource:
+def source(config: DataConfig, spec: DataSpec, report: Report | None) -> array_source.ArraySource:
     """The images (32, 32, 3), downloaded into data.dir when they are not there.
 
     Raises:

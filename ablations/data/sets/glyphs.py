@@ -16,6 +16,7 @@ from ablations.core.run_spec import DataSpec, digest
 from ablations.data import array_source, subsets
 from ablations.data.sets import glyph_fonts
 from ablations.data.sets.glyph_renderer import Look, draw, glyph_bank
+from ablations.data.work import Report
 
 GENERATOR = 1
 """Version of the drawing. Bump it by hand when the same settings would give other pixels."""
@@ -26,7 +27,7 @@ DEFAULT_TRAIN, DEFAULT_TEST = 2000, 2000
 _STREAMS = {"train": 0, "val": 1, "test": 2}
 
 
-def resolve(config: DataConfig) -> DataSpec:
+def resolve(config: DataConfig, report: Report | None, need_files: bool) -> DataSpec:
     """Check the settings and name the set: the digest covers settings, counts, font files and FreeType's version.
 
     Raises:
@@ -65,7 +66,7 @@ def resolve(config: DataConfig) -> DataSpec:
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> array_source.ArraySource:
+def source(config: DataConfig, spec: DataSpec, report: Report | None) -> array_source.ArraySource:
     """The images themselves, (size, size, 1), drawn in a few seconds; a split without images is left out."""
     assert isinstance(config, GlyphsConfig)
     counts = {"train": spec.train_images, "val": spec.val_images, "test": spec.test_images}

@@ -1,15 +1,22 @@
-"""Any folder of images as a data set: listed to name it, decoded once to fill its cache."""
+"""Any folder of images as a data set: hashed to name it, decoded once to fill its cache."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ablations.core.config import DataConfig, FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, digest
 from ablations.data import cache, subsets
+from ablations.data.content_index import content_digest, hash_files
 from ablations.data.sets import image_tree
 from ablations.data.shard import CENTRE, SQUARE, WHOLE, ShardEntry
 from ablations.data.shard_source import ShardSource
+from ablations.data.work import Report
 
 DECODER = 1
 """Version of decoding and resizing to squares. Bump it by hand when the same files would give other pixels."""
@@ -18,15 +25,20 @@ WHOLE_DECODER = 1
 """The same of images that are kept whole."""
 
 
-def resolve(config: DataConfig) -> DataSpec:
-    """Name the set by its listing: the digest covers every image's split, class, name and size in bytes, not its place.
+CONTENT = 1
+"""Version of how a set is named by what its files hold; before there was one, names and sizes of files named it."""
 
-    Counts come from the listing. With `data.skip_broken` they are upper bounds: what cannot be decoded is found out
-    only when the cache is built, and `splits.load` then selects among what is there. As that may be a smaller set,
-    the digest says whether broken images are skipped.
+
+def resolve(config: DataConfig, report: Report | None, need_files: bool) -> DataSpec:
+    """Name the set by its content: the digest covers classes and, in order, the sha256 of every file.
+
+    Neither place nor file names matter. All files are read at the first start, later those that have changed, see
+    `content_index`. With `data.skip_broken` counts are upper bounds: what cannot be decoded is found out only when the
+    cache is built, and `splits.load` then selects among what is there. As that may be a smaller set, the digest says
+    whether broken images are skipped.
 
     Raises:
-        UserError: the folder is not a tree of images, or a wrong count or resolution.
+        UserError: the folder is not a tree of images, files that cannot be read, or a wrong count or resolution.
     """
     assert isinstance(config, FolderConfig)
     check_keep(config)
@@ -38,7 +50,7 @@ def resolve(config: DataConfig) -> DataSpec:
     )
     return DataSpec(
         name=config.name,
-        digest=_digest(listed, config),
+        digest=_digest(listed, _hashed(listed, config, report), config),
         cache_resolution=config.cache_resolution,
         channels=3,
         classes=len(listed.classes),
@@ -46,27 +58,40 @@ def resolve(config: DataConfig) -> DataSpec:
         val_images=counts[1],
         test_images=counts[2],
         evaluate=config.evaluate,
+        content=CONTENT,
     )
 
 
-def source(config: DataConfig, spec: DataSpec) -> ShardSource:
+def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSource:
     """The images, to be decoded on all cores.
 
     Raises:
-        UserError: the folder has changed since it was listed.
+        UserError: the folder has changed since the run was planned.
     """
     assert isinstance(config, FolderConfig)
     listed = image_tree.read_tree(config.dir)
-    if _digest(listed, config) != spec.digest:
+    hashes = _hashed(listed, config, report)
+    if _digest(listed, hashes, config) != spec.digest:
         raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
     roles = _roles(listed)
-    entries = {split: [ShardEntry(*image) for image in listed.splits[folder]] for split, folder in roles.items()}
+    entries = {
+        split: [
+            ShardEntry(image.path, label, image.size, -1, sha.hex(), image.mtime_ns, image.inode)
+            for (image, label), sha in zip(listed.splits[folder], hashes[split], strict=True)
+        ]
+        for split, folder in roles.items()
+    }
+    cache.log.log(
+        logging.WARNING if listed.listing.passed_over else logging.INFO,
+        f"{listed.root}: {listed.listing.summary(sum(map(len, entries.values())))}.",
+    )
     return ShardSource(
         class_names=listed.classes,
         splits={split: (listed.root / folder, entries[split]) for split, folder in roles.items()},
         forms=forms(config, roles),
         side=config.cache_resolution,
         judge=judge(f"{listed.root}", roles, listed.classes, entries, config.skip_broken),
+        passed_over=listed.listing.passed_over,
     )
 
 
@@ -123,9 +148,20 @@ def _roles(listed: image_tree.Tree) -> dict[str, str]:
     return {"train": "train", "test": "test" if "test" in listed.splits else "val"}
 
 
-def _digest(listed: image_tree.Tree, config: FolderConfig) -> str:
+def _hashed(listed: image_tree.Tree, config: FolderConfig, report: Report | None) -> dict[str, list[bytes]]:
+    """sha256 of the images of each split, by role."""
+    roles = _roles(listed)
+    paths = [f"{folder}/{image.path}" for folder in roles.values() for image, _ in listed.splits[folder]]
+    status = np.array([image[1:] for folder in roles.values() for image, _ in listed.splits[folder]], np.int64)
+    hashes = iter(hash_files(listed.root, paths, status, Path(config.cache_dir), report))
+    return {split: list(islice(hashes, len(listed.splits[folder]))) for split, folder in roles.items()}
+
+
+def _digest(listed: image_tree.Tree, hashes: dict[str, list[bytes]], config: FolderConfig) -> str:
     """Names the pixels of a tree; trees alike give digests alike wherever they lie."""
-    return digest({**pixels(config), "images": listed.splits})
+    labels = {split: [label for _, label in listed.splits[folder]] for split, folder in _roles(listed).items()}
+    images = content_digest({split: (labels[split], hashes[split]) for split in labels})
+    return digest({**pixels(config), "content": CONTENT, "classes": listed.classes, "images": images})
 
 
 def pixels(config: FolderConfig) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""ImageNet (ILSVRC 2012 classification): its numbers are known, so it is named without listing 1.3 million files.
+"""ImageNet (ILSVRC 2012 classification): its numbers are known, so it is named without reading 1.3 million files.
 
-Read from the usual folders or out of the official archives (`official`), either of which must be the whole of it.
+Read from the usual folders or out of the official archives (`imagenet_files`), either of which must be the whole of
+it. What the files hold is hashed in the one pass that caches them: the cache's meta.json, and the result of each run,
+have the digest (`content`), which is the same for folders and archives; so results of two copies can be told apart.
 """
 
 from ablations.core.config import DataConfig, FolderConfig
@@ -8,10 +10,11 @@ from ablations.core.run_spec import DataSpec, digest
 from ablations.data import cache, subsets
 from ablations.data.sets import imagefolder, imagenet_files
 from ablations.data.shard_source import ShardSource
+from ablations.data.work import Report
 
 
-def resolve(config: DataConfig) -> DataSpec:
-    """Settle the counts; look whether the images are there, unless the cache is.
+def resolve(config: DataConfig, report: Report | None, need_files: bool) -> DataSpec:
+    """Settle the counts; look whether the images are there, unless the cache is or they are not needed.
 
     Raises:
         UserError: something of the data is missing, or a wrong count or resolution.
@@ -31,12 +34,12 @@ def resolve(config: DataConfig) -> DataSpec:
         test_images=test,
         evaluate=config.evaluate,
     )
-    if imagenet_files.NEEDED.get() and cache.damage(cache.folder(config, spec)) is not None:
+    if need_files and cache.damage(cache.folder(config, spec)) is not None:
         imagenet_files.find_files(config.dir)
     return spec
 
 
-def source(config: DataConfig, spec: DataSpec) -> ShardSource:
+def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSource:
     """The images, to be decoded on all cores.
 
     Raises:
@@ -44,7 +47,7 @@ def source(config: DataConfig, spec: DataSpec) -> ShardSource:
     """
     assert isinstance(config, FolderConfig)
     places = imagenet_files.find_files(config.dir)
-    wnids, entries = imagenet_files.list_images(places)
+    wnids, entries, passed_over = imagenet_files.list_images(places)
     roles = {"train": places.train.name, "test": places.val.name}
     return ShardSource(
         class_names=wnids,
@@ -52,4 +55,5 @@ def source(config: DataConfig, spec: DataSpec) -> ShardSource:
         forms=imagefolder.forms(config, roles),
         side=config.cache_resolution,
         judge=imagefolder.judge(config.dir, roles, wnids, entries, config.skip_broken),
+        passed_over=passed_over,
     )

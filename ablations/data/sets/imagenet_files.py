@@ -1,20 +1,16 @@
 """Where ImageNet's images lie, in folders or official archives, and whether they are all there; nothing is unpacked."""
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextvars import ContextVar
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ablations.core.errors import UserError
 from ablations.data.sets import image_tree, imagenet_labels
-from ablations.data.sets.tar_index import Member, members, nested
 from ablations.data.shard import ShardEntry
-
-NEEDED: ContextVar[bool] = ContextVar("NEEDED", default=True)
-"""False where only the numbers are wanted, not the images: to say what a study would cost."""
 
 HOW = (
     "DATA_DIR (data.dir) must hold train/ and val/ with a folder for each of the 1,000 classes, or the official "
@@ -78,8 +74,8 @@ def find_files(where: str) -> Places:
     train = _place(root, "train", "ILSVRC2012_img_train.tar", known.train_tar)
     val = _place(root, "val", "ILSVRC2012_img_val.tar", known.val_tar)
     if train.is_dir():
-        _check_classes(train, _folders(train))
-    if val.is_dir() and (classes := _folders(val)):
+        _check_classes(train, image_tree.folders(train))
+    if val.is_dir() and (classes := image_tree.folders(val)):
         _check_classes(val, classes)
     elif imagenet_labels.find_devkit(root) is None:
         raise UserError(
@@ -89,46 +85,99 @@ def find_files(where: str) -> Places:
     return Places(train, val)
 
 
-def list_images(places: Places) -> tuple[list[str], dict[str, list[ShardEntry]]]:
-    """List all images: class names (wnids, sorted, as torchvision numbers them), entries of `train` and `test`.
+def list_images(places: Places) -> tuple[list[str], dict[str, list[ShardEntry]], Counter[str]]:
+    """List all images.
+
+    Returns:
+        Class names (wnids, sorted, as torchvision numbers them), entries of `train` and `test`, and the number of
+        files that are passed over, by reason.
 
     Raises:
-        UserError: images are missing or too many, or they are not the original files.
+        UserError: images are missing or too many, cannot be read, or are not the original files.
     """
-    known = ILSVRC2012
-    train = sorted(_train(places.train))
+    known, listing = ILSVRC2012, image_tree.Listing()
+    train = sorted(_train(places.train, listing))
     wnids = sorted({wnid for wnid, *_ in train})
     _check_classes(places.train, wnids)
     number = {wnid: k for k, wnid in enumerate(wnids)}
-    val = sorted(_val(places.val, wnids))
+    val = sorted(_val(places.val, wnids, listing))
+    listing.check(places.train.parent)
     found = {
         "train": [ShardEntry(name, number[wnid], size, offset) for wnid, name, size, offset in train],
         "test": [ShardEntry(name, number[wnid], size, offset) for wnid, name, size, offset in val],
     }
     _check_images(places.train, found["train"], known.train, known.train_bytes)
     _check_images(places.val, found["test"], known.val, known.val_bytes)
-    return wnids, found
+    return wnids, found, listing.passed_over
+
+
+class Member(NamedTuple):
+    """A file in an archive: name, bytes, and where they begin in the outermost archive."""
+
+    name: str
+    size: int
+    offset: int
+
+
+def members(path: Path) -> Iterator[Member]:
+    """The files of an archive.
+
+    Raises:
+        UserError: it cannot be read as an uncompressed tar.
+    """
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    yield Member(member.name.rpartition("/")[2], member.size, member.offset_data)
+    except (OSError, tarfile.TarError) as error:
+        raise UserError(f"{path} cannot be read as a tar archive ({error}): get it anew.") from None
+
+
+def nested(path: Path) -> Iterator[tuple[str, Member]]:
+    """The files of the archives in an archive: (name of the inner archive without .tar, file).
+
+    Raises:
+        UserError: one of them cannot be read as an uncompressed tar.
+    """
+    for inner in members(path):
+        name = inner.name.removesuffix(".tar")
+        try:
+            with path.open("rb") as file:
+                file.seek(inner.offset)
+                with tarfile.open(fileobj=file, mode="r:") as archive:  # offsets count from the file's own start
+                    for member in archive:
+                        if member.isfile():
+                            yield name, Member(f"{name}/{member.name}", member.size, member.offset_data)
+        except (OSError, tarfile.TarError) as error:
+            raise UserError(f"{inner.name} in {path} cannot be read as a tar archive ({error}): get it anew.") from None
 
 
 Found = tuple[str, str, int, int]
 """(wnid, name, bytes, offset in an archive or -1) of an image."""
 
 
-def _train(place: Path) -> Iterator[Found]:
+def _train(place: Path, listing: image_tree.Listing) -> Iterator[Found]:
     if place.is_dir():
-        for wnid in _folders(place):
-            yield from ((wnid, name, size, -1) for name, size in image_tree.walk(str(place / wnid), wnid))
+        yield from _in_classes(place, image_tree.folders(place), listing)
         return
     for wnid, member in nested(place):
         yield wnid, *member
 
 
-def _val(place: Path, wnids: list[str]) -> Iterator[Found]:
-    if place.is_dir() and (classes := _folders(place)):
-        for wnid in classes:
-            yield from ((wnid, name, size, -1) for name, size in image_tree.walk(str(place / wnid), wnid))
+def _in_classes(place: Path, wnids: Sequence[str], listing: image_tree.Listing) -> Iterator[Found]:
+    for wnid in wnids:
+        yield from ((wnid, file.path, file.size, -1) for file in image_tree.walk(str(place / wnid), wnid, listing))
+
+
+def _val(place: Path, wnids: list[str], listing: image_tree.Listing) -> Iterator[Found]:
+    if place.is_dir() and (classes := image_tree.folders(place)):
+        yield from _in_classes(place, classes, listing)
         return
-    images = sorted(_flat(place)) if place.is_dir() else sorted(members(place))
+    if place.is_dir():
+        images = sorted(Member(file.path, file.size, -1) for file in image_tree.walk(str(place), "", listing))
+    else:
+        images = sorted(members(place))
     truth = imagenet_labels.truth(place.parent, wnids)
     if len(truth) != len(images):
         raise UserError(
@@ -139,17 +188,10 @@ def _val(place: Path, wnids: list[str]) -> Iterator[Found]:
         yield wnid, *member
 
 
-def _flat(place: Path) -> Iterator[Member]:
-    with os.scandir(place) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith(image_tree.SUFFIXES):
-                yield Member(entry.name, entry.stat().st_size, -1)
-
-
 def _place(root: Path, split: str, archive: str, size: int) -> Path:
     """The folder or the archive of a split."""
     folder, tar = root / split, root / archive
-    if folder.is_dir():
+    if image_tree.is_folder(folder):
         return folder
     if not tar.is_file():
         there = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
@@ -160,10 +202,6 @@ def _place(root: Path, split: str, archive: str, size: int) -> Path:
             f"{tar} has {found:,} bytes, the official one {size:,}: it is cut short or another; get it anew."
         )
     return tar
-
-
-def _folders(place: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _check_classes(place: Path, wnids: list[str]) -> None:
