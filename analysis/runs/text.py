@@ -1,0 +1,11 @@
+"""Small pieces of text that several tables and pages share."""
+
+
+def plural(count: int, word: str) -> str:
+    """The word as it follows a count: `seed` after 1, else `seeds`."""
+    return word if count == 1 else f"{word}s"
+
+
+def shorten(text: str, length: int) -> str:
+    """Text of at most `length` characters; an ellipsis stands for what was cut."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
