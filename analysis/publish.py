@@ -130,6 +130,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
     from analysis.studies import assemble, claims_table, grids, render
+    from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
     verdicts = [verdict for section in (*groups, *shuffle) for verdict in section.verdicts]
@@ -160,7 +161,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     folder = results / "tables"
     written = [write(folder / f"{name}.csv", table.to_csv(index=False)) for name, table in csv.items()]
     for name, shown in pages.items():
-        for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
+        for suffix, render_as in (("md", render.markdown), ("tex", latex), ("html", render.html_page)):
             written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown)))
     content = {"schema": 1, "claims": [asdict(verdict) for verdict in verdicts]}
     return [write_json(results / "claims.json", content), *written]

@@ -56,14 +56,14 @@ def gather(results: Path, protocol: str = "") -> Packed:
         _without_paths(_run(results, row, from_json(described[row["run_id"]]), numerics, began[row["run_id"]]), known)
         for row in rows.to_dict("records")
     ]
-    prints = (read_json(results / "fingerprints.json") or {}).get("cells")
-    cells = sorted({*rows["cell_id"]} & {*prints}) if isinstance(prints, dict) else []
+    found = (read_json(results / "fingerprints.json") or {}).get("cells")
+    prints = found if isinstance(found, dict) else {}
     return Packed(
         protocol_id=protocol_id,
         numerics=numerics,
         plans=tuple(_mask_record({key: plan[key] for key in STAMPS if key in plan}, known) for plan in plans),
         runs=tuple(runs),
-        fingerprints={key: mask(prints[key], known) for key in cells},
+        fingerprints={key: mask(prints[key], known) for key in sorted({*rows["cell_id"]} & {*prints})},
         latency=_mask_csv(results / LATENCY, known) if (results / LATENCY).exists() else None,
     )
 
