@@ -1,10 +1,21 @@
 """What commands print: durations, errors, progress of the data cache."""
 
+import io
 import sys
 
 from rich.console import Console
 
 from ablations.core.errors import UserError
+
+
+def prepare_output() -> None:
+    """Escape what standard output and standard error cannot encode; every command calls this once, first.
+
+    Names of files may contain bytes that are not UTF-8, and a stream may have an encoding without Greek or arrows.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a closed stream is None
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Console(Console):

@@ -19,6 +19,7 @@ COLUMNS = (
     *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
     *("structure", "groups", "width", "shuffle", "stem_channels", "seed"),
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
+    "images_left_out",
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
 )
@@ -34,6 +35,7 @@ def runs(results: Path) -> pd.DataFrame:
             stopped (no sign of life for two minutes), planned (nothing there yet).
         reason: one sentence where the state is not done.
         error, top5_error: fractions of the `tested` images at the last epoch; loss in nats; seconds: of the whole run.
+        images_left_out: by split [images that do not decode, images listed], where the result says so.
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
     """
@@ -96,7 +98,7 @@ def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
 
 def _result(result: dict[str, Any]) -> dict[str, Any]:
     """The columns that result.json fills."""
-    keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
+    keys = ("top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes", "images_left_out")
     return {
         "error": float(result["error"]),
         "tested": int(result["test_images"]),
