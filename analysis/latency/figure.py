@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.latency.sentences import OURS, engine, images
 from analysis.latency.times import WAY, label
+from analysis.runs.text import shorten
 from analysis.studies.figures.style import GREY, LINES, OTHERS, WIDE, figure, style
 
 MOST = 8
@@ -93,11 +94,6 @@ def _bars(axes: Axes, x: np.ndarray, same: pd.DataFrame, look: dict[str, Any]) -
     ratio = same["ratio"].to_numpy(float)
     low, high = (np.abs(ratio - same[name].to_numpy(float)) for name in ("ratio_low", "ratio_high"))
     axes.errorbar(x, ratio, yerr=[low, high], capsize=1.5, lw=1.1, elinewidth=0.8, ms=3.6, zorder=3, **look)
-
-
-def shorten(text: str, most: int) -> str:
-    """Text of no more characters than a panel is wide."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _looks(rows: pd.DataFrame) -> dict[float, tuple[str, str]]:

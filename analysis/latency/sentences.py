@@ -7,6 +7,7 @@ import pandas as pd
 from ablations.core.json_subprocess import answer_json
 from analysis import paper
 from analysis.latency.times import label, read_times
+from analysis.runs.text import plural
 
 OURS = "this project’s "
 """Begins the name of the compiled kernels, where there is room."""
@@ -121,7 +122,7 @@ def origin(rows: pd.DataFrame) -> str:
     kernels = " The kernels fold BatchNorm anew in every call." if rows["engine"].str.startswith("native").any() else ""
     return (
         f"Medians of {rounds} rounds, in each of which every network had a turn, on {threads} "
-        f"{_plural(int(rows['threads'].max()), 'thread')} of {_listed(rows['device'])} ({_listed(rows['versions'])}; "
+        f"{plural(int(rows['threads'].max()), 'thread')} of {_listed(rows['device'])} ({_listed(rows['versions'])}; "
         f"{_listed(rows['measured'])}). Weights are random; BatchNorm is folded into the convolutions.{told}{kernels} "
         "Ratios are taken within each round; brackets are their quartiles. Where these enclose 1, a network counts as "
         "neither faster nor slower."
@@ -149,10 +150,6 @@ def _span(values: pd.Series) -> str:
 
 def _percent(value: float) -> str:
     return "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def _answer(results: str) -> list[str]:

@@ -7,7 +7,7 @@ from analysis.latency.sentences import images
 from analysis.latency.times import ways
 from analysis.studies.assemble import Section
 from analysis.studies.figures.panels import front
-from analysis.studies.grids import decimal, gain_text, millions, row_name
+from analysis.studies.grids import decimal, gain_text, millions, short_name
 
 
 def error_by_groups(section: Section) -> str:
@@ -27,7 +27,7 @@ def error_by_macs(section: Section) -> str:
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     best = cells.iloc[front(cells["macs"], cells["error_mean"])]
     words = [
-        f"{_short(row)} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
+        f"{short_name(row)} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
         for _, row in best.iterrows()
     ]
     return "Scatter chart of top-1 error in percent against multiply-adds, beside the paper's. " + (
@@ -40,7 +40,7 @@ def shuffle_gain(section: Section) -> str:
     words = []
     for _, row in section.gains.iterrows():
         ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
-        words.append(f"{_short(row)} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
+        words.append(f"{short_name(row)} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
     return f"Interval chart of the points that channel shuffle takes off the error. {'; '.join(words)}."
 
 
@@ -67,12 +67,8 @@ def latency(rows: pd.DataFrame) -> str:
 
 
 def _by_width(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    names = cells.apply(_short, axis=1)
+    names = cells.apply(short_name, axis=1)
     return [(str(name), cells[names == name]) for name in names.drop_duplicates()]
-
-
-def _short(row: pd.Series) -> str:
-    return row_name(row).removeprefix("ShuffleNet ")
 
 
 def _relative(same: pd.DataFrame, column: str) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.console import duration
-from analysis.report.folds import shorten
+from analysis.report.folds import LONG
 from analysis.runs.provenance import RunOrigin, values
+from analysis.runs.text import plural, shorten
 
 VARIANTS = 8
 """Values of one fact that are listed."""
@@ -19,7 +20,7 @@ def describe(
     """Facts with their values, and of how many runs each where they differ."""
     known = [run for run in runs if run.facts]
     found = [
-        (f"planned, {plan['study']}", [(shorten(str(plan.get("command"))), str(plan.get("written", "")))])
+        (f"planned, {plan['study']}", [(shorten(str(plan.get("command")), LONG), str(plan.get("written", "")))])
         for plan in plans
     ]
     if known:
@@ -30,7 +31,7 @@ def describe(
     alike = []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
-            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+            alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
         elif name not in ("device type", "command"):
             found.append((name, _values(by_value)))
     found += [("versions", [(", ".join(alike), "")])] if alike else []
@@ -41,7 +42,7 @@ def describe(
 def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
     several = len(by_value) > 1
     shown = [
-        (shorten(value), f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}" if several else "")
+        (shorten(value, LONG), f"{len(runs):,} {plural(len(runs), 'run')}" if several else "")
         for value, runs in list(by_value.items())[:VARIANTS]
     ]
     return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])

@@ -7,12 +7,13 @@ from markupsafe import Markup
 
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.runs.provenance import RunOrigin, seeds, values
+from analysis.runs.text import shorten
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""
 
-GAPS, VARIANTS, LONG = 6, 3, 300
-"""Sentences on missing runs of a cell, values of one fact, and characters of a text that the page shows."""
+GAPS, VARIANTS, LONG = 6, 3, 301
+"""Limits of the page: sentences on missing runs of a cell, values of one fact, characters of a text from a run."""
 
 
 @dataclass(frozen=True)
@@ -78,22 +79,24 @@ def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
     found, alike = [], []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
-            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+            alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
         elif name != "device type" or len(by_value) > 1:
             found.append((name, _values(by_value)))
     found += [("versions", [(", ".join(alike), "")])] if alike else []
-    found += [("fingerprint", [(shorten(cell.fingerprint), "")])] if cell.fingerprint else []
+    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
     return [*found, ("cell", [(cell.cell_id, "")])]
 
 
 def _values(by_value: dict[str, list[RunOrigin]]) -> list[tuple[str, str]]:
     several = len(by_value) > 1
-    shown = [(shorten(value), seeds(runs) if several else "") for value, runs in list(by_value.items())[:VARIANTS]]
+    shown = [
+        (shorten(value, LONG), seeds(runs) if several else "") for value, runs in list(by_value.items())[:VARIANTS]
+    ]
     return shown + ([(f"{len(by_value) - VARIANTS} more", "")] if len(by_value) > VARIANTS else [])
 
 
 def _cut(texts: Sequence[str], what: str) -> list[str]:
-    shown = [shorten(text) for text in texts[:GAPS]]
+    shown = [shorten(text, LONG) for text in texts[:GAPS]]
     return shown + ([f"{len(texts) - GAPS} more {what}."] if len(texts) > GAPS else [])
 
 
@@ -105,8 +108,3 @@ def _more(there: int, listed: int, options: str, table: str = "table2") -> str:
 
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{error:.2f}"
-
-
-def shorten(text: str) -> str:
-    """Text from a run's files, no longer than a page can bear."""
-    return text if len(text) <= LONG else f"{text[:LONG]}…"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.report.drilldown import TABLES, cell_name
-from analysis.report.folds import shorten
+from analysis.report.folds import LONG
 from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
+from analysis.runs.text import plural, shorten
 from analysis.studies.assemble import Section
 
 LISTED = 40
@@ -32,7 +33,9 @@ def failed(rows: pd.DataFrame) -> list[Failed]:
     """Runs of a protocol that failed, with their reasons."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [
-        Failed(str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"])))
+        Failed(
+            str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"]), LONG)
+        )
         for _, run in bad.iterrows()
     ]
 
@@ -47,9 +50,12 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
         part = rows[rows["state"] == state]
         if len(part):
             by_cell = part.groupby("cell_id", sort=False)
-            cells = [f"{_short(same.iloc[0])} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell]
+            cells = [
+                f"{cell_name(same.iloc[0]).removeprefix('ShuffleNet ')} ({name_seeds(sorted(same['seed']))})"
+                for _, same in by_cell
+            ]
             listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
-            text.append(f"{words}: {len(part):,} {'run' if len(part) == 1 else 'runs'}. {listed}.")
+            text.append(f"{words}: {len(part):,} {plural(len(part), 'run')}. {listed}.")
     if text:
         text.append("The same sweep again trains what is missing, and nothing else.")
     for section in sections:
@@ -58,7 +64,3 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
             cells_of = f"cells of {TABLES[section.study]}"
             text.append(f"{count} of the {len(section.cells)} {cells_of} are not planned under this protocol.")
     return text
-
-
-def _short(run: pd.Series) -> str:
-    return cell_name(run).removeprefix("ShuffleNet ")

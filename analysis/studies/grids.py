@@ -143,6 +143,11 @@ def row_name(row: pd.Series) -> str:
     return f"{name} {row['width']:g}x{stem}"
 
 
+def short_name(row: pd.Series) -> str:
+    """The same without the usual network's name: `0.5x`, `blog variant 0.5x`."""
+    return row_name(row).removeprefix("ShuffleNet ")
+
+
 def millions(count: object, places: int) -> str:
     """A count in millions; a dash where there is none."""
     return "–" if pd.isna(count) else f"{count / 1e6:,.{places}f}"  # type: ignore[call-overload, operator]

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.runs.frame import FAILED
+from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
 from analysis.studies import gains
@@ -35,7 +36,7 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour} training images at "
         f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}; "
         f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
-        f"{done} {_plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
+        f"{done} {plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
 
@@ -79,7 +80,7 @@ def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
     if waiting:
         text.append(
-            f"{waiting} planned {_plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
+            f"{waiting} planned {plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
         )
     return text
 
@@ -98,7 +99,7 @@ def on_origin(rows: pd.DataFrame) -> list[str]:
         text.append(f"Code at commit {commits[0][:10]}.")
     dirty = int(done["dirty"].eq(True).sum())
     if dirty:
-        text.append(f"{dirty} {_plural(dirty, 'run')} trained with uncommitted changes.")
+        text.append(f"{dirty} {plural(dirty, 'run')} trained with uncommitted changes.")
     return text
 
 
@@ -111,7 +112,7 @@ def on_left_out(rows: pd.DataFrame) -> list[str]:
                 found.setdefault(str(split), set()).add((counts[0], counts[1]))
     names = {"train": "training", "val": "validation"}
     return [
-        f"{left_out:,} of {listed:,} {names.get(split, split)} {_plural(listed, 'image')} "
+        f"{left_out:,} of {listed:,} {names.get(split, split)} {plural(listed, 'image')} "
         f"{'was' if left_out == 1 else 'were'} left out, since {'it does' if left_out == 1 else 'they do'} not decode."
         for split, pairs in found.items()
         for left_out, listed in sorted(pairs)
@@ -144,12 +145,8 @@ def _reason(run: pd.Series) -> str:
 
 
 def _epochs(first: pd.Series) -> str:
-    return f"{first['epochs']} {_plural(int(first['epochs']), 'epoch')}"
+    return f"{first['epochs']} {plural(int(first['epochs']), 'epoch')}"
 
 
 def _split(first: pd.Series) -> str:
     return {"val": "validation"}.get(str(first["evaluate"]), str(first["evaluate"]))
-
-
-def _plural(number: int, word: str) -> str:
-    return word if number == 1 else f"{word}s"

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
-from analysis.studies.grids import row_name
+from analysis.studies.grids import short_name
 from analysis.studies.notes import planned_seeds
 
 
@@ -195,7 +195,7 @@ def _lines(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str]]:
 
 def _short(row: pd.Series) -> str:
     """Name of a line in a legend: `0.5x`, `blog 0.5x`."""
-    return row_name(row).removeprefix("ShuffleNet ").replace(" variant", "")
+    return short_name(row).replace(" variant", "")
 
 
 def _width_keys(cells: pd.DataFrame) -> list[Line2D]:
