@@ -1,4 +1,4 @@
-"""Writes results/tables and results/figures from whatever results there are; does nothing when nothing has changed."""
+"""Writes tables, figures and report of a results folder; does nothing if nothing has changed."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.studies.assemble import Section
 
 STAMP = Path("tables") / ".published.json"
-"""What was published last: digests of the inputs, and the files."""
+"""Record of the last publication: digests of the inputs, and the files."""
 
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""

@@ -1,4 +1,4 @@
-"""From a results folder to a packed study and back: `gather` takes, `lay_out` gives what analysis reads as ever."""
+"""Conversion between a results folder and a packed study: `gather` reads a folder, `lay_out` writes one."""
 
 import csv
 import io
@@ -24,14 +24,14 @@ from analysis.runs.files import read_json
 from analysis.studies import notes, selection
 
 LEFT = ("schema", "run_id", "status", "files", "sha256")
-"""What a result.json says of itself and of files that are not packed."""
+"""Keys of result.json that are not packed: they describe the file itself and files that are left out."""
 
 STAMPS = ("study", "preset", "command", "written")
-"""What a plan says beside its runs and their protocol."""
+"""Keys of a plan that are packed, beside its runs and protocol."""
 
 
 def gather(results: Path, protocol: str = "") -> Packed:
-    """All that is published of a results folder rests on, of one protocol, without paths of this machine.
+    """Everything that the publications of one protocol depend on, without paths of this machine.
 
     Args:
         protocol: how the protocol's id begins; only needed where there are several.
@@ -104,7 +104,7 @@ def _chosen(results: Path, table: pd.DataFrame, protocol: str) -> str:
 
 
 def _settled(results: Path, rows: pd.DataFrame) -> None:
-    """Refuse what would be another thing tomorrow, and what no longer says what it said."""
+    """Raise UserError if a run is in progress or damaged."""
     for state, advice in (("running", "wait for it, or stop the sweep"), ("damaged", "the same sweep trains it again")):
         if len(bad := rows[rows["state"] == state]):
             first = bad.iloc[0]

@@ -1,4 +1,4 @@
-"""What stands behind a number of Tables 2 and 3: the runs of a cell, the pairs of runs of a gain."""
+"""The runs behind a number of Tables 2 and 3: those of a cell, pairs of them for a gain."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class CellOrigin:
 
     Attributes:
         state: seeds done, planned and failed, in words.
-        warnings, gaps: sentences of origin.warnings and origin.gaps.
+        warnings, gaps: sentences of provenance.warnings and provenance.gaps.
         fingerprint: what results/fingerprints.json says of the network, empty where it says nothing.
     """
 

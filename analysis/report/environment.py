@@ -1,4 +1,4 @@
-"""What the runs of a protocol were trained with, as they recorded it; nothing of the machine that makes the page."""
+"""Hardware, software and time that the runs of a protocol recorded; nothing of the machine that makes the page."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What folds out behind a number: its runs, what they were trained with, what is missing."""
+"""Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ GAPS, VARIANTS, LONG = 6, 3, 301
 
 @dataclass(frozen=True)
 class Fold:
-    """A cell or a gain as the template shows it; `facts` are names with (value, which seeds) of each."""
+    """Details of a cell or a gain for the template; `facts` are names with (value, which seeds) of each."""
 
     name: str
     number: str
@@ -34,7 +34,7 @@ class Fold:
 
 
 def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
-    """A cell that has runs; without `in_full` these are not listed one by one."""
+    """Details of a cell that has runs; they are listed one by one only if `in_full`."""
     done = [run for run in cell.runs if run.done]
     listed = done[: RUNS if in_full else 0]
     number = cell.shown[0].text
@@ -54,7 +54,7 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
 
 
 def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
-    """A gain of shuffle with its seeds."""
+    """Details of a gain of shuffle, with its seeds."""
     listed = gain.seeds[: RUNS if in_full else 0]
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
     return Fold(
@@ -73,7 +73,7 @@ def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
 
 
 def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Facts of a cell's runs, versions that all share in one line; whoever differs is named by seed."""
+    """Provenance of a cell's runs: versions that all share in one line, differing values with their seeds."""
     known = [run for run in cell.runs if run.facts]
     packages = {name for run in known for name in run.versions}
     found, alike = [], []

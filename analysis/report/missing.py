@@ -1,4 +1,4 @@
-"""Runs that are not done: those that failed one by one, those that wait by cell."""
+"""Runs that are not done: failed runs one by one, waiting runs by cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned"
 
 @dataclass(frozen=True)
 class Failed:
-    """A run whose last attempt left no result that counts."""
+    """A run whose last attempt gave no valid result."""
 
     run_id: str
     name: str
