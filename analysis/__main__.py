@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ablations.core.command import command
-from ablations.core.console import prepare_output, show_error
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 
 
@@ -13,7 +13,6 @@ def main(arguments: list[str] | None = None) -> int:
     from analysis.publish import publish, tables_first
     from analysis.runs.files import REPORT
 
-    prepare_output()
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")

@@ -19,6 +19,7 @@ def command(main: Callable[[], int | str | None]) -> Callable[[], NoReturn]:
 
     - Ctrl-C: one line on standard error, code 130.
     - The reader of the output leaves: nothing is said, code 141.
+    - A character that an output's encoding lacks is escaped.
     - A stream is closed from the start (`>&-`): it takes no output, and the code is that of `main`.
 
     `main` should import slow modules itself, so that Ctrl-C during an import is covered as well.
@@ -28,6 +29,9 @@ def command(main: Callable[[], int | str | None]) -> Callable[[], NoReturn]:
         _open_closed_streams()
         code: int | str | None
         try:
+            from ablations.core.console import prepare_output
+
+            prepare_output()
             try:
                 code = main()
             except SystemExit as leaving:

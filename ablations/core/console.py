@@ -9,7 +9,7 @@ from ablations.core.errors import UserError
 
 
 def prepare_output() -> None:
-    """Escape what standard output and standard error cannot encode; every command calls this once, first.
+    """Escape what standard output and standard error cannot encode; ablations.core.command calls this first.
 
     Names of files may contain bytes that are not UTF-8, and a stream may have an encoding without Greek or arrows.
     """

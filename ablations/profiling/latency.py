@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablations.core import files
-from ablations.core.console import console, prepare_output, show_error
+from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
 from ablations.core.provenance import describe_host
@@ -154,7 +154,6 @@ def show(found: "Sequence[Row]") -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write RESULTS/latency.csv, show it, and say whether the cheaper count buys time; 2 for wrong options."""
-    prepare_output()
     chosen = _options(arguments)
     try:
         for stem in ("imagenet", "stride1"):

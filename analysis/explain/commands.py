@@ -1,7 +1,6 @@
 """`python -m analysis.explain table2 --groups 3 --width 0.5`: the runs behind one number of a table."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from ablations.core.console import prepare_output, show_error
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
@@ -27,7 +26,6 @@ LISTED = 12
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the runs behind the number that the arguments select. Exit code 1 if there is no such number."""
-    prepare_output()
     chosen = _parser().parse_args(arguments)
     try:
         section = choose(chosen)

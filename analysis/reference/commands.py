@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ablations.core.console import prepare_output, show_error
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.core.paths import REFERENCE
 from analysis import publish
@@ -147,7 +147,6 @@ def _write(given: Mapping[str, bytes], folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names."""
-    prepare_output()
     parser = argparse.ArgumentParser(
         prog="python -m analysis.reference", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -6,8 +6,7 @@ import nbformat
 import pytest
 
 from analysis import publish
-from analysis.notebooks import __main__ as execute
-from analysis.notebooks import show
+from analysis.notebooks import execute, show
 from analysis.runs import macs
 from tests import results_fixture as fixture
 
