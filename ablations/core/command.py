@@ -19,7 +19,7 @@ def command(main: Callable[[], int | str | None]) -> Callable[[], NoReturn]:
 
     - Ctrl-C: one line on standard error, code 130.
     - The reader of the output leaves: nothing is said, code 141.
-    - A character that an output's encoding lacks is escaped.
+    - Text that a stream cannot encode is escaped.
     - A stream is closed from the start (`>&-`): it takes no output, and the code is that of `main`.
 
     `main` should import slow modules itself, so that Ctrl-C during an import is covered as well.
@@ -29,10 +29,10 @@ def command(main: Callable[[], int | str | None]) -> Callable[[], NoReturn]:
         _open_closed_streams()
         code: int | str | None
         try:
-            from ablations.core.console import prepare_output
-
-            prepare_output()
             try:
+                from ablations.core.console import prepare_output
+
+                prepare_output()
                 code = main()
             except SystemExit as leaving:
                 code = leaving.code

@@ -1,4 +1,4 @@
-"""What commands print: durations, errors, progress of the data cache."""
+"""Output of the commands: streams, durations, errors, progress of the data cache."""
 
 import io
 import sys
@@ -8,8 +8,14 @@ from rich.console import Console
 from ablations.core.errors import UserError
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Hand the BrokenPipeError on to core/command.py, in place of Rich's own exit with code 1."""
+        raise
+
+
 def prepare_output() -> None:
-    """Escape what standard output and standard error cannot encode; ablations.core.command calls this first.
+    """Escape what standard output and standard error cannot encode; every command calls this once, first.
 
     Names of files may contain bytes that are not UTF-8, and a stream may have an encoding without Greek or arrows.
     """
@@ -18,14 +24,8 @@ def prepare_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Hand the BrokenPipeError on to core/command.py, in place of Rich's own exit with code 1."""
-        raise
-
-
 def console() -> Console:
-    """Standard output: with colours on a terminal, plain and unwrapped elsewhere."""
+    """Standard output: with colours on a terminal, plain and without line wrapping elsewhere."""
     return _Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
@@ -38,17 +38,17 @@ def duration(seconds: float) -> str:
 
 
 def show_error(error: UserError) -> None:
-    """A mistake of the user's: its sentence, on standard error."""
+    """Print a user error on standard error."""
     print(f"error: {error}", file=sys.stderr)
 
 
 def show_stopped() -> None:
-    """After Ctrl-C or SIGTERM: how to go on."""
+    """Print on standard error how to continue after Ctrl-C or SIGTERM."""
     print("Stopped. Run the same command again to go on: finished runs and checkpoints are kept.", file=sys.stderr)
 
 
 def show_data(stage: str, done: int, total: int) -> None:
-    """Progress of building a data set: one line, rewritten on a terminal, else at the start and the end."""
+    """Print the progress of building a data cache: an updated line on a terminal, else a line at start and end."""
     if sys.stdout.isatty():
         print(f"\r{stage}: {done} of {total}", end="\n" if done == total else "", flush=True)
     elif done in (0, total):
