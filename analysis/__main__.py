@@ -1,15 +1,15 @@
-"""`python -m analysis`: write tables, figures and the report from the results there are, and say where they lie."""
+"""`python -m analysis`: write tables, figures and the report of a results folder, and print their paths."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from ablations.core.command import command
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Publish, and list what there is by folder. Exit code 1, with a sentence, where there is nothing to publish."""
+    """Publish, and list the files by folder. Exit code 1 if there are no results or nothing can be written."""
     from analysis.publish import publish, tables_first
     from analysis.runs.files import REPORT
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
             tables_first(chosen.results)
         files = publish(chosen.results, chosen.force)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
     files = [path for path in files if path.name != REPORT]
     for folder in dict.fromkeys(path.parent for path in files):
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _names(files: list[Path]) -> list[str]:
-    """`table1 (.csv .html .md .tex)`: names with the forms that each comes in."""
+    """Names of files with all their suffixes: `table1 (.csv .html .md .tex)`."""
     forms: dict[str, list[str]] = {}
     for path in files:
         forms.setdefault(path.stem, []).append(path.suffix)

@@ -1,4 +1,4 @@
-"""Writes results/tables and results/figures from whatever results there are; does nothing when nothing has changed."""
+"""Writes tables, figures and report of a results folder; does nothing if nothing has changed."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.studies.assemble import Section
 
 STAMP = Path("tables") / ".published.json"
-"""What was published last: digests of the inputs, and the files."""
+"""Record of the last publication: digests of the inputs, and the files."""
 
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
@@ -131,6 +131,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
     from analysis.studies import assemble, claims_table, grids, render
+    from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
     claims = claims_table.records((*groups, *shuffle))
@@ -161,7 +162,7 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
     folder = results / "tables"
     written = [write(folder / f"{name}.csv", table.to_csv(index=False), results) for name, table in csv.items()]
     for name, shown in pages.items():
-        for suffix, render_as in (("md", render.markdown), ("tex", render.latex), ("html", render.html_page)):
+        for suffix, render_as in (("md", render.markdown), ("tex", latex), ("html", render.html_page)):
             written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown), results))
     return [write_json(results / "claims.json", {"schema": 1, "claims": claims}), *written]
 

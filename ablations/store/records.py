@@ -53,6 +53,7 @@ class Result(Record):
     images_per_second: Number | None = None
     peak_memory_bytes: Whole | None = None
     weights_sha256: str | None = None
+    images_left_out: dict[str, tuple[Whole, Whole]] | None = None
     files: dict[str, FileEntry] = {}
 
 

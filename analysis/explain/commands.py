@@ -1,7 +1,6 @@
-"""`python -m analysis.explain table2 --groups 3 --width 0.5`: what stands behind one number of a table."""
+"""`python -m analysis.explain table2 --groups 3 --width 0.5`: the runs behind one number of a table."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
@@ -25,7 +25,7 @@ LISTED = 12
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Explain the number that the arguments name; exit code 1, with a sentence, where there is no such number."""
+    """Print the runs behind the number that the arguments select. Exit code 1 if there is no such number."""
     chosen = _parser().parse_args(arguments)
     try:
         section, told = choose(chosen)
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         lines = [*told, *_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
         lines += _together(map(_gain, drilldown.gains(section, cells)))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
     print("\n".join(_printable(line) for line in lines))
     return 0
@@ -134,7 +134,7 @@ def _cell(results: Path, cell: CellOrigin) -> Iterator[str]:
 
 
 def _files(results: Path, runs: Sequence[RunOrigin]) -> Iterator[str]:
-    """Where each run's configuration and log lie; of many runs the pattern, since the table has their names."""
+    """Paths of each run's configuration and log; of many runs only the pattern."""
     if len(runs) > LISTED:
         for word, name in FILES:
             yield f"{word + ':':<13} {results / 'runs' / 'RUN' / name}"
@@ -182,12 +182,12 @@ def _two(error: float | None) -> str:
 
 
 def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Parts set apart by an empty line."""
+    """The lines of all parts, with an empty line before each."""
     for part in parts:
         yield ""
         yield from part
 
 
 def _printable(line: str) -> str:
-    """Text without what a terminal would obey: an error or a device may say anything."""
+    """Text without control characters, since errors and device names may contain anything."""
     return "".join(sign if sign.isprintable() else " " for sign in line)

@@ -1,4 +1,4 @@
-"""A figure of inference times: relative to one group, beside multiply-adds, by input, engine and batch."""
+"""Figure of inference times relative to one group, with multiply-adds, by input, engine and batch size."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What inference times say, in sentences: does the cheaper count buy time, and what does shuffle cost?"""
+"""Summary of inference times in sentences: do fewer multiply-adds save time, and what does shuffle cost?"""
 
 from pathlib import Path
 

@@ -1,19 +1,19 @@
-"""Inference times that `make latency` measured, checked, with the multiply-adds of each network beside them."""
+"""Reads and validates latency.csv, and adds the multiply-adds of each network."""
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import pandas as pd
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from analysis.runs.macs import NetworkCost, Subject, costs
 from model.widths import STEMS
 
 FILE = "latency.csv"
-"""What ablations.latency writes into the results folder."""
+"""Written into the results folder by ablations.latency."""
 
 BYTES = 1_000_000
 """A file of every variant, input, batch and engine has some 20,000."""
@@ -39,6 +39,20 @@ COLUMNS = (
     *("rounds", "threads", "device", "versions", "measured"),
 )
 """Of tables/latency.csv: those of latency.csv, and macs of one image with their ratio to one group's."""
+
+
+NUMBER = Annotated[float, Field(gt=1e-9, lt=1e9)]
+ROW = create_model(
+    "ROW",
+    **{name: Annotated[str, AfterValidator(lambda text, n=n: " ".join(text.split())[:n])] for name, n in TEXT.items()},
+    **{name: Annotated[int, BeforeValidator(int), Field(gt=0, le=most)] for name, most in WHOLE.items()},
+    **dict.fromkeys(("width", *TIMES), NUMBER),
+    **dict.fromkeys(RATIOS, Annotated[NUMBER | None, BeforeValidator(lambda text: text or None)]),
+    stem=Literal[STEMS],
+    structure=Literal["shufflenet"],
+    shuffle=Annotated[Literal["True", "False"], AfterValidator(lambda text: text == "True")],
+)  # type: ignore[call-overload]
+"""Validates a row of latency.csv, given as texts."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +96,16 @@ def _checked(path: Path) -> pd.DataFrame:
         text = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False).fillna("")
     except ValueError:
         raise ValueError("it is no table of comma-separated values") from None
-    needed = [*TEXT, "stem", *WHOLE, "structure", "width", "shuffle", *TIMES, *RATIOS]
+    needed = list(ROW.model_fields)
     missing = [name for name in needed if name not in text]
     if missing or text.empty:
         raise ValueError(f"it has no column {missing[0]}" if missing else "it has no rows")
-    rows = pd.DataFrame({name: _column(text, name, _kind(name)) for name in needed})
+    try:
+        found = [ROW.model_validate(row).model_dump() for row in text[needed].to_dict("records")]
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ValueError(f"{wrong['loc'][0]} is {str(wrong['input'])[:40]!r} in one row") from None
+    rows = pd.DataFrame(found).astype(dict.fromkeys(RATIOS, float))
     if rows.duplicated([*WAY, *NETWORK]).any():
         raise ValueError("it has a network twice")
     batches, engines = rows["batch"], rows["engine"] != "pytorch"
@@ -100,47 +119,6 @@ def _checked(path: Path) -> pd.DataFrame:
         }
     )
     return rows.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
-
-
-def _kind(name: str) -> Callable[[str], Any]:
-    """What makes a value of a column out of its text; ValueError where it is none."""
-    if name in TEXT:
-        return lambda text: " ".join(text.split())[: TEXT[name]]
-    if name in WHOLE:
-        return lambda text: _whole(text, WHOLE[name])
-    if name == "shuffle":
-        return lambda text: {"True": True, "False": False}[text]
-    if name == "stem":
-        return lambda text: STEMS[STEMS.index(text)]
-    if name == "structure":
-        return lambda text: {"shufflenet": text}[text]
-    return lambda text: _number(text, empty=name in RATIOS)
-
-
-def _column(text: pd.DataFrame, name: str, kind: Callable[[str], Any]) -> pd.Series:
-    values = []
-    for value in text[name]:
-        try:
-            values.append(kind(value))
-        except (ValueError, KeyError):
-            raise ValueError(f"{name} is {value[:40]!r} in one row") from None
-    return pd.Series(values)
-
-
-def _whole(text: str, most: int) -> int:
-    value = int(text)
-    if not 0 < value <= most:
-        raise ValueError
-    return value
-
-
-def _number(text: str, empty: bool) -> float:
-    if empty and not text:
-        return math.nan
-    value = float(text)
-    if not 1e-9 < value < 1e9:
-        raise ValueError
-    return value
 
 
 def _with_macs(rows: pd.DataFrame, results: Path, measure: bool) -> pd.DataFrame:

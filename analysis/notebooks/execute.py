@@ -3,11 +3,12 @@
 import argparse
 import asyncio
 import os
-import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from analysis.runs.files import write
@@ -27,6 +28,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
 
     Raises:
         UserError: there are no results, a package of the `dev` extra is missing, or a cell fails.
+        OSError: nothing can be written to <results>/notebooks.
     """
     if not any((results / folder).is_dir() and any((results / folder).iterdir()) for folder in ("plans", "runs")):
         raise UserError(f"There are no results in {results} to show: train some with `make ablation-groups`.")
@@ -37,13 +39,15 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         from nbconvert import HTMLExporter
     except ImportError as error:
         raise UserError(f"Notebooks need {error.name}: install the dev extra, or use `make notebooks`.") from None
+    folder = results / "notebooks"
+    with tempfile.TemporaryFile(dir=folder if folder.exists() else results):
+        pass  # it can be written: found out before the minute that executing takes
     written = []
     for name in names:
         notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
-        folder = results / "notebooks"
         source = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
         written += [write(folder / f"{name}.ipynb", source, results), write(folder / f"{name}.html", page, results)]
     return written
@@ -93,13 +97,20 @@ def _run(notebook: "NotebookNode", name: str, results: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Execute all notebooks and say where they are; exit code 1, with a sentence, where that cannot be done."""
+    """Execute all notebooks and print their paths.
+
+    Exit code 1 if there is nothing to show or a notebook fails, 2 if the folder cannot be written.
+    """
     parser = argparse.ArgumentParser(prog="python -m analysis.notebooks", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    results = parser.parse_args(arguments).results
     try:
-        for path in execute(parser.parse_args(arguments).results):
+        for path in execute(results):
             print(path)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
+    except OSError as error:
+        show_error(UserError(f"Notebooks cannot be written to {results / 'notebooks'} ({error.strerror})."))
+        return 2
     return 0

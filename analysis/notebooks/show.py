@@ -1,4 +1,4 @@
-"""What the notebooks call to find results and to show tables and figures in a page."""
+"""Functions for notebooks: find the results folder, show tables and figures."""
 
 import base64
 import os
@@ -16,7 +16,7 @@ from analysis.studies.render import STYLE, html_table
 
 @dataclass(frozen=True)
 class Html:
-    """A piece of a page, as Jupyter shows it."""
+    """HTML that Jupyter shows as the output of a cell."""
 
     text: str
 
@@ -25,17 +25,17 @@ class Html:
 
 
 def results_folder() -> Path:
-    """The folder that RESULTS_DIR names, `results` without it; relative ones start at the project, wherever one is."""
+    """The folder in RESULTS_DIR, `results` if unset; relative paths start at the project's root."""
     return ROOT / os.environ.get("RESULTS_DIR", "results")
 
 
 def tables(grids: Iterable[Grid]) -> Html:
-    """Tables below each other, each with its notes."""
+    """All tables with their notes, as one output."""
     return Html(f"<style>{_within('.ablation')}</style>" + "".join(_boxed(html_table(grid)) for grid in grids))
 
 
 def figures(figures: Iterable[Figure]) -> Html:
-    """Figures below each other, at the size they are drawn for."""
+    """All figures as one output, at the size that they are drawn for."""
     return Html("".join(_image(figure) for figure in figures))
 
 
@@ -50,7 +50,7 @@ def _boxed(table: str) -> str:
 
 
 def _within(selector: str) -> str:
-    """The pages' rules for tables and notes, kept from the rest of the notebook."""
+    """The CSS rules of published tables, limited to elements inside `selector`."""
     rules = [rule.strip() for rule in STYLE.replace("\n", " ").split("}") if rule.strip()]
     kept = [rule for rule in rules if not rule.startswith(("body", "h1"))]
     scoped = (f"{_prefix(selector, rule.split('{', 1)[0])} {{{rule.split('{', 1)[1]}}}" for rule in kept)

@@ -12,12 +12,12 @@ study: each is replaced by `...`, in commands, reasons and wherever else it stan
 
 import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.core.paths import REFERENCE
 from analysis import publish
@@ -147,7 +147,7 @@ def _write(given: Mapping[str, bytes], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the first argument says."""
+    """Run the command that the first argument names."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.reference", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _each(chosen.command, chosen.folders or committed())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Where committed files are not what their data gives, in a few lines each."""
+"""Differences between committed files and those that their data gives, a few lines for each file."""
 
 import difflib
 import re
@@ -24,7 +24,7 @@ DREW = ("matplotlib", "numpy", "pandas", "scipy")
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that draw here."""
+    """Installed versions of the packages in DREW."""
     return {name: version(name) for name in DREW}
 
 
@@ -69,7 +69,7 @@ def too_large(folder: Path) -> list[str]:
 
 
 def contradictions(packed: Packed) -> list[str]:
-    """Runs whose result is not what their bits and their last epoch say."""
+    """Runs whose result differs from their per-image bits or their last epoch."""
     told = []
     for one in packed.runs:
         if one.state != "done":

@@ -1,4 +1,4 @@
-"""Values in the fields of a CSV file that come back as they were: numbers to the last digit, text as text."""
+"""Lossless encoding of JSON values in CSV fields, and of nested records in columns with dotted names."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A study as a few small files: all of its runs, done or not, as far as anything that is published rests on them.
+"""File format of a committed study: what tables, figures and report need, for every planned run.
 
 study.json    the protocol, the plans, what all runs share, the fingerprints of the networks
 runs.csv      a row per run: what it is, its state, what result.json and (as `provenance.x`) provenance.json say
@@ -23,10 +23,10 @@ from ablations.store import run_folder
 from analysis.reference.csv_fields import encode, flatten
 
 SCHEMA = 1
-"""Version of the form of these files."""
+"""Version of the file format."""
 
 LIMIT = 1 << 20
-"""Bytes that a committed file may have."""
+"""Size limit of a committed file in bytes."""
 
 STUDY, RUNS, CURVES, BITS, LATENCY = FILES = ("study.json", "runs.csv", "curves.csv", "correct.npy", "latency.csv")
 
@@ -126,7 +126,7 @@ def to_files(packed: Packed) -> dict[str, bytes]:
 
 
 def _shared(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Those of SHARED that all records that are there have the same value of."""
+    """The keys of SHARED for which all non-empty records have the same value."""
     there = [record for record in records if record]
     return {key: there[0][key] for key in SHARED if there and all(key in r and r[key] == there[0][key] for r in there)}
 

@@ -1,6 +1,9 @@
-"""From a results folder to a packed study and back: `gather` takes, `lay_out` gives what analysis reads as ever."""
+"""Conversion between a results folder and a packed study: `gather` reads a folder, `lay_out` writes one."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +17,21 @@ from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.run_state import FAILED
 from analysis.reference.format import LATENCY, Packed, PackedRun
-from analysis.reference.mask_paths import mask
+from analysis.reference.mask_paths import mask, mask_command, paths_in
 from analysis.reference.reader import metric, read_csv
 from analysis.runs import frame
 from analysis.runs.files import read_json
 from analysis.studies import notes, selection
 
 LEFT = ("schema", "run_id", "status", "files", "sha256")
-"""What a result.json says of itself and of files that are not packed."""
+"""Keys of result.json that are not packed: they describe the file itself and files that are left out."""
 
 STAMPS = {"study", "preset", "command", "written"}
-"""What a plan says beside its runs and their protocol."""
+"""Keys of a plan that are packed, beside its runs and protocol."""
 
 
 def gather(results: Path, protocol: str = "") -> Packed:
-    """All that is published of a results folder rests on, of one protocol, without paths of this machine.
+    """Everything that the publications of one protocol depend on, without paths of this machine.
 
     Args:
         protocol: how the protocol's id begins; only needed where there are several.
@@ -44,20 +47,26 @@ def gather(results: Path, protocol: str = "") -> Packed:
     rows = table[table["protocol_id"] == protocol_id]
     _settled(results, rows)
     plans = [plan for plan in read_plans(results) if plan.protocol_id == protocol_id]
-    own = {run_id: read_json(results / "runs" / run_id / "run.json") or {} for run_id in rows["run_id"]}
+    stamps = [plan.model_dump(include=STAMPS, exclude_none=True) for plan in plans]
+    own = {run_id: _read(results, run_id, "run.json") for run_id in rows["run_id"]}
     numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)
+    began = {run_id: _read(results, run_id, "provenance.json") for run_id in rows["run_id"]}
+    known = _known_paths(results, [*stamps, *began.values()])
     planned = {entry.run_id: run for plan in plans for entry, run in plan.described()}
     described = {run_id: planned.get(run_id) or from_json(own[run_id]) for run_id in rows["run_id"]}
-    runs = [_run(results, row, described[row["run_id"]], numerics) for row in rows.to_dict("records")]
-    prints = (read_json(results / "fingerprints.json") or {}).get("cells")
-    cells = set(rows["cell_id"])
+    runs = [
+        _without_paths(_run(results, row, described[row["run_id"]], numerics, began[row["run_id"]]), known)
+        for row in rows.to_dict("records")
+    ]
+    found = (read_json(results / "fingerprints.json") or {}).get("cells")
+    prints = found if isinstance(found, dict) else {}
     return Packed(
         protocol_id=protocol_id,
         numerics=numerics,
-        plans=tuple(mask(plan.model_dump(include=STAMPS, exclude_none=True)) for plan in plans),
+        plans=tuple(_mask_record(stamp, known) for stamp in stamps),
         runs=tuple(runs),
-        fingerprints={key: mask(prints[key]) for key in sorted(cells & {*prints})} if isinstance(prints, dict) else {},
-        latency=mask((results / LATENCY).read_text()).encode() if (results / LATENCY).exists() else None,
+        fingerprints={key: mask(prints[key], known) for key in sorted({*rows["cell_id"]} & {*prints})},
+        latency=_mask_csv(results / LATENCY, known) if (results / LATENCY).exists() else None,
     )
 
 
@@ -97,7 +106,7 @@ def _chosen(results: Path, table: pd.DataFrame, protocol: str) -> str:
 
 
 def _settled(results: Path, rows: pd.DataFrame) -> None:
-    """Refuse what would be another thing tomorrow, and what no longer says what it said."""
+    """Raise UserError if a run is in progress or damaged."""
     for state, advice in (("running", "wait for it, or stop the sweep"), ("damaged", "the same sweep trains it again")):
         if len(bad := rows[rows["state"] == state]):
             first = bad.iloc[0]
@@ -107,7 +116,45 @@ def _settled(results: Path, rows: pd.DataFrame) -> None:
             )
 
 
-def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int) -> PackedRun:
+def _read(results: Path, run_id: str, name: str) -> dict[str, Any]:
+    """A JSON file of a run; empty where it cannot be read."""
+    return read_json(results / "runs" / run_id / name) or {}
+
+
+def _known_paths(results: Path, records: Iterable[dict[str, Any]]) -> list[str]:
+    """Paths to mask wherever they stand: those in the commands of plans and runs, and those of this very process."""
+    commands = dict.fromkeys(str(record.get("command", "")) for record in records)
+    here = [str(path) for path in (results.resolve(), Path.cwd(), Path.home())]
+    return [*(path for command in commands for path in paths_in(command)), *here]
+
+
+def _mask_record(record: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """A plan or a provenance without paths; its `command` is masked argument by argument."""
+    return {
+        key: mask_command(value) if key == "command" and isinstance(value, str) else mask(value, known)
+        for key, value in record.items()
+    }
+
+
+def _without_paths(one: PackedRun, known: Sequence[str]) -> PackedRun:
+    """A run whose texts hold no path of this machine."""
+    reason, result = mask(one.reason, known), mask(one.result, known)
+    return replace(one, reason=reason, result=result, provenance=_mask_record(one.provenance, known))
+
+
+def _mask_csv(path: Path, known: Sequence[str]) -> bytes:
+    """A CSV file, masked field by field; its very bytes where there is nothing to mask."""
+    content = path.read_bytes()
+    rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    masked = mask(rows, known)
+    if masked == rows:
+        return content
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows(masked)
+    return file.getvalue().encode()
+
+
+def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int, provenance: dict[str, Any]) -> PackedRun:
     """A run with what its folder says."""
     run_id = row["run_id"]
     if identity(run, RUN, numerics) != run_id:
@@ -118,9 +165,9 @@ def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int) -> PackedR
         run=run,
         planned_by=row["planned_by"],
         state=row["state"],
-        reason=None if pd.isna(row["reason"]) else mask(str(row["reason"])),
+        reason=None if pd.isna(row["reason"]) else str(row["reason"]),
         result={key: value for key, value in record.items() if key not in LEFT},
-        provenance=mask(read_json(folder / "provenance.json") or {}),
+        provenance=provenance,
         curve=tuple(_curve(folder / "metrics.csv")) if done or (folder / "metrics.csv").exists() else (),
         correct=_bits(folder, int(row["tested"])) if done else np.zeros(0, np.uint8),
     )

@@ -1,4 +1,4 @@
-"""Reads a packed study back, and says which line of which file is wrong where one is."""
+"""Reads and validates the files of a committed study; errors name the file and the line."""
 
 import csv
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from analysis.reference.format import (
 )
 from analysis.runs.files import read_json
 
-SENSELESS = (KeyError, TypeError, ValueError, AttributeError)
-"""What reading a description raises that is none."""
+INVALID = (KeyError, TypeError, ValueError, AttributeError)
+"""Exceptions of reading an invalid description."""
 
 
 def from_files(folder: Path) -> Packed:
@@ -45,7 +45,7 @@ def from_files(folder: Path) -> Packed:
         try:
             one = _run(row, study, curves.pop(str(row["run_id"]), ()))
             found = identity(one.run, RUN, study["numerics"])
-        except SENSELESS as error:
+        except INVALID as error:
             raise UserError(f"{folder / RUNS}, line {number}: not a run ({type(error).__name__}: {error}).") from None
         if found != row["run_id"]:
             raise UserError(
@@ -102,7 +102,7 @@ def _study(path: Path) -> dict[str, Any]:
 
 
 def _run(row: dict[str, Any], study: dict[str, Any], curve: Sequence[dict[str, Any]]) -> PackedRun:
-    """The run of a row of runs.csv; SENSELESS where it is none."""
+    """The run of a row of runs.csv; INVALID where it is none."""
     description = {"variant": {name: row[name] for name in VARIANT}, "protocol": study["protocol"], "seed": row["seed"]}
     if row["state"] not in STATES:
         raise ValueError(f"state is {row['state']!r}")

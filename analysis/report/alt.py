@@ -1,4 +1,4 @@
-"""What each figure shows, in words with its main numbers, for who cannot see it."""
+"""Text alternatives of the figures, with their main numbers."""
 
 import pandas as pd
 
@@ -46,7 +46,7 @@ def shuffle_gain(section: Section) -> str:
 
 
 def curves(runs: pd.DataFrame) -> str:
-    """What the small multiples hold."""
+    """Number of runs and range of errors."""
     done = runs[(runs["state"] == "done") & (runs["structure"] == "shufflenet")]
     cells = done["cell_id"].nunique()
     return (

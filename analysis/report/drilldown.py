@@ -1,4 +1,4 @@
-"""What stands behind a number of Tables 2 and 3: the runs of a cell, the pairs of runs of a gain."""
+"""The runs behind a number of Tables 2 and 3: those of a cell, pairs of them for a gain."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

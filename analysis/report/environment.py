@@ -1,4 +1,4 @@
-"""What the runs of a protocol were trained with, as they recorded it; nothing of the machine that makes the page."""
+"""Hardware, software and time that the runs of a protocol recorded; nothing of the machine that makes the page."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import pandas as pd
 
 from ablations.core.console import duration
 from ablations.store.plans import Plan
-from analysis.report.folds import first_values, shorten
+from analysis.report.folds import LONG, first_values
 from analysis.runs.provenance import RunOrigin, values
-from analysis.runs.text import plural
+from analysis.runs.text import plural, shorten
 
 VARIANTS = 8
 """Values of one fact that are listed."""
@@ -19,7 +19,7 @@ def describe(
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Facts with their values, and of how many runs each where they differ."""
     known = [run for run in runs if run.facts]
-    found = [(f"planned, {plan.study}", [(shorten(str(plan.command)), plan.written or "")]) for plan in plans]
+    found = [(f"planned, {plan.study}", [(shorten(str(plan.command), LONG), plan.written or "")]) for plan in plans]
     if known:
         times = sorted(run.facts["started"] for run in known if "started" in run.facts)
         span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
@@ -28,7 +28,7 @@ def describe(
     alike = []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
-            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+            alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
         elif name not in ("device type", "command"):
             counted = first_values(by_value, VARIANTS, lambda runs: f"{len(runs):,} {plural(len(runs), 'run')}")
             found.append((name, counted))

@@ -1,4 +1,4 @@
-"""The figures of a protocol as the page shows them: inline while there is room, else by the name of their file."""
+"""Figures of the page: inline SVG while there is room, otherwise only the name of the file."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -12,6 +12,14 @@ from markupsafe import Markup
 from analysis.report import alt
 from analysis.studies.assemble import Section
 from analysis.studies.grids import plain
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+ET.register_namespace("", SVG)
+ET.register_namespace("xlink", XLINK)
+
+LEFT_OUT = {f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}script"}
+"""Elements removed from figures: Matplotlib's style would apply to the whole page; templates/report.css replaces it."""
 
 CAPTIONS = {
     "error_by_groups": "Table 2 as lines: does the error fall as groups are added?",
@@ -70,15 +78,6 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
     if groups:
         shown.append(("error_by_macs", "Error against cost", alt.error_by_macs(groups)))
     return [*shown, ("curves", "Training curves", alt.curves(rows))]
-
-
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-
-ET.register_namespace("", SVG)
-ET.register_namespace("xlink", XLINK)
-
-LEFT_OUT = {f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}script"}
-"""What a page has no use for. Matplotlib's style applies to all of a page; templates/report.css has it for figures."""
 
 
 def inline(path: Path, prefix: str, title: str, description: str) -> Markup | None:

@@ -1,4 +1,4 @@
-"""What folds out behind a number: its runs, what they were trained with, what is missing."""
+"""Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ from markupsafe import Markup
 
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.runs.provenance import RunOrigin, seeds, values
+from analysis.runs.text import shorten
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""
 
-GAPS, VARIANTS, LONG = 6, 3, 300
-"""Sentences on missing runs of a cell, values of one fact, and characters of a text that the page shows."""
+GAPS, VARIANTS, LONG = 6, 3, 301
+"""Limits of the page: sentences on missing runs of a cell, values of one fact, characters of a text from a run."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A cell or a gain as the template shows it; `facts` are names with (value, which seeds) of each."""
+    """Details of a cell or a gain for the template; `facts` are names with (value, which seeds) of each."""
 
     name: str
     number: str
@@ -33,7 +34,7 @@ class Fold:
 
 
 def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
-    """A cell that has runs; without `in_full` these are not listed one by one."""
+    """Details of a cell that has runs; they are listed one by one only if `in_full`."""
     done = [run for run in cell.runs if run.done]
     listed = done[: RUNS if in_full else 0]
     number = cell.shown[0].text
@@ -53,7 +54,7 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
 
 
 def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
-    """A gain of shuffle with its seeds."""
+    """Details of a gain of shuffle, with its seeds."""
     listed = gain.seeds[: RUNS if in_full else 0]
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
     return Fold(
@@ -72,17 +73,17 @@ def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
 
 
 def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Facts of a cell's runs, versions that all share in one line; whoever differs is named by seed."""
+    """Provenance of a cell's runs: versions that all share in one line, differing values with their seeds."""
     known = [run for run in cell.runs if run.facts]
     packages = {name for run in known for name in run.versions}
     found, alike = [], []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
-            alike.append(f"{name} {shorten(next(iter(by_value)))}")
+            alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
         elif name != "device type" or len(by_value) > 1:
             found.append((name, first_values(by_value, VARIANTS, seeds)))
     found += [("versions", [(", ".join(alike), "")])] if alike else []
-    found += [("fingerprint", [(shorten(cell.fingerprint), "")])] if cell.fingerprint else []
+    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
     return [*found, ("cell", [(cell.cell_id, "")])]
 
 
@@ -91,12 +92,12 @@ def first_values(
 ) -> list[tuple[str, str]]:
     """The first `most` values of a fact, each with `whose` it is where there are several, and how many more."""
     several = len(by_value) > 1
-    shown = [(shorten(value), whose(runs) if several else "") for value, runs in list(by_value.items())[:most]]
+    shown = [(shorten(value, LONG), whose(runs) if several else "") for value, runs in list(by_value.items())[:most]]
     return shown + ([(f"{len(by_value) - most} more", "")] if len(by_value) > most else [])
 
 
 def _cut(texts: Sequence[str], what: str) -> list[str]:
-    shown = [shorten(text) for text in texts[:GAPS]]
+    shown = [shorten(text, LONG) for text in texts[:GAPS]]
     return shown + ([f"{len(texts) - GAPS} more {what}."] if len(texts) > GAPS else [])
 
 
@@ -108,8 +109,3 @@ def _more(there: int, listed: int, options: str, table: str = "table2") -> str:
 
 def _percent(error: float | None) -> str:
     return "" if error is None else f"{error:.2f}"
-
-
-def shorten(text: str) -> str:
-    """Text from a run's files, no longer than a page can bear."""
-    return text if len(text) <= LONG else f"{text[:LONG]}…"

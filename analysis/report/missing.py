@@ -1,4 +1,4 @@
-"""Runs that are not done: those that failed one by one, those that wait by cell."""
+"""Runs that are not done: failed runs one by one, waiting runs by cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.report.drilldown import TABLES, cell_name
-from analysis.report.folds import shorten
+from analysis.report.folds import LONG
 from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
-from analysis.runs.text import plural
+from analysis.runs.text import plural, shorten
 from analysis.studies.assemble import Section
 from analysis.studies.grids import short
 
@@ -22,7 +22,7 @@ WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned"
 
 @dataclass(frozen=True)
 class Failed:
-    """A run whose last attempt left no result that counts."""
+    """A run whose last attempt gave no valid result."""
 
     run_id: str
     name: str
@@ -34,7 +34,9 @@ def failed(rows: pd.DataFrame) -> list[Failed]:
     """Runs of a protocol that failed, with their reasons."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [
-        Failed(str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"])))
+        Failed(
+            str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"]), LONG)
+        )
         for _, run in bad.iterrows()
     ]
 

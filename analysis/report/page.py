@@ -1,6 +1,7 @@
-"""The whole page: a section for each protocol, the one planned last first, within a size."""
+"""results/report.html: a section for each protocol (the last planned first) and one on inference time."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -10,19 +11,22 @@ from markupsafe import Markup
 from ablations.core.files import encode_text
 from ablations.store.plans import read_plans
 from analysis import paper
-from analysis.report import latency
-from analysis.report.protocol import ProtocolView, view
+from analysis.latency import grids, sentences, times
+from analysis.report import alt
+from analysis.report.figures import Picture, picture
+from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.studies import assemble, claims_table, gains, notes, selection
 from analysis.studies.assemble import Section
+from analysis.studies.render import linked_table
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 SIZE = 2_900_000
-"""Bytes that the page's sections may take: the page stays under 3 MB."""
+"""Limit for all sections in bytes, which keeps the page under 3 MB."""
 
 FIGURES = 2_000_000
-"""Bytes after which figures are named and no longer shown."""
+"""Limit for all figures in bytes; further ones are only named."""
 
 HOW = (
     ("Error", "Top-1 error in percent at the last epoch, never at the best one, averaged over seeds."),
@@ -39,6 +43,24 @@ HOW = (
 """Terms and what they mean here."""
 
 
+LATENCY = (
+    "Inference time against number of groups",
+    "Lines below 1 are faster than one group; dashed lines are what multiply-adds promise.",
+)
+"""Title and caption of the figure of inference times."""
+
+
+@dataclass(frozen=True)
+class LatencyView:
+    """Content of the template latency.html.j2; only `problem` if latency.csv is invalid."""
+
+    problem: str
+    sentences: list[str]
+    origin: str
+    figure: Picture | None
+    tables: list[Table]
+
+
 def write(
     results: Path,
     runs: pd.DataFrame,
@@ -49,7 +71,7 @@ def write(
     """Write results/report.html, after the figures that it shows.
 
     Args:
-        runs: what frame.runs gives for the folder `results`; groups, shuffle: what assemble.sections makes of it.
+        runs: what frame.runs gives for the folder `results`; groups, shuffle: the sections of assemble.sections.
         room: bytes that figures may take, FIGURES where it is not said.
     """
     return files.write(results / files.REPORT, page(results, runs, groups, shuffle, room))
@@ -62,7 +84,7 @@ def page(
     shuffle: Sequence[Section],
     room: int | None = None,
 ) -> str:
-    """The page as text; nothing in it depends on when, where or from which folder it is made."""
+    """The page as HTML. It does not depend on the time, the machine or the folder's name."""
     known, plans = selection.known(runs), read_plans(results)
     figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
@@ -103,13 +125,29 @@ def page(
 
 
 def _timing(results: Path, room: int) -> Markup:
-    """The section on inference time, its figure in no more than `room` bytes; nothing where none was measured."""
-    shown = latency.view(results, room)
+    """The section on inference time as HTML; empty if nothing was measured."""
+    shown = _latency_view(results, room)
     return Markup(_environment().get_template("latency.html.j2").render(view=shown) if shown else "")
 
 
+def _latency_view(results: Path, room: int) -> LatencyView | None:
+    """The section's content, with a figure of at most `room` bytes; None if nothing was measured."""
+    found = times.read_times(results)
+    if found is None:
+        return None
+    if found.problem:
+        return LatencyView(found.problem, [], "", None, [])
+    shown = picture(results, "figures/latency", "latency", (*LATENCY, alt.latency(found.rows)), room)
+    tables = [
+        Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
+        for grid in grids.grids(found)
+    ]
+    figure = shown if found.rows["ratio"].notna().any() else None
+    return LatencyView("", sentences.sentences(found.rows), sentences.origin(found.rows), figure, tables)
+
+
 def _environment() -> jinja2.Environment:
-    """Templates that escape whatever they are given, and fail on a name that is not there."""
+    """Jinja environment: values are escaped, undefined names raise."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,

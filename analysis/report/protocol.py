@@ -1,4 +1,4 @@
-"""One protocol's section as data: what the template shows, in its order."""
+"""Content of one protocol's section, in the order of the template protocol.html.j2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ProtocolView:
-    """What the template protocol.html.j2 shows. `tally` has verdict, sign, CSS class and count of each kind."""
+    """Content of the template protocol.html.j2. `tally` has verdict, sign, CSS class and count of each kind."""
 
     id: str
     protocol_id: str
@@ -106,7 +106,7 @@ def view(
 
 
 def _scope(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str]]:
-    """What the numbers were made with, in pairs of a word and a value."""
+    """Data and training of the protocol, as pairs of name and value."""
     first = rows.iloc[0]
     seeds = pd.concat([notes.planned_seeds(section.cells) for section in sections])
     least, most = int(seeds.min()), int(seeds.max())
@@ -124,7 +124,7 @@ def _scope(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
 
 
 def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
-    """What a reader must know before any number: parts that are missing, runs that should not be pooled."""
+    """Warnings above all numbers: missing runs, images left out, runs that should not be pooled."""
     text = []
     done = int((rows["state"] == "done").sum())
     if done < len(rows):
@@ -133,6 +133,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
         text.append(
             f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below."
         )
+    text += notes.on_left_out(rows)
     mixed = sum(bool(cell.warnings) for cell in cells)
     if mixed:
         text.append(
@@ -143,7 +144,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
 
 
 def _reach(rows: pd.DataFrame) -> str:
-    """How far verdicts go."""
+    """To what the verdicts apply."""
     first = rows.iloc[0]
     if paper.is_its_data(first["data"], first["resolution"]):
         return "Data and resolution are the paper’s; its diamonds may be set against the effects here."

@@ -22,6 +22,7 @@ COLUMNS = (
     *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
     *("structure", "groups", "width", "shuffle", "stem_channels", "seed"),
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
+    "images_left_out",
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
     "protocol",
@@ -38,6 +39,7 @@ def runs(results: Path) -> pd.DataFrame:
             stopped (no sign of life for two minutes), planned (nothing there yet).
         reason: one sentence where the state is not done.
         error, top5_error: fractions of the `tested` images at the last epoch; loss in nats; seconds: of the whole run.
+        images_left_out: by split [images that do not decode, images listed], where the result says so.
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
         protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
@@ -114,7 +116,7 @@ def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
 
 def _result(result: Result) -> dict[str, Any]:
     """The columns that result.json fills."""
-    keys = ("error", "top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes")
+    keys = ("error", "top5_error", "loss", "train_loss", "images_per_second", "peak_memory_bytes", "images_left_out")
     return {"tested": result.test_images, "seconds": result.seconds.total, **{k: getattr(result, k) for k in keys}}
 
 

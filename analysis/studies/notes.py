@@ -108,6 +108,22 @@ def on_origin(rows: pd.DataFrame) -> list[str]:
     return text
 
 
+def on_left_out(rows: pd.DataFrame) -> list[str]:
+    """How many images of a split no run could use, as the results of its runs say."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for by_split in rows["images_left_out"]:
+        for split, counts in by_split.items() if isinstance(by_split, dict) else ():
+            if isinstance(counts, list) and len(counts) == 2 and all(type(count) is int for count in counts):
+                found.setdefault(str(split), set()).add((counts[0], counts[1]))
+    names = {"train": "training", "val": "validation"}
+    return [
+        f"{left_out:,} of {listed:,} {names.get(split, split)} {plural(listed, 'image')} "
+        f"{'was' if left_out == 1 else 'were'} left out, since {'it does' if left_out == 1 else 'they do'} not decode."
+        for split, pairs in found.items()
+        for left_out, listed in sorted(pairs)
+    ]
+
+
 def orphans(frame: pd.DataFrame) -> list[str]:
     """Run folders that no table can show, since nothing says which cell they are."""
     lost = frame[frame["structure"].isna()]

@@ -1,4 +1,4 @@
-"""Tables of text as Markdown, LaTeX and HTML; every character of a result is escaped for where it goes."""
+"""Tables of text as Markdown and HTML; every character of a result is escaped for where it goes."""
 
 import html
 import re
@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup, escape
 
 from analysis.studies.grids import Grid
-
-LATEX = {
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$"},
-    **{"×": r"$\times$", "Δ": r"$\Delta$", "−": r"$-$", "±": r"$\pm$", "–": "--", "‡": r"$^\ddagger$", "≤": r"$\le$"},
-    **{"“": "``", "”": "''", "|": r"$|$", "[": "{[}", "]": "{]}", '"': "''"},
-}
-"""What LaTeX takes for a character that it reads as a command or does not have."""
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
@@ -82,23 +73,6 @@ def markdown(title: str, grids: Sequence[Grid]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def latex(title: str, grids: Sequence[Grid]) -> str:
-    r"""Tables for a paper of two columns: \input this file; needs the booktabs package."""
-    parts = [f"% {_one_line(title)}; needs \\usepackage{{booktabs}}"]
-    for grid in grids:
-        frame = grid.frame
-        lines = [r"\begin{table*}[t]", r"\centering\small", rf"\caption{{{tex(grid.title)}}}"]
-        spec = rf"p{{0.27\textwidth}}{'r' * (frame.shape[1] - 2)}p{{0.2\textwidth}}" if grid.prose else ""
-        spec = spec or f"l{'r' * (frame.shape[1] - 1)}"
-        lines += [rf"\label{{tab:{grid.name}}}", rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
-        lines += [*_latex_heads(frame), r"\midrule"]
-        lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in frame.itertuples(index=False)]
-        lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{\textwidth}\footnotesize"]
-        lines += [" ".join(map(tex, grid.notes)), r"\end{minipage}", r"\end{table*}"]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
 def html_page(title: str, grids: Sequence[Grid]) -> str:
     """A page of tables that stands alone: no script, nothing loaded from elsewhere."""
     head = (
@@ -148,33 +122,6 @@ def _cell(text: str, anchor: str) -> Markup:
     shown = Markup("{}<i>{}{}</i>").format(mean, bracket, interval) if bracket else escape(first)
     shown = Markup('<a href="#{}">{}</a>').format(anchor, shown) if anchor else shown
     return shown + Markup("").join(Markup("<small>{}</small>").format(line) for line in below)
-
-
-def tex(text: str) -> str:
-    """Text with every character that LaTeX would trip over replaced."""
-    return "".join(LATEX.get(sign, sign) for sign in _one_line(text))
-
-
-def _latex_cell(text: str) -> str:
-    lines = [tex(line) for line in text.split("\n")]
-    stack = r" \\ ".join(lines)
-    return stack if len(lines) == 1 else rf"\shortstack[r]{{{stack}}}"
-
-
-def _latex_heads(frame: pd.DataFrame) -> list[str]:
-    """One line of headings, or two with the upper ones spanning their columns."""
-    if frame.columns.nlevels == 1:
-        return [" & ".join(tex(str(column)) for column in frame.columns) + r" \\"]
-    upper, rules, start = [], [], 1
-    tops = [str(column[0]) for column in frame.columns]
-    for top in dict.fromkeys(tops):
-        count = tops.count(top)
-        upper.append(rf"\multicolumn{{{count}}}{{c}}{{{tex(top)}}}")
-        if top:
-            rules.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
-        start += count
-    lower = " & ".join(tex(str(column[1])) for column in frame.columns)
-    return [" & ".join(upper) + r" \\", " ".join(rules), lower + r" \\"]
 
 
 def _flat(column: object) -> str:

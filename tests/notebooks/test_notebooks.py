@@ -52,6 +52,17 @@ def test_no_results_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "There are no results in" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execute, "_run", lambda *_: pytest.fail("a notebook was executed"))
+    fixture.begin(tmp_path, fixture.run(3, 0.25))
+    (tmp_path / "notebooks").touch()
+    assert execute.main(["--results", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: Notebooks cannot be written to {tmp_path / 'notebooks'} (Not a directory).\n"
+
+
 def test_the_results_folder_starts_at_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RESULTS_DIR", raising=False)

@@ -1,6 +1,8 @@
 """Committed studies: packed without loss, published to the letter from what was packed, and drift is found."""
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -252,6 +254,30 @@ def test_paths_of_this_machine_stay_here(tmp_path, capsys):
     assert commands.main(["check", str(tmp_path / "study")]) == 0
     edit(tmp_path / "study" / "study.json", 'data.dir=\\"...', 'data.dir=\\"/home/someone')
     assert "study.json: not what the data gives" in told(tmp_path / "study", capsys)
+
+
+@pytest.mark.parametrize("name", ["anna o'brien", "anna, größe=1 [x]", 'anna "q" (y): z', "~anna {w}"])
+def test_a_pack_has_no_part_of_odd_paths(tmp_path, name):
+    """Results, data and a logger's address under a folder of this name, quoted as a shell and Hydra want it."""
+    home = tmp_path / name / "geheim b"
+    escaped = str(home).replace("'", "\\'")
+    arguments = (f"data.dir='{escaped}/photos'", f"runtime.results_dir={home}/res", f"logger.uri=file://{home}/ml runs")
+    command = " ".join(["python -m ablations", *map(shlex.quote, arguments), "preset=quick"])
+    results, one, failed = home / "res", fixture.run(3, 0.5), fixture.run(8, 0.5)
+    paths = (fixture.write_done(results, one, 0.25).parent / "provenance.json", plan(results, [one, failed]))
+    for path in paths:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "command": command}))
+    fixture.write_failure(results, failed, "failed", f"{home}/photos/a b.jpg cannot be read: '{home}/res/runs' is full")
+    latency = "input,device,note\nglyphs,cpu,1\n".replace("cpu", f'"cpu at {home}"'.replace('"q"', '""q""'))
+    (results / "latency.csv").write_text(latency)
+    commands.pack_study(results, tmp_path / "study")
+    for path in (tmp_path / "study").rglob("*"):
+        text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+        assert not re.search(r"anna|geheim|brien|gr.{1,9}e=1|photos|ml runs", text), path
+    content = read_json(tmp_path / "study" / "study.json") or {}
+    assert content["plans"][0]["command"].endswith(" preset=quick")
+    assert (tmp_path / "study" / "latency.csv").read_text() == "input,device,note\nglyphs,cpu at ...,1\n"
+    assert commands.main(["check", str(tmp_path / "study")]) == 0
 
 
 def plan(results: Path, runs: list) -> Path:

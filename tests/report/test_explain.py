@@ -1,6 +1,8 @@
 """`python -m analysis.explain`: the number as the table shows it, and everything behind it."""
 
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,3 +154,16 @@ def test_make_explain_hands_its_variables_on() -> None:
     line = " ".join(done.stdout.replace("\\\n", " ").split())
     wanted = "-m analysis.explain table3 --results results --groups 8 --width 0.5 --shuffle false --protocol ab"
     assert wanted in line
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_output_cannot_show_is_escaped(tmp_path: Path, encoding: str) -> None:
+    fixture.write_done(tmp_path, fixture.run(3, 0.25), 0.3)
+    fixture.write_failure(tmp_path, fixture.run(3, 0.25, seed=1), "failed", "größer als − 3")
+    options = ["table2", "--groups", "3", "--width", "0.25", "--results", str(tmp_path)]
+    assert main(options) == 0  # keeps the costs of networks, so that the process below need not measure them
+    command = [sys.executable, "-m", "analysis.explain", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    text = done.stdout.decode(encoding)
+    assert done.returncode == 0 and not done.stderr, done.stderr.decode()
+    assert r"als \u2212 3" in text and ("größer" in text or r"gr\xf6\xdfer" in text)

@@ -217,3 +217,25 @@ def test_a_single_failed_run_still_gives_a_page(tmp_path: Path) -> None:
     words = Page(page(tmp_path, runs, groups, shuffle)).words
     assert "Partial results: 0 of 5 runs are done (1 killed, 4 not run)" in words
     assert "the worker was killed" in words and "10 of the 15 cells of Table 2 are not planned" in words
+
+
+def test_images_that_were_left_out_are_said_on_the_page_and_below_the_tables(tmp_path: Path) -> None:
+    def notes() -> tuple[str, tuple[str, ...]]:
+        runs = frame.runs(tmp_path)
+        sections = assemble.sections("groups", runs, tmp_path)
+        return Page(page(tmp_path, runs, sections, [])).words, sections[0].notes
+
+    paths = [fixture.write_done(tmp_path, fixture.run(3, 0.5, seed=seed), 0.3) for seed in (0, 1)]
+    words, below = notes()
+    assert "left out, since" not in words and not [note for note in below if "left out, since" in note]
+    counts = {"train": [3, 1234], "test": [1, 1000], "odd": "x", "other": [1.5, None]}
+    paths[1].write_text(json.dumps({**json.loads(paths[1].read_text()), "images_left_out": counts}))
+    told = (
+        "3 of 1,234 training images were left out, since they do not decode.",
+        "1 of 1,000 test images was left out, since it does not decode.",
+    )
+    words, below = notes()
+    assert [note for note in below if "left out" in note] == list(told)
+    assert " ".join(told) in words and words.count("left out, since") == 2
+    paths[0].write_text(json.dumps({**json.loads(paths[0].read_text()), "images_left_out": counts}))
+    assert notes() == (words, below)

@@ -1,4 +1,4 @@
-"""Markdown, LaTeX and HTML: nothing of a result is read as markup."""
+"""Markdown and HTML: nothing of a result is read as markup."""
 
 from html.parser import HTMLParser
 
@@ -54,26 +54,6 @@ def test_markdown_is_escaped() -> None:
     assert "<script" not in text and "](http" not in text and "\\`c\\`" in text and "\\_d\\_" in text
     assert "| 1x | 32.6 [31.9, 33.3]<br>3 of 3 seeds |" in text
     assert "| Network | Δ (points), ours |" in render.markdown("Page", [grid(2)])
-
-
-def test_latex_is_escaped() -> None:
-    text = render.latex("Page", [grid()])
-    assert r"$<$script$>$alert(1)$<$/script$>$ a$|$b `c` \_d\_ 100\% \$x\$ \#1 \{y\} \textbackslash{}z" in text
-    assert r"1x & \shortstack[r]{32.6 {[}31.9, 33.3{]} \\ 3 of 3 seeds} \\" in text
-    assert text.count(r"\begin{") == text.count(r"\end{")
-    two = render.latex("Page", [grid(2)])
-    assert r"\multicolumn{1}{c}{} & \multicolumn{1}{c}{Ours} \\" in two and r"\cmidrule(lr){2-2}" in two
-    assert r"Network & $\Delta$ (points) \\" in two
-
-
-def test_a_table_in_latex_to_the_letter() -> None:
-    frame = pd.DataFrame({"Network": ["ShuffleNet 1x"], "g=1": ["33.6"]})
-    assert render.latex("T", [Grid("groups-1", "Errors", frame, ("One.", "Two."))]) == (
-        "% T; needs \\usepackage{booktabs}\n\n"
-        "\\begin{table*}[t]\n\\centering\\small\n\\caption{Errors}\n\\label{tab:groups-1}\n\\begin{tabular}{lr}\n"
-        "\\toprule\nNetwork & g=1 \\\\\n\\midrule\nShuffleNet 1x & 33.6 \\\\\n\\bottomrule\n\\end{tabular}\n"
-        "\\par\\smallskip\\begin{minipage}{\\textwidth}\\footnotesize\nOne. Two.\n\\end{minipage}\n\\end{table*}\n"
-    )
 
 
 def test_a_linked_table_to_the_letter() -> None:
