@@ -98,10 +98,11 @@ coverage: $(READY) ## the same with the share of lines that tests reach
 test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
 	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and which package may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-cache --no-logo
 
 bench: bench-peers ## this harness beside the usual way, side by side
 

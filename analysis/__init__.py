@@ -1,4 +1,8 @@
-"""From stored results to tables, figures, verdicts and the report. Imports only core and store of `ablations`."""
+"""From results on disk to tables, figures, report and notebooks.
+
+Packages import in one direction: paper, runs < stats < claims < studies < latency < report < publish, explain <
+reference. Of `ablations` only `core` and `store` are used, so that nothing here depends on the trainer.
+"""
 
 import os
 

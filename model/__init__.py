@@ -1,4 +1,7 @@
-"""The network and its cost: ShuffleNet v1, the blog variant, and their multiply-adds. Loads torch only when asked."""
+"""The network and its cost: ShuffleNet v1, the blog variant, and their multiply-adds.
+
+Imports torch on first use only, and neither `ablations` nor `analysis`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -2,6 +2,7 @@
 
 Nothing here imports torch: planning happens in a process that must start fast. A set is a module with
 `resolve(config) -> DataSpec` (cheap, no decoding) and `source(config, spec) -> cache.Source` (the pixels).
+Imports `ablations.core`.
 """
 
 from pathlib import Path

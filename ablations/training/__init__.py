@@ -1,1 +1,4 @@
-"""Package."""
+"""Trains one run, or several as one network: trainer, step, optimizer, checkpoints, evaluation, DDP.
+
+Imports `ablations.data`, `store`, `core` and `model`; never Hydra.
+"""
