@@ -155,6 +155,6 @@ bench-leases: $(READY) ## 200 processes take 10,000 planned runs from one folder
 	@$(PY) -m benchmarks.leases $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
-	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
+	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info build
 	@test ! -d "$$RESULTS" || { cd -- "$$RESULTS" && rm -rf tables figures notebooks smoke report.html; }
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         The written files, <results>/notebooks/<name>.ipynb and .html.
 
     Raises:
-        UserError: there are no results, a package of the `dev` extra is missing, or a cell fails.
+        UserError: there are no results, a package of the `notebooks` extra is missing, or a cell fails.
     """
     if not any((results / folder).is_dir() and any((results / folder).iterdir()) for folder in ("plans", "runs")):
         raise UserError(f"There are no results in {results} to show: train some with `make ablation-groups`.")
@@ -36,7 +36,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         import nbformat
         from nbconvert import HTMLExporter
     except ImportError as error:
-        raise UserError(f"Notebooks need {error.name}: install the dev extra, or use `make notebooks`.") from None
+        raise UserError(f"Notebooks need {error.name}: install the notebooks extra, or use `make notebooks`.") from None
     written = []
     for name in names:
         notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
