@@ -94,11 +94,11 @@ def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [needs for name, needs in project["optional-dependencies"].items() if name not in ("dev", "bench")]
     declared = {re.split(r"[^\w.-]", one)[0].lower() for needs in (project["dependencies"], *extras) for one in needs}
-    declared |= {"triton", "jupyter-client", "nbclient", "nbformat"}  # by torch and by nbconvert
+    declared |= {"triton", "jupyter-client", "nbclient", "nbformat", "markupsafe"}  # by torch, nbconvert and jinja2
     homes = importlib.metadata.packages_distributions()
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
         for name in {name.split(".")[0] for name in names} - {*sys.stdlib_module_names, *PACKAGES, "hydra_plugins"}:
-            assert declared & {home.lower() for home in homes.get(name, [])}, f"{path} imports {name}"
+            assert declared & {home.lower().replace("_", "-") for home in homes.get(name, [])}, f"{path} imports {name}"
