@@ -12,15 +12,12 @@ from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from analysis import publish
 from analysis.__main__ import main
-from analysis.runs import macs
 from tests import results_fixture as fixture
 
 FIXED = "study width groups shuffle macs params error_mean error_low error_high seeds_done seeds_planned seeds_failed"
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 @pytest.fixture

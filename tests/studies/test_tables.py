@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.studies import assemble, grids, render
 from analysis.studies.assemble import Section
 from tests import results_fixture as fixture
@@ -83,9 +83,7 @@ TABLE_3_MARKDOWN = """\
 """
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def sections(study: str, results: Path) -> list[Section]:
