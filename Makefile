@@ -2,22 +2,40 @@
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
+#            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
 PYTHON ?= python3
 VENV ?= .venv
 PRESET ?= quick
-RESULTS ?= results
 READY := $(VENV)/.ready
 PY := $(VENV)/bin/python
 
-# An empty variable adds no override, so the preset's own value stands.
-RUN = preset=$(PRESET) runtime.results_dir=$(RESULTS) \
-	$(if $(SEEDS),'seed=range($(SEEDS))') \
-	$(if $(DATA_DIR),'data.dir="$(DATA_DIR)"') \
-	$(if $(WORKERS),runtime.workers=$(WORKERS)) \
-	$(if $(LAUNCHER),hydra/launcher=$(LAUNCHER)) \
+# Variables reach commands through the environment, where no character means anything: recipes say "$$NAME" for the
+# shell, '$$NAME' for ablations.core.make_variables, which quotes it for Hydra. Make itself reads `$` in no value.
+# A folder may begin with ~, which shells leave alone there. MARK stands in no path.
+define MARK
+
+//
+
+endef
+home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(MARK)$(1)$(MARK)))
+folder = $(subst $(MARK),,$(call home,$(1)))
+$(foreach name,RESULTS DATA_DIR FROM CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
+override RESULTS := $(or $(RESULTS),results)
+$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH,\
+	$(eval override $(name) := $$(value $(name))))
+export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH
+
+# A command that takes overrides. An empty variable adds none, so the preset's own value stands.
+HYDRA := $(PY) -m ablations.core.make_variables
+RUN = 'preset=$$PRESET' 'runtime.results_dir=$$RESULTS' \
+	$(if $(SEEDS),"seed=range($$SEEDS)") \
+	$(if $(DATA_DIR),'data.dir=$$DATA_DIR') \
+	$(if $(WORKERS),"runtime.workers=$$WORKERS") \
+	$(if $(LAUNCHER),'hydra/launcher=$$LAUNCHER') \
 	$(ARGS)
+CONFIGS = $(if $(CONFIG_DIR),--config-dir="$$CONFIG_DIR")
 
 # Every documented target is a command, not a file.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -40,49 +58,49 @@ $(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
 	@touch $@
 
 ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
-	@$(PY) -m ablations -m ablation=groups $(RUN)
+	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups $(RUN)
 
 ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is not trained already)
-	@$(PY) -m ablations -m ablation=shuffle $(RUN)
+	@$(HYDRA) ablations -m $(CONFIGS) ablation=shuffle $(RUN)
 
 ablations: $(READY) ## both studies in one sweep
-	@$(PY) -m ablations -m ablation=groups,shuffle $(RUN)
+	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
 
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
-	@$(PY) -m ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
+	@$(HYDRA) ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
 
 latency: $(READY) ## inference time of every variant on one core, for the report (some minutes; best on an idle machine)
-	@$(PY) -m ablations.latency --results $(RESULTS) $(ARGS)
+	@$(PY) -m ablations.latency --results="$$RESULTS" $(ARGS)
 
 tables: $(READY) ## write tables, figures and report anew from the results there are
-	@$(PY) -m analysis --results $(RESULTS) --force
+	@$(PY) -m analysis --results="$$RESULTS" --force
 
 report: $(READY) ## write results/report.html (with tables and figures) where results have changed
-	@$(PY) -m analysis --results $(RESULTS)
+	@$(PY) -m analysis --results="$$RESULTS"
 
 explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
-	@$(PY) -m analysis.explain $(or $(TABLE),table2) --results $(RESULTS) $(if $(GROUPS),--groups $(GROUPS)) \
-		$(if $(WIDTH),--width $(WIDTH)) $(if $(SHUFFLE),--shuffle $(SHUFFLE)) \
-		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+	@$(PY) -m analysis.explain "$${TABLE:-table2}" --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
+		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
+		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
 
 notebooks: $(READY) ## execute the notebooks to .ipynb and .html
-	@$(PY) -m analysis.notebooks --results $(RESULTS)
+	@$(PY) -m analysis.notebooks --results="$$RESULTS"
 
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
-	@$(PY) -m ablations.status --results $(RESULTS) $(if $(WATCH),--watch $(WATCH))
+	@$(PY) -m ablations.status --results="$$RESULTS" $(if $(WATCH),--watch="$$WATCH")
 
 merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (ARGS=--dry-run: only say so)
-	@test -n "$(FROM)" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
-	@$(PY) -m ablations.merge "$(FROM)" --results $(RESULTS) $(ARGS)
+	@test -n "$$FROM" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
+	@$(PY) -m ablations.merge --results="$$RESULTS" $(ARGS) -- "$$FROM"
 
 forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
 	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study $(STUDY)) \
 		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
 
 reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)
-	@test -n "$(NAME)" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
-	@$(PY) -m analysis.reference pack "$(or $(FROM),$(RESULTS))" "results/reference/$(NAME)" \
-		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+	@test -n "$$NAME" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
+	@$(PY) -m analysis.reference pack $(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS) -- \
+		"$${FROM:-$$RESULTS}" "results/reference/$$NAME"
 
 reference-check: $(READY) ## compare tables, verdicts, figures and report under results/reference with their data, to the letter
 	@$(PY) -m analysis.reference check $(ARGS)
@@ -91,7 +109,7 @@ reference-draw: $(READY) ## draw them anew from their data, after a change of an
 	@$(PY) -m analysis.reference draw $(ARGS)
 
 smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
-	@$(PY) -m ablations -m ablation=groups,shuffle preset=smoke runtime.results_dir=$(RESULTS)/smoke $(ARGS)
+	@$(HYDRA) ablations -m ablation=groups,shuffle preset=smoke 'runtime.results_dir=$$RESULTS/smoke' $(ARGS)
 
 test: $(READY) ## run all tests, on all cores
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
@@ -102,15 +120,16 @@ coverage: $(READY) ## the same with the share of lines that tests reach
 test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
 	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and which package may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-cache --no-logo
 
 bench: bench-peers ## this harness beside the usual way, side by side
 
 bench-peers: $(READY) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
-	@$(PY) -m benchmarks.peers --data $(or $(DATA_DIR),data) $(ARGS)
+	@$(PY) -m benchmarks.peers --data="$${DATA_DIR:-data}" $(ARGS)
 
 bench-overhead: $(READY) ## where the time of a sweep goes
 	@$(PY) -m benchmarks.overhead $(ARGS)
@@ -140,6 +159,6 @@ bench-leases: $(READY) ## 200 processes take 10,000 planned runs from one folder
 	@$(PY) -m benchmarks.leases $(ARGS)
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
-	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info
-	rm -rf $(RESULTS)/tables $(RESULTS)/figures $(RESULTS)/notebooks $(RESULTS)/smoke $(RESULTS)/report.html
+	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info build
+	@test ! -d "$$RESULTS" || { cd -- "$$RESULTS" && rm -rf tables figures notebooks smoke report.html; }
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,7 @@
-"""Networks and their cost: ShuffleNet v1, the blog variant, multiply-adds. Imports torch only on first use."""
+"""The network and its cost: ShuffleNet v1, the blog variant, and their multiply-adds.
+
+Imports torch on first use only, and neither `ablations` nor `analysis`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

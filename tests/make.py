@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.data import Splits
 from model.widths import resolve_stem
 
 RECIPE = Recipe(
@@ -59,3 +60,20 @@ def pixels(spec: DataSpec, images: int, seed: int = 0) -> tuple[np.ndarray, np.n
         top, left = (label // 2) % 2 * half, label % 2 * half
         grey[k, top : top + half, left : left + half] += 100
     return grey, labels.astype(np.int64)
+
+
+def splits(spec: DataSpec, seed: int = 0) -> Splits:
+    """Training and test images of `pixels`."""
+    train_images, train_labels = pixels(spec, spec.train_images, seed)
+    test_images, test_labels = pixels(spec, spec.test_images, seed + 1)
+    return Splits(
+        train_images=train_images,
+        train_labels=train_labels,
+        train_index=np.arange(spec.train_images),
+        eval_images=test_images,
+        eval_labels=test_labels,
+        eval_index=np.arange(spec.test_images),
+        class_names=("a", "b", "c", "d"),
+        mean=train_images.mean((0, 1, 2), dtype=np.float32),
+        std=train_images.std((0, 1, 2), dtype=np.float32),
+    )

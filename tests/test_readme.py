@@ -41,10 +41,34 @@ def test_every_preset_exists(preset):
     assert (ROOT / "conf" / "preset" / f"{preset}.yaml").is_file()
 
 
-def test_every_link_to_a_file_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("name", ["README.md", "docs/design.md"])
+def test_every_link_to_a_file_leads_somewhere(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+            assert (page.parent / target).exists(), target
+
+
+def test_every_file_that_a_text_names_is_there():
+    """In prose and in code. Tests make names up; pages of committed studies are compared with their data elsewhere."""
+    named = re.compile(
+        rb"(?<![\w./-])(?:ablations|analysis|model|conf|tests|benchmarks|docs)/[\w/.-]*\w\.(?:py|yaml|[ch]pp|md)\b"
+    )
+    folders = ("ablations", "analysis", "model", "conf", "benchmarks", "docs")
+    texts = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".yaml", ".j2", ".md")
+    ]
+    texts += [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "results" / "reference").glob("*/README.md")]
+    wrong = [
+        f"{path}: {name.decode()}"
+        for path in texts
+        for name in named.findall(path.read_bytes())
+        if not (ROOT / name.decode()).exists()
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda path: path.stem)

@@ -13,9 +13,11 @@ from typing import Any
 
 from ablations.core.device import cpu_name
 from ablations.core.files import timestamp
-from ablations.core.paths import ROOT
+from ablations.core.paths import CHECKOUT, ROOT
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "fvcore", "pandas")
+OURS = "shufflenet-ablations"
+"""Its version stands for the code where there is no commit."""
 
 
 def command() -> str:
@@ -51,7 +53,7 @@ def code_state() -> dict[str, Any]:
 def describe_host(device: str, threads: int) -> dict[str, Any]:
     """Host, device, threads and package versions of a worker, and the time."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in PACKAGES if CHECKOUT else (OURS, *PACKAGES):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -76,7 +78,9 @@ def _device_name(device: str) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of a git command in the checkout, or None when there is no git or no checkout."""
+    """Output of a git command in the project's folder, or None when there is no git or no checkout."""
+    if not CHECKOUT:  # the folder may lie in a repository of the user's
+        return None
     try:
         done = subprocess.run(
             ["git", *arguments],

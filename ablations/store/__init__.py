@@ -1,1 +1,4 @@
-"""Package."""
+"""What lies on disk: run folders, checksums, run states, leases, plans, and the merge of results folders.
+
+Imports `ablations.core`.
+"""

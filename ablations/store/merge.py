@@ -10,6 +10,7 @@ or this folder cannot be written; 130: stopped.
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -207,7 +208,7 @@ def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
     if dry:
         out.print("Nothing was written (--dry-run).")
     elif any(one.outcome == "brought in" for one in found):
-        out.print(f"make tables RESULTS={results} shows them.", markup=False)
+        out.print(f"make tables RESULTS={shlex.quote(str(results))} shows them.", markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:

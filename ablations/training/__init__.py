@@ -1,1 +1,4 @@
-"""Trains runs: step, CUDA graph, optimizer, checkpointing, evaluation, DDP. May import core, data, store and model."""
+"""Trains one run, or several as one network: trainer, step, optimizer, checkpoints, evaluation, DDP.
+
+Imports `ablations.data`, `store`, `core` and `model`; never Hydra.
+"""

@@ -1,1 +1,4 @@
-"""Claims as data, their tests and verdicts; may import runs and stats."""
+"""What a study claims, and the verdict on each claim.
+
+Imports `analysis.stats`, `analysis.paper` and what stands below them.
+"""

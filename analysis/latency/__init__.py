@@ -1,1 +1,1 @@
-"""Inference times: reading latency.csv, sentences, tables and the figure. May import runs, stats, claims, studies."""
+"""Tables, sentences and the figure of measured inference times. Imports `analysis.studies` and what stands below it."""

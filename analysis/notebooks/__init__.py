@@ -1,1 +1,4 @@
-"""Notebooks on the two studies, and the command that executes them. May import all of analysis but reference."""
+"""The notebooks, as scripts, and the command that executes them.
+
+Imports every package of `analysis` but `reference`.
+"""

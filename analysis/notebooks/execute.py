@@ -27,7 +27,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         The written files, <results>/notebooks/<name>.ipynb and .html.
 
     Raises:
-        UserError: there are no results, a package of the `dev` extra is missing, or a cell fails.
+        UserError: there are no results, a package of the `notebooks` extra is missing, or a cell fails.
         OSError: nothing can be written to <results>/notebooks.
     """
     if not any((results / folder).is_dir() and any((results / folder).iterdir()) for folder in ("plans", "runs")):
@@ -38,7 +38,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         import nbformat
         from nbconvert import HTMLExporter
     except ImportError as error:
-        raise UserError(f"Notebooks need {error.name}: install the dev extra, or use `make notebooks`.") from None
+        raise UserError(f"Notebooks need {error.name}: install the notebooks extra, or use `make notebooks`.") from None
     folder = results / "notebooks"
     with tempfile.TemporaryFile(dir=folder if folder.exists() else results):
         pass  # it can be written: found out before the minute that executing takes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ablations.core.paths import ROOT
+from ablations.core.paths import CHECKOUT, ROOT
 from analysis.studies.figures.style import png
 from analysis.studies.grids import Grid
 from analysis.studies.render import STYLE, html_table
@@ -25,8 +25,8 @@ class Html:
 
 
 def results_folder() -> Path:
-    """The folder in RESULTS_DIR, `results` if unset; relative paths start at the project's root."""
-    return ROOT / os.environ.get("RESULTS_DIR", "results")
+    """The folder that RESULTS_DIR names, `results` without it; in a checkout, relative ones start at its root."""
+    return (ROOT if CHECKOUT else Path()) / os.environ.get("RESULTS_DIR", "results")
 
 
 def tables(grids: Iterable[Grid]) -> Html:

@@ -1,1 +1,4 @@
-"""Committed studies under results/reference: pack, check, draw, unpack. May import all of analysis."""
+"""Committed studies: packed, compared with their data, drawn anew.
+
+Imports every package of `analysis` but `notebooks`.
+"""

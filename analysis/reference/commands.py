@@ -11,6 +11,7 @@ study: each is replaced by `...`, in commands, reasons and wherever else it stan
 """
 
 import argparse
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -168,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if chosen.command == "unpack":
             lay_out(from_files(chosen.folder), chosen.results)
-            print(f"{chosen.results}: the runs of {chosen.folder}; make tables RESULTS={chosen.results}")
+            place = shlex.quote(str(chosen.results))
+            print(f"{chosen.results}: the runs of {chosen.folder}; make tables RESULTS={place}")
             return 0
         return _each(chosen.command, chosen.folders or committed())
     except UserError as error:

@@ -1,1 +1,4 @@
-"""One row for each known run, their costs and origins; may import ablations.core, ablations.store and model."""
+"""Reads a results folder: one row for each run, its provenance, the cost of its network.
+
+Imports `ablations.core`, `ablations.store` and `model`.
+"""

@@ -1,1 +1,1 @@
-"""Intervals, contrasts and adjusted p-values of few seeds; may import runs."""
+"""Intervals, pooled standard deviations, contrasts, corrections for multiple comparisons. Imports `analysis.runs`."""

@@ -1,1 +1,1 @@
-"""Tables and figures of a study under one protocol; may import claims and all below it."""
+"""The tables of a study, one section for each protocol. Imports `analysis.claims` and what stands below it."""

@@ -23,7 +23,7 @@ def build(kind: str, flag: str, cxx: str) -> str:
     target = path(kind)
     if target.exists():
         return ""
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
     command = [cxx, *FLAGS, flag, "-o", os.fspath(part), os.fspath(HERE / "network.cpp")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -31,11 +31,19 @@ def sources() -> list[Path]:
 
 
 def path(kind: str) -> Path:
-    """Library file of a kind; its name has a digest of the sources, so that outdated ones are never loaded."""
+    """Where the kernels of a kind lie: the name holds a digest of the sources, so that old ones are never used.
+
+    The folder is `lib` beside the sources; where that cannot be written (an installed package), the user's cache.
+    """
     digest = hashlib.sha256()
     for source in sources():
         digest.update(source.read_bytes())
-    return HERE / "lib" / f"{kind}-{digest.hexdigest()[:12]}.so"
+    name = f"{kind}-{digest.hexdigest()[:12]}.so"
+    beside = HERE / "lib"
+    if (beside / name).exists() or os.access(beside if beside.exists() else HERE, os.W_OK):
+        return beside / name
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  Path.home() may raise
+    return Path(cache) / "shufflenet-ablations" / name
 
 
 @lru_cache

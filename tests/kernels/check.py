@@ -16,9 +16,8 @@ from model.fused import FusedShuffleNet
 from model.gpu import OPS
 from model.ops import REFERENCE, Order
 from tests.golden.numerics import _double as double
-from tests.make import run
+from tests.make import run, splits
 from tests.model.test_fused import close, network
-from tests.training.test_trainer import splits
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5, torch.bfloat16: 1e-2}

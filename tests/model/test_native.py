@@ -22,9 +22,7 @@ WIDTHS = (0.25, 0.5, 1.0)
 CELLS = [(g, w, True) for w in WIDTHS for g in (1, 2, 3, 4, 8)] + [(g, w, False) for w in WIDTHS for g in (3, 8)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(groups=3, width=0.25, shuffle=True, stem="stride2", in_channels=3, dtype=torch.float64, seed=0):

@@ -25,12 +25,7 @@ from tests import results_fixture as fixture
 TINY = ("--widths", "0.25", "--groups", "1", "3", "--rounds", "2", "--seconds", "0.01", "--batches", "1", "2")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def planned(results: Path) -> Path:

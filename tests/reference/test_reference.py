@@ -33,9 +33,8 @@ def cheap(_: Path, runs: pd.DataFrame, sections: list[object]) -> dict[str, byte
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick() -> Iterator[None]:
+def _quick(made_up_costs: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(macs, "_measure", fixture.cheap_costs)
         patch.setattr(publish, "_draw", cheap)
         yield
 

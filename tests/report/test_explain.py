@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 from analysis.explain.commands import main
-from analysis.runs import macs
 from tests import results_fixture as fixture
 from tests.sweeps import ROOT
 
-
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 @pytest.fixture
@@ -149,10 +145,10 @@ def test_one_of_several_protocols_or_structures_is_never_taken_in_silence(
 
 
 def test_make_explain_hands_its_variables_on() -> None:
-    command = ["make", "-n", "explain", "TABLE=table3", "GROUPS=8", "WIDTH=0.5", "SHUFFLE=false", "PROTOCOL=ab"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    line = " ".join(done.stdout.replace("\\\n", " ").split())
-    wanted = "-m analysis.explain table3 --results results --groups 8 --width 0.5 --shuffle false --protocol ab"
+    words = ["TABLE=table3", "GROUPS=8", "WIDTH=0.5", "SHUFFLE=false", "PROTOCOL=ab"]
+    command = ["make", "-s", "-o", ".venv/.ready", "PY=echo", "explain", *words]
+    line = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = "-m analysis.explain table3 --results=results --groups=8 --width=0.5 --shuffle=false --protocol=ab"
     assert wanted in line
 
 

@@ -11,29 +11,17 @@ import pytest
 
 from analysis import publish
 from analysis.report.page import page
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.studies import assemble
 from tests import results_fixture as fixture
 from tests.page import Page
-from tests.report_fixture import published, render
+from tests.report_fixture import render
 from tests.verdict_fixture import verdict
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} </style> & '`"
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="module")
-def whole(results: Path) -> str:
-    return render(results)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def test_it_is_published_with_the_tables_and_is_the_same_when_made_again(results: Path) -> None:

@@ -9,28 +9,16 @@ import pytest
 from analysis.claims.verdict import Verdict
 from analysis.report import forest
 from analysis.report.page import page
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.studies import assemble
 from tests import results_fixture as fixture
 from tests.page import Page
-from tests.report_fixture import published, render
+from tests.report_fixture import render
 
 pages = sys.modules[page.__module__]
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return published(tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="module")
-def whole(results: Path) -> str:
-    return render(results)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def test_protocols_have_a_section_each_the_latest_first(tmp_path: Path) -> None:

@@ -19,9 +19,7 @@ from tests import results_fixture as fixture
 FIXED = "study width groups shuffle macs params error_mean error_low error_high seeds_done seeds_planned seeds_failed"
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 @pytest.fixture

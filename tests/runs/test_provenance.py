@@ -8,14 +8,11 @@ import pytest
 
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin
-from analysis.runs import frame, macs, provenance
+from analysis.runs import frame, provenance
 from analysis.studies import assemble
 from tests import results_fixture as fixture
 
-
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def cells(results: Path, study: str = "groups") -> list[CellOrigin]:

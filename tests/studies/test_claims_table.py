@@ -9,16 +9,18 @@ import pytest
 
 from ablations.core.errors import UserError
 from analysis import publish
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.studies import assemble, claims_table, render
 from tests import results_fixture as fixture
 
 NAMED = ("claim", "scope", "effect", "low", "high", "p", "p_holm", "verdict", "seeds_needed")
 
 
+pytestmark = pytest.mark.usefixtures("made_up_costs")
+
+
 @pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
 
 

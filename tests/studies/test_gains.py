@@ -6,16 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.stats.estimate import PAIRED
 from analysis.studies import assemble, grids
 from analysis.studies.gains import RULE
 from tests import results_fixture as fixture
 
-
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def gain(results: Path, groups: int = 3) -> pd.Series:

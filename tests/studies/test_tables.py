@@ -10,7 +10,7 @@ from ablations.core.errors import UserError
 from ablations.core.run_spec import Protocol
 from analysis import publish
 from analysis.reference.pack import gather
-from analysis.runs import frame, macs
+from analysis.runs import frame
 from analysis.studies import assemble, grids, render
 from analysis.studies.assemble import Section
 from analysis.studies.figures import curves, panels
@@ -89,9 +89,7 @@ TABLE_3_MARKDOWN = """\
 """
 
 
-@pytest.fixture(autouse=True)
-def _without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 
 def sections(study: str, results: Path) -> list[Section]:

@@ -28,9 +28,7 @@ RECIPE = {"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "warmup_epochs": 1
 ONE = run(groups=3, recipe=RECIPE)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

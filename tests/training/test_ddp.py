@@ -54,9 +54,7 @@ def train(*arguments, **what):
     return trainer.train(*arguments, **{"kernels": "reference", **what})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

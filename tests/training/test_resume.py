@@ -7,16 +7,14 @@ from ablations.core.signals import Stopped
 from ablations.training import checkpoint
 from ablations.training.metrics import EpochMeter
 from ablations.training.trainer import train
-from tests.make import run
-from tests.training.test_trainer import digest, splits, timeless
+from tests.make import run, splits
+from tests.training.test_trainer import digest, timeless
 
 RUN = run(groups=3, recipe={"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1})
 STEPS = 12
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

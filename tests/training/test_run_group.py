@@ -20,9 +20,7 @@ RUNS = [run(seed, RECIPE, SPEC, groups=3, shuffle=shuffle) for seed, shuffle in 
 STEPS = 9
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -4,31 +4,13 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from ablations.data import Splits
 from ablations.training import checkpoint, trainer
 from ablations.training import evaluate as evaluation
 from ablations.training.trainer import Diverged, TrainResult, build_model, train
-from tests.make import pixels, run
-
-
-def splits(spec, seed=0) -> Splits:
-    train_images, train_labels = pixels(spec, spec.train_images, seed)
-    test_images, test_labels = pixels(spec, spec.test_images, seed + 1)
-    return Splits(
-        train_images=train_images,
-        train_labels=train_labels,
-        train_index=np.arange(spec.train_images),
-        eval_images=test_images,
-        eval_labels=test_labels,
-        eval_index=np.arange(spec.test_images),
-        class_names=("a", "b", "c", "d"),
-        mean=train_images.mean((0, 1, 2), dtype=np.float32),
-        std=train_images.std((0, 1, 2), dtype=np.float32),
-    )
+from tests.make import run, splits
 
 
 def digest(trained: TrainResult) -> str:
@@ -39,9 +21,7 @@ def timeless(history):
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_trainer_needs_no_hydra():

@@ -26,9 +26,7 @@ STUDIES = list({job.run.cell_id: job.run for job in planned(GROUPS) + planned(SH
 SMALL = [job.run for job in planned([(1, 0.25, True), (3, 0.25, True), (3, 0.25, False), (3, 0.5, True)])]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def verify(runs, results, build):

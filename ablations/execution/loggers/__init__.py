@@ -1,1 +1,4 @@
-"""Package."""
+"""Sends the numbers of each epoch to TensorBoard or MLflow as well.
+
+Imports `ablations.core`; the package of a logger only when that logger is asked for.
+"""

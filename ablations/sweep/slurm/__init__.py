@@ -1,1 +1,4 @@
-"""Package."""
+"""The Slurm launcher: settings, submission, the queue, and what a task runs.
+
+Imports `ablations.sweep` and what stands below it.
+"""

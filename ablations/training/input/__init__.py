@@ -1,1 +1,4 @@
-"""Augmentation and batches: from a data set's arrays to the images of a training step."""
+"""From the uint8 cache to training batches: augmentation, batch loader, prefetching.
+
+Imports `ablations.data` and `core`.
+"""

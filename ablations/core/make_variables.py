@@ -1,0 +1,36 @@
+"""`python -m ablations.core.make_variables MODULE ...`: runs a module, with make's variables in its overrides.
+
+In a word `key=$NAME` or `key=$NAME/rest` the variable is read from the environment and quoted by the grammar of
+Hydra, so that any name of a folder arrives as it is. All other words are passed on unchanged.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+PLAIN = re.compile(r"(?:[A-Za-z_]|\.{0,2}/)[\w./-]*", re.ASCII)
+WORDS = ("null", "true", "false", "nan", "inf")
+"""Values that Hydra does not read as text."""
+
+
+def quote(value: str) -> str:
+    r"""A text as the value of an override, quoted only where Hydra would read it otherwise.
+
+    Within quotes Hydra takes a backslash as special only before a quote, and OmegaConf only before `${`: backslashes in
+    front of those, and at the end, are doubled.
+    """
+    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    value = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
+    return '"' + re.sub(r"(\\+)\Z", r"\1\1", value) + '"'
+
+
+def filled(words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """The words with variables in place of their names. KeyError for a variable that is not set."""
+    return [re.sub(r"=\$([A-Z_]+)(.*)\Z", lambda m: "=" + quote(variables[m[1]] + m[2]), word) for word in words]
+
+
+if __name__ == "__main__":
+    os.execv(sys.executable, [sys.executable, "-m", *filled(sys.argv[1:], os.environ)])

@@ -1,0 +1,105 @@
+"""make hands every name of a folder on as it is, through the shell and through Hydra."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.sweeps import ROOT, TINY, environment, finished
+
+NAMES = (
+    "my results",
+    'it\'s "so" `x` \\',
+    "$HOME ${x} $(y) $$",
+    "a,b=c [d] {e} (f) #g; & | * ? ! %",
+    "~a",
+    "-x",
+    "Größe ⊕",
+    "new\nline",
+)
+TARGETS = ("status", "tables", "report", "explain", "latency", "notebooks", "merge")
+
+
+def make(target: str, *words: str, python: str = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a target with this Python, or a stand-in for it; the environment counts as made."""
+    command = ["make", "-s", "-o", ".venv/.ready", target, f"PY={python}", *words]
+    surroundings = {**environment(), **variables}
+    return subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> str:
+    """A command that prints its arguments, and what the variables are, as JSON."""
+    path = tmp_path / "echo"
+    path.write_text(f"#!{sys.executable}\nimport json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_target_gets_the_folder_that_is_named(echo, name):
+    for target in TARGETS:
+        done = make(target, f"RESULTS={name}", "FROM=x", python=echo)
+        assert f"--results={name}" in json.loads(done.stdout)[0], done.stderr
+    for target in ("merge", "reference-pack"):
+        words, _ = json.loads(make(target, f"FROM={name}", "NAME=x", python=echo).stdout)
+        assert name in words[words.index("--") :]
+    for target in ("ablation-groups", "ablation-shuffle", "ablations", "cost", "smoke"):
+        words, seen = json.loads(make(target, f"RESULTS={name}", f"DATA_DIR={name}", python=echo).stdout)
+        assert any(word.startswith("runtime.results_dir=$RESULTS") for word in words)
+        assert (seen["RESULTS"], seen["DATA_DIR"]) == (name, name)
+    words, _ = json.loads(make("ablations", f"CONFIG_DIR={name}", python=echo).stdout)
+    assert f"--config-dir={name}" in words
+
+
+def test_a_variable_of_the_environment_counts_as_one_of_make(echo):
+    assert "--results= a$b " in json.loads(make("tables", python=echo, RESULTS=" a$b ").stdout)[0]
+    assert "--results=results" in json.loads(make("tables", "RESULTS=", python=echo).stdout)[0]
+
+
+@pytest.mark.parametrize("given,meant", [("~", "{}"), ("~/my results", "{}/my results"), ("a~/b", "a~/b")])
+def test_a_leading_tilde_is_the_home_folder(echo, given, meant):
+    done = make("tables", f"RESULTS={given}", python=echo, HOME="/home/some one")
+    assert f"--results={meant.format('/home/some one')}" in json.loads(done.stdout)[0]
+
+
+def test_clean_keeps_runs_and_all_that_is_not_its_own(tmp_path):
+    """The Makefile is tried on a folder of its own: it deletes the environment and caches of the current one."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    results = tmp_path / "my results; $x"
+    for name in ("runs", "tables", "figures", "smoke"):
+        (results / name).mkdir(parents=True)
+    subprocess.run(["make", "-s", "clean", f"RESULTS={results.name}"], cwd=tmp_path, check=True)
+    assert [path.name for path in results.iterdir()] == ["runs"]
+
+
+def test_a_study_on_a_folder_of_images_with_odd_names(tmp_path):
+    odd = tmp_path / "a, b=[c] $d 'e' \"f\" ü"
+    for split in ("train", "val"):
+        for kind in ("one", "two"):
+            (odd / split / kind).mkdir(parents=True)
+            for number in range(8):
+                Image.new("RGB", (8, 8), (number, len(kind), 7)).save(odd / split / kind / f"{number}.png")
+    settings = [word for word in TINY if not word.startswith(("preset", "data."))]
+    grid = [
+        "ablation=single",
+        "data=imagefolder",
+        "data.cache_resolution=8",
+        "data.resolution=8",
+        "data.train_images=16",
+        "data.test_images=16",
+        "recipe.batch_size=8",
+    ]
+    cache = tmp_path / "cache"
+    done = make(
+        "ablations",
+        "PRESET=smoke",
+        f"DATA_DIR={odd}",
+        f"RESULTS={odd}/my results",
+        f"ARGS={' '.join([*settings, *grid, f'data.cache_dir={cache}'])}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(finished(odd / "my results")) == 1
