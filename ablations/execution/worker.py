@@ -10,6 +10,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
+from ablations.core.job_state import JobState
 from ablations.core.processes import cores, die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
@@ -134,7 +135,7 @@ def _cuda_works() -> bool:
         return isinstance(error, torch.OutOfMemoryError)
 
 
-def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
+def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[JobState, str]]:
     """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
     told = time.monotonic()
     with defer_signals(patient=True) as request:
@@ -148,13 +149,13 @@ def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
 
         try:
             outcomes = run_jobs(jobs, stop)
-            return [("wrong", str(error)) if error else (state, "") for state, error in outcomes]
+            return [(JobState.WRONG, str(error)) if error else (state, "") for state, error in outcomes]
         except Unwritable as error:
-            return [("unwritable", str(error))] * len(jobs)
+            return [(JobState.UNWRITABLE, str(error))] * len(jobs)
         except UserError as error:
-            return [("wrong", str(error))] * len(jobs)
+            return [(JobState.WRONG, str(error))] * len(jobs)
         except Exception as error:  # of these runs alone, and the sweep goes on
-            return [("failed", f"{type(error).__name__}: {error}")] * len(jobs)
+            return [(JobState.FAILED, f"{type(error).__name__}: {error}")] * len(jobs)
 
 
 def _send_alive(pipe: Connection) -> None:

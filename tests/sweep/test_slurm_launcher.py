@@ -226,5 +226,7 @@ def test_what_tasks_complained_of_is_found_in_their_output(tmp_path, capfd):
 
 
 def test_planning_with_the_launcher_registered_needs_no_submitit():
-    code = "import sys, ablations.sweep.plugins as _; sys.exit(any({'submitit', 'torch', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, ablations.sweep.hydra_app as _; sys.exit(any({'submitit', 'torch', 'pandas'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
