@@ -11,7 +11,7 @@ from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.core.job_state import JobState
-from ablations.core.processes import cores, die_with_parent, set_up
+from ablations.core.processes import check_loopback, cores, die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_runner import run_jobs
@@ -38,12 +38,16 @@ def worker_count(runtime: RuntimeConfig) -> int:
     for key in ("threads", "runs_per_gpu", "processes_per_run"):
         if getattr(runtime, key) < 1:
             raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
+    if runtime.processes_per_run > 1:
+        check_loopback()
     gpus = gpu_names(runtime)
+    device = resolve_device(runtime.device)
+    if runtime.runs_per_gpu > 1 and device == "cpu":
+        raise UserError(f"runtime.runs_per_gpu={runtime.runs_per_gpu}, but runs train on the device cpu; leave it 1.")
     if runtime.workers is not None:
         if runtime.workers < 1:
             raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
         return runtime.workers
-    device = resolve_device(runtime.device)
     if device != "cpu":
         return max(1, len(gpus)) * runtime.runs_per_gpu
     return max(1, cores() // (runtime.threads * runtime.processes_per_run))

@@ -90,7 +90,7 @@ def check_sweep(overrides: Iterable[Override]) -> None:
             continue
         values, text = list(override.sweep_string_iterator()), str(override.input_line)
         if not values:
-            raise UserError(f"{text} gives no value: there is nothing to sweep over. Give {_key(text)} one or more.")
+            raise UserError(f"{text} stands for no value, so there is nothing to train.")
         key = override.key_or_group
         if len(values) > 1 and (key.split(".")[0] not in PART_OF_A_RUN or key in NO_PART):
             raise UserError(
@@ -125,18 +125,17 @@ def check_used(
         single: the command has no -m.
 
     Raises:
-        UserError: with the override, and with what would make it count.
+        UserError: with the key, and with what would make it count.
     """
-    given = {_key(text): text for text in overrides}
-    for key, text in given.items():
+    for key in dict.fromkeys(map(_key, overrides)):
         if single and key in SWEEPS_ONLY:
-            raise UserError(f"{text} has no effect here: {SWEEPS_ONLY[key]}. Add -m to sweep, or leave it out.")
+            raise UserError(f"{key} has no effect here: {SWEEPS_ONLY[key]}. Add -m to sweep, or leave it out.")
         if key not in RULES:
             continue
         reads, why = RULES[key]
         if not any(map(reads, configs)):
             remedy = _presets(loader, config_name, reads) if key == "data.dir" else ""
-            raise UserError(f"{text} has no effect: {why(configs[0])}.{remedy or ' Leave it out.'}")
+            raise UserError(f"{key} has no effect: {why(configs[0])}.{remedy or ' Leave it out.'}")
 
 
 def _equal(part: str, one: Any, other: Any) -> None:

@@ -28,6 +28,7 @@ from ablations.sweep.slurm import task
 from ablations.sweep.slurm.queue import entries_in_words, queued, run_slurm
 from ablations.sweep.slurm.settings import (
     SlurmLauncherConf,
+    check_given,
     check_programs,
     check_values,
     device_of,
@@ -61,6 +62,7 @@ class SlurmLauncher(Launcher):
             UserError: with what is wrong.
         """
         check_values(self.settings)
+        check_given(self.settings, self.config.hydra.overrides.hydra if self.config else ())
         check_programs()
         kinds = {"": self.settings}
         if self.settings.prepare == "job":
