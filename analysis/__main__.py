@@ -1,6 +1,8 @@
 """`python -m analysis`: write tables, figures and the report of a results folder, and print their paths."""
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 from ablations.core.command import command
@@ -14,17 +16,29 @@ def main(arguments: list[str] | None = None) -> int:
     from analysis.runs.files import REPORT
 
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
+    where = "folder that holds runs/ and plans/; -: given as JSON on standard input"
+    parser.add_argument("--results", type=Path, default=Path("results"), help=where)
     parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")
     parser.add_argument("--soon", action="store_true", help="write the tables first, with the costs that are known")
+    parser.add_argument("--json", action="store_true", help="print the files as JSON, relative to the results folder")
+    parser.add_argument("--check-claims", action="store_true", help="only see whether the claims can be read")
     chosen = parser.parse_args(arguments)
+    if chosen.results == Path("-"):
+        chosen.results = Path(json.load(sys.stdin))
     try:
+        if chosen.check_claims:
+            from analysis.claims.parser import read_claims
+
+            return 0 if read_claims() else 1
         if chosen.soon:
             tables_first(chosen.results)
         files = publish(chosen.results, chosen.force)
     except UserError as error:
         show_error(error)
         return 1
+    if chosen.json:
+        print(json.dumps([str(path.relative_to(chosen.results)) for path in files]))
+        return 0
     files = [path for path in files if path.name != REPORT]
     for folder in dict.fromkeys(path.parent for path in files):
         print(f"{folder}/: {', '.join(_names([path for path in files if path.parent == folder]))}")

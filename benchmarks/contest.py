@@ -16,7 +16,7 @@ from ablations import data
 from ablations.core.config import Config
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import Run
-from ablations.sweep.plugins import register
+from ablations.sweep.hydra_app import register
 from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks.environment import cores
 from benchmarks.reference_settings import SHARED, Settings

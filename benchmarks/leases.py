@@ -25,6 +25,7 @@ from typing import Any
 
 from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.files import write_json
+from ablations.core.job_state import JobState
 from ablations.core.processes import cores
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution import job_queue, job_runner
@@ -39,7 +40,7 @@ GROUPS, WIDTHS = (1, 2, 3, 4, 8), (0.25, 0.5, 1.0, 1.5, 2.0)
 
 
 class NoTime:
-    """Hands whose runs take no time: whatever is given is executed at once."""
+    """A pool whose runs take no time: whatever is given is executed at once."""
 
     def __init__(self) -> None:
         self.ended: list[Outcome] = []
@@ -64,6 +65,10 @@ class NoTime:
             time.sleep(seconds)
         found, self.ended = self.ended, []
         return found
+
+    def stop(self, seconds: float) -> Iterable[Outcome]:
+        """Nothing is under way."""
+        return []
 
 
 def plan(runs: int, results: Path) -> list[Planned]:
@@ -90,7 +95,7 @@ def no_training(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, 
         record.lease.check()
         result = {"schema": 1, "run_id": record.run_id, "status": "done", "error": 0.0, "seconds": {"total": 0.0}}
         write_json(record.folder / "result.json", result, flush=False)
-        outcomes[number] = ("done", None)
+        outcomes[number] = (JobState.DONE, None)
 
 
 def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> None:
@@ -98,18 +103,18 @@ def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> N
     job_runner._execute = no_training
     counts: Counter[str] = Counter()
     jobs = cluster_task.in_turn(listed.jobs, first)
-    board = JobQueue(jobs, 0, lambda text: None, cluster_task.since(listed.written))
+    queue = JobQueue(jobs, 0, lambda text: None, cluster_task.since(listed.written))
     barrier.wait()
     began, mine = time.time(), set()
 
     def ended(outcome: Outcome) -> None:
         counts[outcome.state] += 1
-        if outcome.state == "done":
+        if outcome.state == JobState.DONE:
             mine.add(jobs[outcome.number].run.run_id)
 
-    job_queue.work_off(board, NoTime(), lambda: False, ended, patience=60)
-    record = {"began": began, "ended": time.time(), "done": len(mine), "lost": counts["held"]}
-    report.write_text(json.dumps({**record, "left": board.left}))
+    job_queue.work_off(queue, NoTime(), lambda: False, ended, patience=60)
+    record = {"began": began, "ended": time.time(), "done": len(mine), "lost": counts[JobState.HELD]}
+    report.write_text(json.dumps({**record, "left": queue.left}))
 
 
 def measure(runs: int, workers: int, folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ablations.core.paths import ROOT
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Run
 from ablations.store import run_folder
-from ablations.sweep.plugins import register
+from ablations.sweep.hydra_app import register
 from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks.environment import line
 

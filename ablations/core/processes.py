@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from ablations.core.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
@@ -22,6 +25,8 @@ PR_SET_PDEATHSIG = 1
 
 PARENTS_SIGNALS = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
 """Signals that a worker leaves to its parent: Ctrl-C reaches the whole process group, Slurm's signals a whole task."""
+
+LOOPBACK_SECONDS = 5.0
 
 
 def tune(threads: int) -> None:
@@ -100,3 +105,22 @@ def set_up(threads: int, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     tune(threads)
+
+
+def check_loopback() -> None:
+    """See that processes of this machine reach one another, as those of a distributed run must.
+
+    Raises:
+        UserError: they do not; without this check they would wait for minutes and give a less helpful reason.
+    """
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            socket.create_connection(server.getsockname(), timeout=LOOPBACK_SECONDS),
+        ):
+            return
+    except OSError as error:
+        raise UserError(
+            f"The processes of a run cannot reach one another over 127.0.0.1 ({error.strerror or error}): bring the "
+            "loopback interface up (ip link set lo up), or set runtime.processes_per_run=1."
+        ) from None

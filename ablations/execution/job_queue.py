@@ -1,5 +1,6 @@
-"""Which runs of a sweep are waiting, under way and ended: what comes next, what is tried again, what others train."""
+"""Which jobs of a sweep wait, run and have ended, which comes next or is tried again; the loop that works them off."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -10,25 +11,29 @@ from typing import Protocol
 from ablations.core.config import RuntimeConfig
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import Run, Variant, name
 from ablations.execution.job import Job
-from ablations.execution.worker_pool import POLL_SECONDS, Outcome
+from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
 
 LOOK_SECONDS = 2.0
 """How often to look after runs that another sweep trains."""
 
-Over = Callable[[Job, int], str | None]
-"""How a job has ended by others' hands, or None; given how often it was tried here."""
+POLL_SECONDS = 0.5
+"""How long to wait for the first outcome before looking at everything else again."""
+
+Over = Callable[[Job, int], JobState | None]
+"""How another process has ended a job, or None; given how often it was tried here."""
 
 
-def is_done(job: Job, tries: int) -> str | None:
-    """`done` where a run has a result."""
-    return "done" if run_folder.result(job.results, job.run.run_id) else None
+def is_done(job: Job, tries: int) -> JobState | None:
+    """DONE where a run has a result."""
+    return JobState.DONE if run_folder.result(job.results, job.run.run_id) else None
 
 
 class JobQueue:
-    """The state of every job: `waiting`, `running`, `done`, `failed`, `diverged`, `killed` or `stopped`.
+    """The state of every job: WAITING, RUNNING, DONE, FAILED, DIVERGED or KILLED.
 
     Attributes:
         states, reasons: in the jobs' order; a reason only where it could not be recorded on disk.
@@ -37,24 +42,24 @@ class JobQueue:
 
     def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None], over: Over | None = None) -> None:
         self.jobs, self.retries, self.say, self.over = jobs, retries, say, over or is_done
-        self.states = ["waiting"] * len(jobs)
+        self.states = [JobState.WAITING] * len(jobs)
         self.reasons = [""] * len(jobs)
         self.obstacle = ""
         self.tries = [0] * len(jobs)
-        self.queue = deque(range(len(jobs)))
+        self.pending = deque(range(len(jobs)))
         self.elsewhere: dict[int, str] = {}
         self.looked = 0.0
 
     @property
     def left(self) -> int:
         """How many jobs have not ended."""
-        return sum(state in ("waiting", "running") for state in self.states)
+        return sum(state in (JobState.WAITING, JobState.RUNNING) for state in self.states)
 
     def next(self) -> int | None:
         """The number of the job to start next, None where there is none now; runs of other sweeps are passed over."""
         self._look_after_others()
-        while self.queue:
-            number = self.queue.popleft()
+        while self.pending:
+            number = self.pending.popleft()
             if self._start(number):
                 return number
         return None
@@ -70,9 +75,9 @@ class JobQueue:
         if most == 1:
             return [first]
         group = [first]
-        for number in [k for k in self.queue if self.tries[first] == 1 and self.tries[k] == 0]:
+        for number in [k for k in self.pending if self.tries[first] == 1 and self.tries[k] == 0]:
             if len(group) < most and fuse(self.jobs[first], self.jobs[number]):
-                self.queue.remove(number)
+                self.pending.remove(number)
                 if self._start(number):
                     group.append(number)
         return group
@@ -81,31 +86,31 @@ class JobQueue:
         """Note how a job ended, and try it again where that may help."""
         number, state, reason = outcome
         job = self.jobs[number]
-        if state == "held":
+        if state == JobState.HELD:
             self.tries[number] -= 1
             self._leave_to(number, lease.holder(job.results, job.run.run_id) or "another process")
             return
-        if state == "unwritable":
-            self.states[number], self.obstacle = "waiting", self.obstacle or reason
+        if state == JobState.UNWRITABLE:
+            self.states[number], self.obstacle = JobState.WAITING, self.obstacle or reason
             return
-        if state == "stopped":  # by a signal to its worker alone, or with the whole sweep
+        if state == JobState.STOPPED:  # the whole sweep, or its worker alone
             run_folder.stopped(run_folder.path_of(job.results, job.run.run_id))
-            self.states[number] = "waiting"
+            self.states[number] = JobState.WAITING
             self.tries[number] -= 1
-            self.queue.appendleft(number)
+            self.pending.appendleft(number)
             return
-        if state == "killed":
+        if state == JobState.KILLED:
             self._record(job, reason)
-        final = state in ("done", "wrong") or self.tries[number] > self.retries
+        final = state in (JobState.DONE, JobState.WRONG) or self.tries[number] > self.retries
         self.reasons[number] = reason
         if final:
-            self.states[number] = "failed" if state == "wrong" else state
+            self.states[number] = JobState.FAILED if state == JobState.WRONG else state
             return
         failure = run_folder.failure(job.results, job.run.run_id)
         why = failure.error if failure else reason
         self.say(f"{name(job.run)}  {state}, tried again ({self.tries[number]} of {self.retries}): {why}")
-        self.states[number] = "waiting"
-        self.queue.append(number)
+        self.states[number] = JobState.WAITING
+        self.pending.append(number)
 
     def _start(self, number: int) -> bool:
         """Count a job as running, unless another sweep trained it since it was planned, or trains it now."""
@@ -118,7 +123,7 @@ class JobQueue:
         if them:
             self._leave_to(number, them)
             return False
-        self.states[number] = "running"
+        self.states[number] = JobState.RUNNING
         self.tries[number] += 1
         return True
 
@@ -127,7 +132,7 @@ class JobQueue:
         if self.elsewhere.get(number) != them:
             self.say(f"{name(self.jobs[number].run)}  left to another sweep that trains it ({them})")
         self.elsewhere[number] = them
-        self.states[number] = "waiting"
+        self.states[number] = JobState.WAITING
 
     def _look_after_others(self) -> None:
         """Put what other sweeps no longer train back into the queue; `next` drops what they finished."""
@@ -138,7 +143,7 @@ class JobQueue:
             job = self.jobs[number]
             if lease.holder(job.results, job.run.run_id) is None:
                 del self.elsewhere[number]
-                self.queue.append(number)
+                self.pending.append(number)
 
     def _record(self, job: Job, reason: str) -> None:
         """What a worker that died could not record itself, unless another sweep has the run already."""
@@ -146,7 +151,7 @@ class JobQueue:
         with suppress(OSError, UserError):  # the folder may be what is wrong; the outcome is shown all the same
             writable.still_open(job.results)
             if lease.holder(job.results, run_id) is None and run_folder.result(job.results, run_id) is None:
-                run_folder.fail(run_folder.path_of(job.results, run_id), run_id, "killed", reason)
+                run_folder.fail(run_folder.path_of(job.results, run_id), run_id, JobState.KILLED, reason)
 
 
 EVERYTHING = 1 << 30
@@ -177,12 +182,12 @@ def _shape(run: Run) -> Run:
     return replace(run, variant=variant, seed=0)
 
 
-class Hands(Protocol):
-    """What works for a task: worker_pool.WorkerPool, or in a benchmark something that takes no time."""
+class Pool(Protocol):
+    """What trains the jobs of a queue: a `WorkerPool`, or in a benchmark something that takes no time."""
 
     @property
     def busy(self) -> list[int]:
-        """Numbers of the jobs that are being worked on."""
+        """Numbers of the jobs that are being trained."""
 
     def free(self) -> bool:
         """Whether another job could be given."""
@@ -193,36 +198,47 @@ class Hands(Protocol):
     def poll(self, seconds: float) -> Iterable[Outcome]:
         """Outcomes as they come, waiting at most so long for the first."""
 
+    def stop(self, seconds: float) -> Iterable[Outcome]:
+        """Stop what is being trained, within so many seconds; the outcomes of all of it."""
+
 
 def work_off(
-    board: JobQueue,
-    hands: Hands,
+    queue: JobQueue,
+    pool: Pool,
     stop: Callable[[], bool],
-    ended: Callable[[Outcome], None],
-    patience: float,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+    polled: Callable[[], None] = lambda: None,
+    patience: float = math.inf,
     most: int = 1,
+    stop_seconds: float = 0.0,
 ) -> None:
-    """Have the jobs of a board done until none is left that could be taken, or asked to stop.
-
-    Runs that others hold are theirs; once there are no others, this stays for `patience` seconds, then leaves: whoever
-    still holds one then is alive, and goes on with it.
+    """Have the jobs of a queue trained until none is left, asked to stop, or nothing more can be trained.
 
     Args:
-        ended: told of every outcome.
+        stop: whether to stop; what is being trained is then saved.
+        ended: called with every outcome.
+        polled: called after each look at the pool.
+        patience: with nothing to train but what other processes hold, stay for so many seconds. Whoever still holds a
+            run after that is alive, and goes on with it.
         most: how many jobs may train as one network.
+        stop_seconds: how long jobs may take to save themselves at the end.
     """
+
+    def note(outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            queue.end(outcome)
+            ended(outcome)
+        polled()
+
     idle_since = None
-    while not (stop() or board.obstacle):
-        while hands.free() and (numbers := board.next_group(most)):
-            hands.give(numbers, [board.jobs[number] for number in numbers])
-        if hands.busy:
+    while not (stop() or queue.obstacle):
+        while pool.free() and (numbers := queue.next_group(most)):
+            pool.give(numbers, [queue.jobs[number] for number in numbers])
+        if pool.busy:
             idle_since = None
         else:
             idle_since = idle_since or time.monotonic()
-            if not board.left or time.monotonic() - idle_since > patience:
-                return
-        for outcome in hands.poll(POLL_SECONDS):
-            if stop() and outcome.state == "killed":  # by the same signal, while it was starting
-                outcome = Outcome(outcome.number, "stopped", "")
-            board.end(outcome)
-            ended(outcome)
+            if not queue.left or time.monotonic() - idle_since > patience:
+                break
+        note(pool.poll(POLL_SECONDS))
+    note(pool.stop(stop_seconds))

@@ -8,13 +8,14 @@ from typing import Any
 
 from ablations import data
 from ablations.core.device import fix_numerics, reset_peak_memory, use_gpu
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import DataSpec
 from ablations.execution.job import Job
 from ablations.execution.run_recorder import RunRecorder
 from ablations.store import writable
 
 
-def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
+def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> JobState:
     """Train a run and store it, unless it is done or another process trains it.
 
     Args:
@@ -32,7 +33,7 @@ def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> str:
     return state
 
 
-def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[tuple[str, Exception | None]]:
+def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[tuple[JobState, Exception | None]]:
     """Train runs of one protocol and one shape of network in lock step, and store each; see `run_job`.
 
     Returns:
@@ -41,7 +42,7 @@ def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> l
     Raises:
         UserError: as `run_job` does.
     """
-    outcomes: dict[int, tuple[str, Exception | None]] = {}
+    outcomes: dict[int, tuple[JobState, Exception | None]] = {}
     try:
         with ExitStack() as stack:
             records: dict[int, RunRecorder] = {}
@@ -58,7 +59,7 @@ def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> l
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def _execute(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+def _execute(records: dict[int, RunRecorder], outcomes: dict[int, tuple[JobState, Exception | None]]) -> None:
     """Train the runs of these records, and note what came of each as it ends."""
     left = dict(records)
     try:

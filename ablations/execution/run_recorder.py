@@ -16,6 +16,7 @@ from ablations.core import provenance
 from ablations.core.device import peak_memory
 from ablations.core.errors import Diverged, UserError
 from ablations.core.files import write_json
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import name
 from ablations.core.signals import Stopped
 from ablations.execution.loggers.logger import to_logger
@@ -51,17 +52,17 @@ class RunRecorder:
         with self.leased:
             self.opened.__exit__(kind, error, tb)
 
-    def take(self) -> str | None:
+    def take(self) -> JobState | None:
         """Take the run. Returns why there is nothing to do: `done`, or `held` by another; None: it is to be trained."""
         if run_folder.result(self.job.results, self.run_id):
-            return "done"
+            return JobState.DONE
         writable.still_open(self.job.results)
         mine = self.leased.enter_context(lease.held(self.job.results, self.run_id))
         if not mine:
-            return "held"
+            return JobState.HELD
         if run_folder.result(self.job.results, self.run_id):
             self.leased.close()
-            return "done"  # by another, between the first look and the lease
+            return JobState.DONE  # by another, between the first look and the lease
         self.lease = mine
         return None
 
@@ -117,9 +118,9 @@ class RunRecorder:
         epochs = self.job.run.protocol.recipe.epochs
         epoch = min(epochs, event["step"] // self.per_epoch + 1)
         total = {"epochs": epochs, "steps": epochs * self.per_epoch}
-        run_folder.write_progress(self.folder, state="running", pid=os.getpid(), epoch=epoch, **total, **event)
+        run_folder.write_progress(self.folder, state=JobState.RUNNING, pid=os.getpid(), epoch=epoch, **total, **event)
 
-    def finish(self, outcome: "TrainResult | Exception") -> tuple[str, Exception | None]:
+    def finish(self, outcome: "TrainResult | Exception") -> tuple[JobState, Exception | None]:
         """Store a trained run, or record why it ended.
 
         Returns:
@@ -136,34 +137,34 @@ class RunRecorder:
                     result, correct = self._result(outcome)
                 self.lease.check()
                 run_folder.finish(self.folder, result, correct)
-                return "done", None
+                return JobState.DONE, None
             except Stopped:
                 run_folder.stopped(self.folder)
-                return "stopped", None
+                return JobState.STOPPED, None
             except lease.Lost:
-                return "held", None
+                return JobState.HELD, None
             except Exception as error:  # whatever it is, it is this run's alone: the sweep goes on
                 try:
                     return self._fail(error)
                 except writable.Unwritable:
                     raise
                 except UserError as unrecorded:
-                    return "failed", unrecorded
+                    return JobState.FAILED, unrecorded
 
-    def _fail(self, error: Exception) -> tuple[str, Exception | None]:
+    def _fail(self, error: Exception) -> tuple[JobState, Exception | None]:
         """Record a failure; see `finish`."""
         if isinstance(error, UserError):  # the same again would end the same
-            return self._write_failure("failed", str(error), error), error
+            return self._write_failure(JobState.FAILED, str(error), error), error
         if isinstance(error, Diverged):
-            return self._write_failure("diverged", str(error), error), None
+            return self._write_failure(JobState.DIVERGED, str(error), error), None
         if isinstance(error, OSError) and error.errno in writable.UNWRITABLE:
             raise error
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, FileNotFoundError) and not (self.folder / "run.json").exists():
             reason = f"The run's folder {self.folder} was removed while it was trained."
-        return self._write_failure("failed", reason, error), None
+        return self._write_failure(JobState.FAILED, reason, error), None
 
-    def _write_failure(self, status: str, reason: str, error: Exception) -> str:
+    def _write_failure(self, status: JobState, reason: str, error: Exception) -> JobState:
         """Record a failure with its traceback.
 
         Raises:

@@ -10,7 +10,8 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.device import count, resolve_device
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
-from ablations.core.processes import cores, die_with_parent, set_up
+from ablations.core.job_state import JobState
+from ablations.core.processes import check_loopback, cores, die_with_parent, set_up
 from ablations.core.signals import defer_signals
 from ablations.execution.job import Job
 from ablations.execution.job_runner import run_jobs
@@ -37,12 +38,16 @@ def worker_count(runtime: RuntimeConfig) -> int:
     for key in ("threads", "runs_per_gpu", "processes_per_run"):
         if getattr(runtime, key) < 1:
             raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
+    if runtime.processes_per_run > 1:
+        check_loopback()
     gpus = gpu_names(runtime)
+    device = resolve_device(runtime.device)
+    if runtime.runs_per_gpu > 1 and device == "cpu":
+        raise UserError(f"runtime.runs_per_gpu={runtime.runs_per_gpu}, but runs train on the device cpu; leave it 1.")
     if runtime.workers is not None:
         if runtime.workers < 1:
             raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
         return runtime.workers
-    device = resolve_device(runtime.device)
     if device != "cpu":
         return max(1, len(gpus)) * runtime.runs_per_gpu
     return max(1, cores() // (runtime.threads * runtime.processes_per_run))
@@ -134,7 +139,7 @@ def _cuda_works() -> bool:
         return isinstance(error, torch.OutOfMemoryError)
 
 
-def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
+def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[JobState, str]]:
     """Train jobs together; SIGTERM, which ends an idle worker, makes a busy one save its runs and report."""
     told = time.monotonic()
     with defer_signals(patient=True) as request:
@@ -148,13 +153,13 @@ def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[str, str]]:
 
         try:
             outcomes = run_jobs(jobs, stop)
-            return [("wrong", str(error)) if error else (state, "") for state, error in outcomes]
+            return [(JobState.WRONG, str(error)) if error else (state, "") for state, error in outcomes]
         except Unwritable as error:
-            return [("unwritable", str(error))] * len(jobs)
+            return [(JobState.UNWRITABLE, str(error))] * len(jobs)
         except UserError as error:
-            return [("wrong", str(error))] * len(jobs)
+            return [(JobState.WRONG, str(error))] * len(jobs)
         except Exception as error:  # of these runs alone, and the sweep goes on
-            return [("failed", f"{type(error).__name__}: {error}")] * len(jobs)
+            return [(JobState.FAILED, f"{type(error).__name__}: {error}")] * len(jobs)
 
 
 def _send_alive(pipe: Connection) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ablations.core.config import RuntimeConfig
+from ablations.core.job_state import JobState
 from ablations.core.processes import PARENTS_SIGNALS, start_shielded
 from ablations.execution.job import Job
 from ablations.execution.worker import ALIVE, LAST, gpu_names, serve
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
     """How the job of a number ended."""
 
     number: int
-    state: str
+    state: JobState
     reason: str
 
 
@@ -117,19 +118,21 @@ class WorkerPool:
             time.sleep(seconds)
 
     def stop(self, seconds: float) -> Iterator[Outcome]:
-        """Ask busy workers to save their runs and stop; kill those that have not within so many seconds."""
+        """Ask busy workers to save their runs and stop; kill those that have not within so many seconds.
+
+        A worker that was still starting has nothing to save: the signal kills it.
+        """
         for worker in self.workers.values():
             if worker.numbers and worker.process.pid:
                 with suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while self.busy and time.monotonic() < deadline:
-            for outcome in self.poll(0.1):  # a worker that was still starting ends by the signal itself
-                yield Outcome(outcome.number, "stopped", "") if outcome.state == "killed" else outcome
+            yield from self.poll(0.1)
         for slot in [slot for slot, worker in self.workers.items() if worker.numbers]:
             worker = self.workers.pop(slot)
             worker.kill()
-            yield from (Outcome(number, "stopped", "") for number in worker.numbers)
+            yield from (Outcome(number, JobState.STOPPED, "") for number in worker.numbers)
 
     def _hear(self, slot: int) -> list[Outcome]:
         """Read what a worker has sent; the outcomes of its jobs, also where it died of them."""
@@ -151,9 +154,9 @@ class WorkerPool:
             code = worker.process.exitcode
             self.workers.pop(slot).kill()
             if code == -signal.SIGTERM:  # asked to stop while it was starting; later, it would have said so itself
-                return [Outcome(number, "stopped", "") for number in numbers]
+                return [Outcome(number, JobState.STOPPED, "") for number in numbers]
             reason = f"The worker process ended {_how(code)} in this run."
-            return [Outcome(number, "killed", reason) for number in numbers]
+            return [Outcome(number, JobState.KILLED, reason) for number in numbers]
         return []
 
     def _end_hung(self, slot: int) -> list[Outcome]:
@@ -165,7 +168,7 @@ class WorkerPool:
             return []
         self.workers.pop(slot).kill()
         reason = f"No step within {patience:g} s (runtime.run_timeout): the worker process hung and was ended."
-        return [Outcome(number, "killed", reason) for number in worker.numbers]
+        return [Outcome(number, JobState.KILLED, reason) for number in worker.numbers]
 
 
 def _how(code: int | None) -> str:
@@ -173,6 +176,3 @@ def _how(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return "with exit code -9 (SIGKILL: somebody's, or the system's for lack of memory; fewer workers need less)"
     return f"with exit code {code}"
-
-
-POLL_SECONDS = 0.5

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import Run
 from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
 from ablations.store.records import Progress
@@ -31,9 +32,13 @@ def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
     Waiting runs start in a sweep's order (scheduling.priority), on as many workers as train now, or on one. While runs
     of some protocols train, those of other protocols are left out. So are failed runs, which the next sweep retries.
     """
-    running = [(run, state) for run, state in runs if state.state == "running"]
+    running = [(run, state) for run, state in runs if state.state == JobState.RUNNING]
     live = {run.protocol for run, _ in running} or {run.protocol for run, _ in runs}
-    waiting = [(run, state) for run, state in runs if state.state in ("planned", "stopped") and run.protocol in live]
+    waiting = [
+        (run, state)
+        for run, state in runs
+        if state.state in (JobState.PLANNED, JobState.STOPPED) and run.protocol in live
+    ]
     scales = {protocol: _scale([pair for pair in runs if pair[0].protocol == protocol]) for protocol in live}
 
     def whole(run: Run) -> float:
@@ -66,7 +71,7 @@ def _scale(runs: Sequence[tuple[Run, RunStatus]]) -> float:
     """Seconds for each unit of `relative_cost`: from runs that are done, else from the speed of those under way."""
     known = [(run, state.result.seconds.total) for run, state in runs if state.result and state.result.seconds.total]
     if not known:
-        fast = [(run, state.progress) for run, state in runs if state.progress and state.state == "running"]
+        fast = [(run, state.progress) for run, state in runs if state.progress and state.state == JobState.RUNNING]
         whole = [(run, now.model_copy(update={"step": 0})) for run, now in fast if now.images_per_second]
         known = [(run, seconds_left(run, now, 0.0)) for run, now in whole]
     return seconds_per_cost(known)

@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablations.core.console import console, duration
+from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import label, name
 from ablations.core.signals import Stop
 from ablations.execution.job import Job
 from ablations.store import run_folder, run_state
-from ablations.store.run_state import FAILED
 
 LOOK_SECONDS = 2.0
 """`watch` reads the folders of runs at most this often."""
@@ -53,7 +53,7 @@ class Live:
         """Print a line that stays above the table."""
         self.console.print(escape(text))
 
-    def update(self, states: Sequence[str], reasons: Sequence[str]) -> None:
+    def update(self, states: Sequence[JobState], reasons: Sequence[str]) -> None:
         """Show the states of all jobs.
 
         Args:
@@ -61,14 +61,15 @@ class Live:
             reasons: why a run ended, where that could not be recorded on disk; else empty.
         """
         for k, state in enumerate(states):
-            if state not in ("waiting", "running") and self.told.get(k) != state:
+            if state not in (JobState.WAITING, JobState.RUNNING) and self.told.get(k) != state:
                 self.told[k] = state
                 self.console.print(self._ended(k, state, reasons[k]))
         if self.live:
             self.live.update(self._table(states))
             return
         for k, state in enumerate(states):
-            now = run_folder.progress(self.jobs[k].results, self.jobs[k].run.run_id) if state == "running" else None
+            job, running = self.jobs[k], state == JobState.RUNNING
+            now = run_folder.progress(job.results, job.run.run_id) if running else None
             if now and self.told.get(k) != now.epoch:
                 self.told[k] = now.epoch
                 self.console.print(
@@ -76,7 +77,7 @@ class Live:
                     f"{now.images_per_second:.0f} img/s"
                 )
 
-    def _ended(self, k: int, state: str, reason: str) -> str:
+    def _ended(self, k: int, state: JobState, reason: str) -> str:
         """The line about a run that has ended."""
         results, run_id = self.jobs[k].results, self.jobs[k].run.run_id
         found = run_folder.result(results, run_id)
@@ -87,18 +88,18 @@ class Live:
         why = failure.error if failure else reason
         return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
 
-    def _table(self, states: Sequence[str]) -> Table:
+    def _table(self, states: Sequence[JobState]) -> Table:
         """A row for each run that trains; the title has counts and the time left."""
         counts = Counter(states)
-        ended = len(states) - counts["waiting"] - counts["running"]
+        ended = len(states) - counts[JobState.WAITING] - counts[JobState.RUNNING]
         passed = time.monotonic() - self.began
-        share = (ended + sum(self._share(k) for k, s in enumerate(states) if s == "running")) / len(states)
+        share = (ended + sum(self._share(k) for k, s in enumerate(states) if s == JobState.RUNNING)) / len(states)
         left = f", {duration(passed * (1 - share) / share)} left" if share > 0.02 else ""
         table = Table(title=f"{ended} of {len(states)} runs ended, {duration(passed)} passed{left}", expand=False)
         for heading in ("cell", "seed", "epoch", "loss", "img/s", "ETA"):
             table.add_column(heading, justify="left" if heading == "cell" else "right")
         for k, state in enumerate(states):
-            if state == "running":
+            if state == JobState.RUNNING:
                 table.add_row(*self._row(k))
         return table
 
@@ -117,7 +118,7 @@ class Live:
         return label(run.variant), str(run.seed), epoch, f"{now.loss:.3f}", f"{now.images_per_second:.0f}", eta
 
 
-def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[str]:
+def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[JobState]:
     """Show runs that others train, until `news` returns None or a stop is requested; returns their states.
 
     Args:
@@ -125,7 +126,7 @@ def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every
         news: returns a line that is printed when it has changed, or None to end.
         every: seconds between two calls of `news`.
     """
-    found = ["waiting"] * len(jobs)
+    found = [JobState.WAITING] * len(jobs)
     said, asked, looked, took = "", -every, -LOOK_SECONDS, 0.0
     with Live(jobs, style) as live:
         while not stop.requested():
@@ -148,10 +149,10 @@ def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every
     return found
 
 
-def look(jobs: Sequence[Job], known: Sequence[str]) -> list[str]:
+def look(jobs: Sequence[Job], known: Sequence[JobState]) -> list[JobState]:
     """States of runs by their folders, as JobQueue names them; a run that was `done` is not read again."""
     found = []
     for job, before in zip(jobs, known, strict=True):
-        state = before if before == "done" else run_state.read_state(job.results, job.run.run_id).state
-        found.append(state if state in ("done", "running", *FAILED) else "waiting")
+        state = before if before == JobState.DONE else run_state.read_state(job.results, job.run.run_id).state
+        found.append(state if state in (JobState.DONE, JobState.RUNNING, *FAILURES) else JobState.WAITING)
     return found

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.core.console import console, duration
+from ablations.core.job_state import JobState
 from ablations.core.protocol_names import protocol_names
 from ablations.core.run_spec import Run, label, name, plain
 from ablations.monitor.forecast import Forecast, forecast
@@ -27,7 +28,7 @@ from ablations.store.plans import Plan, read_plans, unplanned
 from ablations.store.records import Progress
 from ablations.store.run_state import RunStatus
 
-COLOURS = {"done": "green", "running": "cyan", "planned": "", "stopped": "yellow"}
+COLOURS = {JobState.DONE: "green", JobState.RUNNING: "cyan", JobState.PLANNED: "", JobState.STOPPED: "yellow"}
 """Colors of states; others are failures, in red."""
 
 LISTED = 5
@@ -62,13 +63,13 @@ def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
     tables = [table_of(results, plan, every, times, protocols[plan.protocol_id]) for plan in plans]
     blocks = [block for table in tables for block in (Text(), table)]
     aside = [Text(f"set aside: runs/{folder}: {reason}") for folder, reason in run_folder.aside(results).items()]
-    done = all(state.state == "done" for _, state in known.values())
+    done = all(state.state == JobState.DONE for _, state in known.values())
     return Group(total, *blocks, Text(), *failures(known, protocols), *aside), done
 
 
 def failures(known: Known, protocols: Mapping[str, str]) -> list[Text]:
     """Runs that failed and why, a line for each of the first few; with its protocol where there are several."""
-    bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, "damaged")]
+    bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, JobState.DAMAGED)]
     named = [(f"{name(run)} {protocols.get(run.protocol_id, '')}".rstrip(), state) for run, state in bad[:LISTED]]
     lines = [Text(f"{what}  {state.state}: {state.reason}", "red") for what, state in named]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
@@ -77,7 +78,7 @@ def failures(known: Known, protocols: Mapping[str, str]) -> list[Text]:
 def totals(found: Sequence[RunStatus], times: Forecast) -> str:
     """A sentence with the number of runs by state and the time left."""
     counts = Counter(state.state for state in found)
-    text = f"{counts['done']} of {len(found)} runs done{_others(counts, ', ')}"
+    text = f"{counts[JobState.DONE]} of {len(found)} runs done{_others(counts, ', ')}"
     if times.at_once:
         return f"{text}; about {duration(times.total)} left, {times.at_once} at a time."
     again = f"; nothing is running, about {duration(times.total)} of training are left." if times.total else "."
@@ -115,17 +116,17 @@ def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Foreca
     at their latest evaluation.
     """
     counts = Counter(state.state for _, state in runs)
-    live = [state.progress for _, state in runs if state.state == "running" and state.progress]
+    live = [state.progress for _, state in runs if state.state == JobState.RUNNING and state.progress]
     errors = [100 * state.result.error for _, state in runs if state.result]
     error = f"{sum(errors) / len(errors):.2f}" if errors else ""
     if live and not errors:
-        latest = [last_error(run_folder.path_of(results, run.run_id)) for run, s in runs if s.state == "running"]
+        latest = [last_error(run_folder.path_of(results, run.run_id)) for run, s in runs if s.state == JobState.RUNNING]
         seen = [100 * value for value in latest if value is not None]
         error = f"({sum(seen) / len(seen):.2f})" if seen else ""
     ends = [times.ends[run.run_id] for run, _ in runs if run.run_id in times.ends]
     eta = duration(max(ends)) if ends and times.at_once else ""
-    cell = escape(label(runs[0][0].variant))
-    return cell, f"{counts['done']} of {len(runs)}", _others(counts) or "[green]done[/]", _epochs(live), error, eta
+    cell, done = escape(label(runs[0][0].variant)), counts[JobState.DONE]
+    return cell, f"{done} of {len(runs)}", _others(counts) or "[green]done[/]", _epochs(live), error, eta
 
 
 def last_error(folder: Path) -> float | None:
@@ -147,7 +148,7 @@ def _epochs(live: Sequence[Progress]) -> str:
     return f"{span}/{live[0].epochs}"
 
 
-def _others(counts: Counter[str], lead: str = "") -> str:
+def _others(counts: Counter[JobState], lead: str = "") -> str:
     """`1 running, 2 planned`: states other than done, in colors."""
     parts = []
     for state in run_state.STATES[1:]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ablations.core.errors import UserError
 from ablations.core.files import PART, encode_text, flush_folder, make_folder, read_json, timestamp, write, write_json
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import NUMERICS, SCHEMA, Run, complaint, to_json
 from ablations.store import manifest
 from ablations.store.records import Failure, LiveProgress, Result, read
@@ -102,7 +103,7 @@ def finish(folder: Path, result: dict[str, Any], correct: np.ndarray) -> None:
         if name == "metrics.csv" or (folder / name).exists():
             with (folder / name).open("rb+") as file:
                 os.fsync(file.fileno())
-    content = {"schema": SCHEMA, "status": "done", **result, "files": manifest.describe(folder)}
+    content = {"schema": SCHEMA, "status": JobState.DONE, **result, "files": manifest.describe(folder)}
     write_json(folder / "result.json", manifest.seal(content))
     for name in ("failure.json", "progress.json", "checkpoint.pt.previous"):
         (folder / name).unlink(missing_ok=True)
@@ -121,7 +122,7 @@ def stopped(folder: Path) -> None:
     now = read_json(folder / "progress.json")
     if now:
         with suppress(OSError):
-            write_json(folder / "progress.json", {**now, "state": "stopped", "updated": 0}, flush=False)
+            write_json(folder / "progress.json", {**now, "state": JobState.STOPPED, "updated": 0}, flush=False)
 
 
 def read_correct(folder: Path, images: int) -> np.ndarray:
@@ -150,7 +151,7 @@ def check_run(folder: Path, run_id: str, thorough: bool = False) -> tuple[Result
     found = read_json(f"{folder}/result.json")
     if found is None and not (folder / "result.json").exists():
         return None, None
-    if not found or found.get("run_id") != run_id or found.get("status") != "done":
+    if not found or found.get("run_id") != run_id or found.get("status") != JobState.DONE:
         return None, f"{path}result.json is cut short or not this run's"
     schema = found.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:

@@ -5,20 +5,21 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ablations.core.job_state import FAILURES, JobState
 from ablations.store import run_folder
 from ablations.store.records import Progress, Result, read
 
-FAILED = ("failed", "diverged", "killed")
+FAILED = FAILURES
 """States of a run whose last attempt ended without a result."""
 
-STATES = ("done", "running", "stopped", *FAILED, "damaged", "planned")
+STATES = (JobState.DONE, JobState.RUNNING, JobState.STOPPED, *FAILED, JobState.DAMAGED, JobState.PLANNED)
 """All states. `stopped`: no progress for a while; `damaged`: the result cannot be read."""
 
 
 class RunStatus(NamedTuple):
     """State of a run, a sentence on why it is not done (else None), and its result or progress where there is one."""
 
-    state: str
+    state: JobState
     reason: str | None
     result: Result | None = None
     progress: Progress | None = None
@@ -40,16 +41,16 @@ def state_in(folder: str, names: set[str], run_id: str) -> RunStatus:
     if "result.json" in names:
         result, why = run_folder.check_run(Path(folder), run_id)
         if result and result.test_images is not None:
-            return RunStatus("done", None, result=result)
+            return RunStatus(JobState.DONE, None, result=result)
         why = why or f"runs/{run_id}/result.json does not say on how many images it tested"
-        return RunStatus("damaged", f"{why}, so it counts as not done.")
+        return RunStatus(JobState.DAMAGED, f"{why}, so it counts as not done.")
     if "progress.json" in names:
         now = read(Progress, f"{folder}/progress.json")
         if now and time.time() - now.updated < run_folder.SILENT_SECONDS:
-            return RunStatus("running", f"epoch {now.epoch} of {now.epochs}", progress=now)
-        return RunStatus("stopped", "stopped without a word; the same sweep again takes it up.", progress=now)
+            return RunStatus(JobState.RUNNING, f"epoch {now.epoch} of {now.epochs}", progress=now)
+        return RunStatus(JobState.STOPPED, "stopped without a word; the same sweep again takes it up.", progress=now)
     if "failure.json" in names:
         failure = run_folder.read_failure(Path(folder))
         if failure:
-            return RunStatus(failure.status if failure.status in FAILED else "failed", failure.error)
-    return RunStatus("planned", None)
+            return RunStatus(JobState(failure.status) if failure.status in FAILED else JobState.FAILED, failure.error)
+    return RunStatus(JobState.PLANNED, None)

@@ -3,7 +3,8 @@
 Any number of tasks, on any hosts that share the results folder, work off one list; none needs the command that wrote
 it. `python -m ablations.tasks LIST` is one; Slurm's are in `slurm_task`.
 
-Exit code 0: all runs of the list are done; 1: some are not; 2: nothing can be trained here; 128 + N: ended by signal N.
+Exit code 0: all runs of the list are done; 1: some are not, or the tables cannot be written; 2: nothing can be trained
+here; 128 + N: ended by signal N.
 """
 
 import argparse
@@ -18,10 +19,11 @@ from ablations import data
 from ablations.core import console
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
+from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import DataSpec, name
 from ablations.core.signals import Stop, Stopped, defer_signals
 from ablations.execution.job import Job
-from ablations.execution.job_queue import JobQueue, most_fused, work_off
+from ablations.execution.job_queue import JobQueue, Over, most_fused, work_off
 from ablations.execution.scheduling import priority
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import Outcome, WorkerPool
@@ -47,22 +49,22 @@ def in_turn(jobs: Sequence[Job], first: int) -> list[Job]:
     return order
 
 
-def since(written: int) -> Callable[[Job, int], str | None]:
+def since(written: int) -> Over:
     """What has become of a job since a list was written, in a way that is cheap for thousands of jobs.
 
     A result that is newer than the list is whole: it was renamed into place. A failure that is newer is final: the task
     that had the run has tried it as often as it may.
     """
 
-    def over(job: Job, tries: int) -> str | None:
+    def over(job: Job, tries: int) -> JobState | None:
         folder = f"{job.results}/runs/{job.run.run_id}"  # a string: paths take longer to join than files to look up
         age = _written(f"{folder}/result.json")
         if age is not None and (age >= written or run_folder.result(job.results, job.run.run_id)):
-            return "done"
+            return JobState.DONE
         failed = None if tries else _written(f"{folder}/failure.json")
         if failed is not None and failed >= written:
             failure = run_folder.failure(job.results, job.run.run_id)
-            return failure.status if failure else "failed"
+            return JobState(failure.status) if failure and failure.status in FAILURES else JobState.FAILED
         return None
 
     return over
@@ -97,8 +99,8 @@ def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> di
     return folders
 
 
-def run(listed: JobList, first: int, stop: Stop) -> JobQueue:
-    """Work a list off on this machine's devices.
+def run(listed: JobList, first: int, stop: Stop) -> int:
+    """Work a list off on this machine's devices. Returns 0 where all its runs are done and published, else 1.
 
     Raises:
         UserError: nothing can be trained here.
@@ -107,28 +109,34 @@ def run(listed: JobList, first: int, stop: Stop) -> JobQueue:
     folders = prepare(listed.data, stop.requested)
     jobs = in_turn(work_list.located(listed, folders), first)
     writable.open_results(jobs[0].results)
-    board = JobQueue(jobs, runtime.retries, _say, since(listed.written))
+    queue = JobQueue(jobs, runtime.retries, _say, since(listed.written))
     trained: list[int] = []
 
     def ended(outcome: Outcome) -> None:
-        if outcome.state == "stopped":
+        if outcome.state == JobState.STOPPED:
             _say(f"{name(jobs[outcome.number].run)}  stopped")
-        elif outcome.state != "held":
+        elif outcome.state != JobState.HELD:
             messages.show_run(jobs[outcome.number], outcome.state)
-        if outcome.state == "done":
+        if outcome.state == JobState.DONE:
             trained.append(outcome.number)
 
-    with WorkerPool(worker_count(runtime), runtime) as crew:
-        work_off(board, crew, stop.requested, ended, PATIENCE_SECONDS, most_fused(runtime))
-        for outcome in crew.stop(STOP_SECONDS):
-            board.end(outcome)
-            ended(outcome)
-    if board.obstacle:
-        raise UserError(board.obstacle)
-    _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {board.states.count('done')} are done.")
-    if trained and board.states.count("done") == len(jobs) and runtime.publish:
-        _publish(jobs[0].results)
-    return board
+    with WorkerPool(worker_count(runtime), runtime) as pool:
+        work_off(
+            queue,
+            pool,
+            stop.requested,
+            ended,
+            patience=PATIENCE_SECONDS,
+            most=most_fused(runtime),
+            stop_seconds=STOP_SECONDS,
+        )
+    if queue.obstacle:
+        raise UserError(queue.obstacle)
+    done = queue.states.count(JobState.DONE)
+    _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {done} are done.")
+    if trained and done == len(jobs) and runtime.publish and not _publish(jobs[0].results):
+        return 1
+    return 0 if done == len(jobs) else 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -139,23 +147,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with defer_signals(patient=True) as stop:
-            board = run(work_list.read_job_list(options.list), options.first, stop)
+            code = run(work_list.read_job_list(options.list), options.first, stop)
     except UserError as error:
         console.show_error(error)
         return 2
     if stop.signum is not None:
         return 128 + stop.signum
-    return 0 if all(state == "done" for state in board.states) else 1
+    return code
 
 
-def _publish(results: Path) -> None:
-    """Write the tables, unless another task, which saw the last run end as well, writes them now."""
+def _publish(results: Path) -> bool:
+    """Write the tables, unless another task, which saw the last run end as well, writes them now; False on failure."""
     mine = lease.take(results, "tables")
-    if mine:
-        try:
-            publish(results)
-        finally:
-            mine.release(done=True)
+    if not mine:
+        return True
+    try:
+        return publish(results)
+    finally:
+        mine.release(done=True)
 
 
 def _say(text: str) -> None:

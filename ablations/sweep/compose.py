@@ -7,26 +7,38 @@ composed once; an override that many jobs share is parsed once.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
+from ablations.core.job_state import JobState
 from ablations.sweep.plan import Planned
 from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.whole_sweep import check_shared, check_sweep, check_used
 
 AdaptConfig = Callable[[Config], Config]
 """Changes a composed configuration before it is resolved to a run."""
+
+
+STARTED = datetime.now()
+"""What `${now:...}` stands for in every job of a command: Hydra's own resolver would give each its own time."""
+
+BRING_A_GRID = ("ablation", "preset")
+"""Groups whose files may set hydra.sweeper.params."""
 
 
 class Composer:
@@ -41,6 +53,7 @@ class Composer:
     ) -> None:
         """`master`: the configuration of the sweep itself, before any grid value; `need_files`: see `data.resolve`."""
         self.need_files = need_files
+        OmegaConf.register_new_resolver("now", STARTED.strftime, use_cache=True, replace=True)
         self.loader, self.master, self.adapt_config = loader, master, config_adapter
         self.parser = OverridesParser.create(config_loader=loader)
         self.group_names = set(loader.list_groups(""))
@@ -48,33 +61,44 @@ class Composer:
         self.bases: dict[tuple[str, ...], DictConfig] = {}
         self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
 
-    def expand(self, arguments: Sequence[str], split: Any) -> list[tuple[str, ...]]:
-        """All jobs of a sweep as override lists: the ablation's grid, with the command line's values in its place.
+    def jobs(self, arguments: Sequence[str], split: Any) -> list[Planned]:
+        """All jobs of a sweep; see `expand`.
 
-        `ablation=groups,shuffle` is no sweep like the others: each study brings a grid of its own.
+        Raises:
+            UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
+        """
+        jobs = [self.compose(overrides) for overrides in self.expand(arguments, split)]
+        check_shared(jobs)
+        given = dict.fromkeys(text for job in jobs for text in job.overrides)
+        check_used([job.config for job in jobs], given, self.loader, self.master.hydra.job.config_name)
+        return jobs
+
+    def expand(self, arguments: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+        """All jobs of a sweep as override lists: the grid of the files, with the command line's values in its place.
+
+        `ablation=groups,shuffle` and `preset=quick,tiny` are no sweeps like the others: each file brings its own grid.
 
         Args:
             split: Hydra's own `BasicSweeper.split_arguments`.
 
         Raises:
-            UserError: a swept override has no value, as range(0).
+            UserError: a sweep without values, or over a key that is not part of a run.
         """
         parsed = self.parser.parse_overrides(list(arguments))
+        check_sweep(parsed)
         both = list(zip(arguments, parsed, strict=True))
-        others = [text for text, override in both if override.key_or_group != "ablation"]
-        fixed = [text for text, o in both if o.key_or_group != "ablation" and not o.is_sweep_override()]
-        chosen = [_values(o) for o in parsed if o.key_or_group == "ablation"]
+        own = {o.key_or_group: _values(o) for o in parsed if o.key_or_group in BRING_A_GRID}
+        others = [text for text, o in both if o.key_or_group not in BRING_A_GRID]
+        fixed = [text for text, o in both if o.key_or_group not in BRING_A_GRID and not o.is_sweep_override()]
         jobs: list[tuple[str, ...]] = []
-        for study in chosen[-1] if chosen else [None]:
-            mine = [f"ablation={study}"] if study else []
+        for chosen in itertools.product(*own.values()):
+            mine = [f"{group}={choice}" for group, choice in zip(own, chosen, strict=True)]
             config = self.loader.load_configuration(
                 self.master.hydra.job.config_name, [*self._launch_overrides(), *mine, *fixed], RunMode.MULTIRUN
             )
             grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
             overrides = self.parser.parse_overrides([*grid, *mine, *others])
-            for override in overrides:
-                if override.is_sweep_override() and not _values(override):
-                    raise UserError(f"{override.input_line} stands for no value, so there is nothing to train.")
+            check_sweep(overrides)
             jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
         return jobs
 
@@ -142,6 +166,30 @@ class Composer:
 
     def _launch_overrides(self) -> list[str]:
         return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
+
+
+def launch(
+    context: HydraContext | None,
+    config: DictConfig | None,
+    job_overrides: Sequence[Sequence[str]],
+    train: Callable[[list[Planned]], list[JobState]],
+    config_adapter: AdaptConfig = lambda config: config,
+) -> list[JobReturn]:
+    """What a launcher's `launch` does: compose jobs, have them trained, and tell Hydra how each ended.
+
+    Args:
+        context, config: what Hydra gave to the launcher's `setup`.
+        train: trains runs, and returns their states in the same order.
+    """
+    assert context is not None and config is not None
+    composer = Composer(context.config_loader, config, config_adapter)
+    returns = []
+    states = train([composer.compose(overrides) for overrides in job_overrides])
+    for overrides, state in zip(job_overrides, states, strict=True):
+        status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
+        returns.append(JobReturn(overrides=list(overrides), status=status))
+        returns[-1].return_value = state
+    return returns
 
 
 def _values(override: Override) -> list[str]:

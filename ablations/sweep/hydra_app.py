@@ -1,29 +1,45 @@
-"""`python -m ablations`: plain Hydra; one run, or with -m a sweep."""
+"""`python -m ablations`: one run, or with -m a sweep; and what Hydra needs to know of us."""
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 
 import hydra
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.plugin import Plugin
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ablations.core import config as schema
 from ablations.core import console, signals
 from ablations.core.errors import UserError
+from ablations.core.job_state import JobState
 from ablations.core.paths import CONF
 from ablations.core.processes import tune
 from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
 from ablations.store import run_folder, writable
 from ablations.sweep import messages
+from ablations.sweep.compose import Composer
+from ablations.sweep.local_launcher import WorkersLauncher, WorkersLauncherConf
 from ablations.sweep.plan import Planned, prepare, to_job
-from ablations.sweep.plugins import register
 from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.slurm.launcher import SlurmLauncher
+from ablations.sweep.slurm.settings import SlurmLauncherConf
+from ablations.sweep.sweeper import AblationSweeper, AblationSweeperConf
+from ablations.sweep.whole_sweep import check_used
 from ablations.verification import fingerprint
+
+NAMESPACE = "hydra_plugins.ablations"
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Set to 1 by users who want to see tracebacks."""
@@ -35,6 +51,8 @@ def run_one(composed: DictConfig) -> str:
     single = HydraConfig.get().mode != RunMode.MULTIRUN
     try:
         config = to_config(typed(composed))
+        if single:
+            _check_single(config)
         planned = Planned(to_run(config), config, ())
         gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
@@ -51,16 +69,23 @@ def run_one(composed: DictConfig) -> str:
             state = run_job(job, stop.requested)
         except UserError as error:
             console.show_error(error)
-            state = "failed"
+            state = JobState.FAILED
     messages.show_run(job, state)
     if not single:
         stop.leave()
     elif stop.signum is not None:
         console.show_stopped()
         raise SystemExit(128 + stop.signum)
-    elif state != "done":
+    elif state != JobState.DONE:
         raise SystemExit(1)
     return state
+
+
+def _check_single(config: schema.Config) -> None:
+    """Refuse overrides that a single run does not read."""
+    job = HydraConfig.get()
+    given = [*job.overrides.task, *job.overrides.hydra]
+    check_used([config], given, GlobalHydra.instance().config_loader(), str(job.job.config_name), single=True)
 
 
 def main() -> None:
@@ -96,18 +121,44 @@ def error_in_words(error: Exception) -> str:
 
 
 def compose(overrides: Sequence[str]) -> list[Planned]:
-    """All jobs of a sweep, as Hydra would make them, whether their data are there or not."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
-
-    from ablations.sweep.compose import Composer
-    from ablations.sweep.plugins import register
-    from ablations.sweep.sweeper import AblationSweeper
-
+    """All jobs of a sweep, as `python -m ablations -m` would make them, whether their data are there or not."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
-        return [composer.compose(job) for job in composer.expand(list(overrides), AblationSweeper.split_arguments)]
+        return composer.jobs(overrides, AblationSweeper.split_arguments)
+
+
+def register() -> None:
+    """Store the schemas and the sweeper and launcher plugins."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.Config)
+    store.store(group="model", name="schema", node=schema.ModelConfig)
+    store.store(group="recipe", name="schema", node=schema.RecipeConfig)
+    store.store(group="logger", name="schema", node=schema.LoggerConfig)
+    store.store(group="data", name="glyphs_schema", node=schema.GlyphsConfig)
+    store.store(group="data", name="cifar_schema", node=schema.CifarConfig)
+    store.store(group="data", name="folder_schema", node=schema.FolderConfig)
+    store.store(group="hydra/sweeper", name="ablations", node=AblationSweeperConf)
+    store.store(group="hydra/launcher", name="workers", node=WorkersLauncherConf)
+    store.store(group="hydra/launcher", name="slurm_schema", node=SlurmLauncherConf)
+    _register_plugins(AblationSweeper, WorkersLauncher, SlurmLauncher)
+
+
+def _register_plugins(*plugins: type[Plugin]) -> None:
+    """Register plugins from code. Hydra instantiates only what it can import from `hydra_plugins`: they appear there.
+
+    `hydra_plugins` is a namespace that installed plugins (submitit's, say) may already share.
+    """
+    try:
+        parent = importlib.import_module("hydra_plugins")
+    except ImportError:
+        parent = sys.modules["hydra_plugins"] = ModuleType("hydra_plugins")
+        parent.__path__ = []
+    module = sys.modules[NAMESPACE] = ModuleType(NAMESPACE)
+    setattr(parent, NAMESPACE.rpartition(".")[2], module)
+    for plugin in plugins:
+        plugin.__module__ = NAMESPACE
+        setattr(module, plugin.__name__, plugin)
+        Plugins.instance().register(plugin)

@@ -1,20 +1,20 @@
-"""The default launcher: persistent workers, one run each at a time (on a GPU those of a cell); a worker that dies costs
-those only."""
+"""The default launcher: a pool of worker processes on this machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from ablations.core.job_state import JobState
 from ablations.core.signals import defer_signals
-from ablations.execution.job_queue import JobQueue, most_fused
+from ablations.execution.job_queue import JobQueue, most_fused, work_off
 from ablations.execution.worker import worker_count
-from ablations.execution.worker_pool import POLL_SECONDS, WorkerPool
+from ablations.execution.worker_pool import WorkerPool
 from ablations.monitor.live import Live
-from ablations.sweep.compose import Composer
+from ablations.sweep.compose import launch
 from ablations.sweep.plan import Planned, prepare, to_job
 
 STOP_SECONDS = 4.0
@@ -41,47 +41,37 @@ class WorkersLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs given as override lists; a failed one is a return value, never an exception."""
-        assert self.hydra_context is not None and self.config is not None
-        composer = Composer(self.hydra_context.config_loader, self.config)
-        states = run_all([composer.compose(overrides) for overrides in job_overrides])
-        returns = []
-        for overrides, state in zip(job_overrides, states, strict=True):
-            status = JobStatus.COMPLETED if state == "done" else JobStatus.FAILED
-            returns.append(JobReturn(overrides=list(overrides), status=status))
-            returns[-1].return_value = state
-        return returns
+        return launch(self.hydra_context, self.config, job_overrides, run_all)
 
 
-def run_all(planned: Sequence[Planned]) -> list[str]:
+def run_all(planned: Sequence[Planned]) -> list[JobState]:
     """Train runs on workers, each `1 + runtime.retries` times at most.
 
     Runs that another sweep trains now are waited for, and taken over should it die.
 
     Returns:
-        States in the order given: `done`, `failed`, `diverged`, `killed`, or `waiting` where the sweep had to end
-        before, since results can no longer be written.
+        States in the order given: DONE, FAILED, DIVERGED, KILLED, or WAITING where the sweep had to end before, since
+        results can no longer be written.
 
     Raises:
         Interrupted: the user asked to stop; runs under way are saved.
     """
     runtime = planned[0].config.runtime
     workers = min(worker_count(runtime), len(planned))
-    most = most_fused(runtime)
     first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
-    with defer_signals() as stop, Live(jobs, runtime.progress) as live, WorkerPool(workers, runtime) as crew:
-        board = JobQueue(jobs, runtime.retries, live.say)
-        while board.left and not (stop.requested() or board.obstacle):
-            while crew.free() and (numbers := board.next_group(most)):
-                crew.give(numbers, [jobs[number] for number in numbers])
-            for outcome in crew.poll(POLL_SECONDS):
-                board.end(outcome)
-            live.update(board.states, board.reasons)
-        for outcome in crew.stop(STOP_SECONDS):
-            board.end(outcome)
-        live.update(board.states, board.reasons)
-        if board.obstacle:
-            live.say(board.obstacle)
+    with defer_signals() as stop, Live(jobs, runtime.progress) as live, WorkerPool(workers, runtime) as pool:
+        queue = JobQueue(jobs, runtime.retries, live.say)
+        work_off(
+            queue,
+            pool,
+            stop.requested,
+            polled=lambda: live.update(queue.states, queue.reasons),
+            most=most_fused(runtime),
+            stop_seconds=STOP_SECONDS,
+        )
+        if queue.obstacle:
+            live.say(queue.obstacle)
         stop.leave()
-    return board.states
+    return queue.states

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from ablations.core.console import console, duration
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import name
 from ablations.execution.job import Job
 from ablations.store import run_folder
@@ -42,10 +43,10 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
         out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
 
 
-def show_run(job: Job, state: str) -> None:
+def show_run(job: Job, state: JobState) -> None:
     """How one run ended."""
     found = run_folder.result(job.results, job.run.run_id)
-    words = {"held": "another process trains it now", "stopped": "the same command again goes on"}
+    words = {JobState.HELD: "another process trains it now", JobState.STOPPED: "the same command again goes on"}
     failure = run_folder.failure(job.results, job.run.run_id)
     why = words.get(state) or (failure.error if failure else "")
     text = f"error {100 * found.error:.2f} %" if found else why

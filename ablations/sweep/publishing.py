@@ -1,5 +1,6 @@
-"""The step after training: tables, figures and the report, from whatever results there are."""
+"""The step after training: tables, figures and the report, written by `python -m analysis` in a process of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,51 @@ from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
 
+Process = subprocess.Popen[str]
+
+REPORT = "report.html"
+
+ERROR = "error: "
+"""Begins what `python -m analysis` says of a mistake of the user's."""
+
 
 def check_claims() -> None:
-    """Read what publishing will need of the user's: a mistake there is found before training, not after.
+    """Have the claims read that publishing will need: a mistake there is found before training, not after.
 
     Raises:
         UserError: a claim is malformed.
     """
-    from analysis.claims.parser import read_claims
+    with _process("--check-claims", streams=subprocess.PIPE) as process:
+        _answer(process)
 
-    read_claims()
+
+def standby() -> AbstractContextManager[Process]:
+    """A process for `publish`, which imports what it needs while the caller is busy."""
+    return _process("--results", "-", "--json", streams=subprocess.PIPE)
 
 
-def publish(results: Path) -> None:
-    """Write tables, figures and the report from whatever there is, and say where they are."""
-    from analysis.publish import publish as write_all
-    from analysis.runs.files import REPORT
+def publish(results: Path, process: Process | None = None) -> bool:
+    """Write tables, figures and the report, and say where they are.
 
+    Args:
+        process: from `standby`; None: a new one.
+
+    Returns:
+        False, with a sentence on standard error, where that failed.
+    """
     try:
-        written = write_all(results)
+        with nullcontext(process) if process else standby() as asked:
+            files = [results / name for name in json.loads(_answer(asked, json.dumps(str(results.resolve()))))]
     except UserError as error:  # tables come after the training: what is wrong with them does not undo that
         show_error(error)
-        return
+        return False
     out = console()
     for line in verdict_lines(read_json(results / "claims.json") or {}):
         out.print(line, markup=False)
-    folders = sorted({str(path.parent) for path in written if path.parent != results})
+    folders = sorted({str(path.parent) for path in files if path.parent != results})
     out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
     out.print(f"Report: {results / REPORT}", markup=False)
+    return True
 
 
 def verdict_lines(content: dict[str, Any]) -> list[str]:
@@ -82,16 +100,34 @@ def publishing_ahead(results: Path) -> Iterator[None]:
         process.wait()
 
 
+def _answer(process: Process, text: str = "") -> str:
+    """What a process prints when it is given a text.
+
+    Raises:
+        UserError: it failed, with its sentence.
+    """
+    said, errors = process.communicate(text)
+    if process.returncode == 0:
+        return said
+    sentence = errors.strip().rpartition("\n")[2] or f"exit code {process.returncode}"
+    if sentence.startswith(ERROR):
+        raise UserError(sentence.removeprefix(ERROR))
+    raise UserError(f"Tables and figures could not be written ({sentence}): make tables shows where it failed.")
+
+
 @contextmanager
-def _publisher(results: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that publishes; it and what it has started end with this block, and with this process."""
+def _process(*options: str, streams: int) -> Iterator[Process]:
+    """`python -m analysis`; it and what it has started end with this block, and with this process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "analysis", "--results", str(results.resolve()), *options],
+        [sys.executable, "-m", "analysis", *options],
         cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="backslashreplace",
         preexec_fn=kill_with_parent,
         start_new_session=True,
+        stdin=streams,
+        stdout=streams,
+        stderr=streams,
     )
     try:
         yield process
@@ -99,3 +135,8 @@ def _publisher(results: Path, *options: str) -> Iterator["subprocess.Popen[bytes
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _publisher(results: Path, *options: str) -> AbstractContextManager[Process]:
+    """The process that publishes, without a word."""
+    return _process("--results", str(results.resolve()), *options, streams=subprocess.DEVNULL)

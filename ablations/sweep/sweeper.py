@@ -5,7 +5,6 @@ What came of them is read from the results folder alone, so every launcher will 
 """
 
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from ablations.store import writable
 from ablations.store.plans import write_plans
 from ablations.sweep import messages, publishing
 from ablations.sweep.compose import AdaptConfig, Composer
-from ablations.sweep.plan import Plan, Planned, estimate_seconds, make_plan, unfinished
+from ablations.sweep.plan import Plan, estimate_seconds, make_plan, unfinished
 from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
@@ -42,7 +41,10 @@ class AblationSweeperConf:
 
 
 class AblationSweeper(BasicSweeper):
-    """Hydra's basic sweeper with a plan. Ends the program itself: exit code 0 only when every planned run is done."""
+    """Hydra's basic sweeper with a plan.
+
+    Ends the program itself, with exit code 0 only when every planned run is done and the tables are written.
+    """
 
     def __init__(self, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size=None, params=params)
@@ -50,7 +52,7 @@ class AblationSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, train, publish, and leave with the exit code."""
         try:
-            left = self._sweep(arguments)
+            complete = self._sweep(arguments)
         except UserError as error:
             console.show_error(error)
             raise SystemExit(2) from None
@@ -60,30 +62,21 @@ class AblationSweeper(BasicSweeper):
         except Interrupted as request:
             console.show_stopped()
             raise SystemExit(request.exit_code) from None
-        raise SystemExit(1 if left else 0)
+        raise SystemExit(0 if complete else 1)
 
-    def _sweep(self, arguments: list[str]) -> Sequence[Planned]:
-        """The runs that are still not done at the end."""
-        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+    def _sweep(self, arguments: list[str]) -> bool:
+        """Whether all runs are done and published at the end."""
+        assert self.config is not None and self.launcher is not None
         check_launcher(self.launcher)
-        composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
-        jobs = [composer.compose(overrides) for overrides in composer.expand(arguments, self.split_arguments)]
-        runtime = jobs[0].config.runtime
-        results = writable.open_results(Path(runtime.results_dir))
-        workers = parallel_runs(self.launcher, runtime)
-        plan = make_plan(jobs, results)
-        if plan.todo and runtime.publish:
-            publishing.check_claims()
+        with publishing.standby() if self.config.runtime.publish else nullcontext() as publisher:
+            plan, results, runtime = self._plan(arguments)
+            if not plan.todo:
+                return self._conclude(plan, results, runtime.publish, publisher)
         with writable.writing(results):
-            write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
-        messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
-        if plan.todo:
-            with writable.writing(results):
-                fingerprint.verify([job.run for job in plan.planned], results)
+            fingerprint.verify([job.run for job in plan.planned], results)
         try:
-            if plan.todo:
-                with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
-                    self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
+            with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
+                self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
         except Interrupted as request:
             if not request.at_once:
                 messages.show_outcome(plan, unfinished(plan, results), results)
@@ -95,13 +88,28 @@ class AblationSweeper(BasicSweeper):
             raise
         return self._conclude(plan, results, runtime.publish)
 
-    def _conclude(self, plan: Plan, results: Path, publish: bool) -> Sequence[Planned]:
-        """Say what came of the plan and publish it; returns what is not done."""
+    def _plan(self, arguments: list[str]) -> tuple[Plan, Path, RuntimeConfig]:
+        """The plan, written down and shown, with the results folder and the settings of the whole sweep."""
+        assert self.config is not None and self.hydra_context is not None
+        composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
+        jobs = composer.jobs(arguments, self.split_arguments)
+        runtime = jobs[0].config.runtime
+        results = writable.open_results(Path(runtime.results_dir))
+        workers = parallel_runs(self.launcher, runtime)
+        plan = make_plan(jobs, results)
+        if plan.todo and runtime.publish:
+            publishing.check_claims()
+        with writable.writing(results):
+            write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
+        messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
+        return plan, results, runtime
+
+    def _conclude(self, plan: Plan, results: Path, publish: bool, publisher: publishing.Process | None = None) -> bool:
+        """Say what came of the plan and publish it. Returns whether all runs are done and published."""
         left = unfinished(plan, results)
         messages.show_outcome(plan, left, results)
-        if publish:
-            publishing.publish(results)
-        return left
+        published = publishing.publish(results, publisher) if publish else True
+        return published and not left
 
 
 def check_launcher(launcher: Any) -> None:

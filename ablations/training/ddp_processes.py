@@ -17,7 +17,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ablations.core.device import fix_numerics
 from ablations.core.errors import RankLost
-from ablations.core.processes import die_with_parent, set_up, start_shielded
+from ablations.core.processes import check_loopback, die_with_parent, set_up, start_shielded
 from ablations.core.run_spec import Run
 from ablations.training.ddp import DDPGroup
 
@@ -99,10 +99,12 @@ def spawn_ranks(task: RankTask) -> Iterator[DDPGroup | None]:
 
     Raises:
         RankLost: a process could not start.
+        UserError: the processes cannot reach one another.
     """
     if task.size == 1:
         yield None
         return
+    check_loopback()
     store = TCPStore("127.0.0.1", 0, task.size, True, timedelta(seconds=START_SECONDS), wait_for_workers=False)
     peers: list[RankProcess] = []
     well = False

@@ -4,8 +4,11 @@ import csv
 import json
 import os
 import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -224,6 +227,55 @@ def test_a_store_that_breaks_in_mid_run_is_one_warning(logged, monkeypatch):
     assert "OSError: No space left on device" in line and len(calls) == 3
     (found,) = mlflow_runs(logged.results)
     assert [step for step, _ in history(logged.results, found, "train_loss")] == [1]
+
+
+@pytest.fixture
+def silent_server():
+    """The address of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@with_logger("mlflow")
+def test_a_server_that_does_not_answer_is_given_up(logged, silent_server, monkeypatch):
+    monkeypatch.setattr(logger, "ANSWER_SECONDS", 0.5)
+    logged = replace(logged, logger=LoggerConfig("mlflow", silent_server))
+    assert job_runner.run_job(logged) == "done"
+    (line,) = warnings(logged)
+    assert "TimeoutError: no answer within 0.5 s" in line
+
+
+@with_logger("tensorboard")
+def test_a_logger_that_hangs_in_mid_run_is_given_up(logged, monkeypatch):
+    from ablations.execution.loggers.tensorboard import TensorBoard
+
+    monkeypatch.setattr(logger, "ANSWER_SECONDS", 0.5)
+    waits = threading.Event()
+    monkeypatch.setattr(TensorBoard, "epochs", lambda self, rows: waits.wait())
+    try:
+        assert job_runner.run_job(logged) == "done"
+    finally:
+        waits.set()
+    assert len(warnings(logged)) == 1
+
+
+@pytest.mark.parametrize("name", ["a%20b", "50% off", "what?now=x", "a#b&c;d", "é ü"])
+def test_a_folder_of_any_name_holds_its_own_store(tmp_path, name, fresh_store):
+    from ablations.execution.loggers.mlflow import Mlflow, sqlite_uri
+
+    results = tmp_path / name
+    results.mkdir()
+    shutil.copy(fresh_store, results)
+    backend = Mlflow(LoggerConfig("mlflow"), run(), results, {})
+    backend.epochs([{"epoch": 1, "train_loss": 0.5}])
+    backend.close("FINISHED")
+    assert list(tmp_path.iterdir()) == [results], "nothing is written beside it"
+    from mlflow.tracking import MlflowClient
+
+    (found,) = MlflowClient(sqlite_uri(results / "mlflow.db")).search_runs([backend.experiment])
+    assert found.data.metrics["train_loss"] == 0.5
+    with sqlite3.connect(results / "mlflow.db") as store:
+        assert store.execute("select value from metrics").fetchall() == [(0.5,)]
 
 
 def test_without_a_logger_nothing_is_imported(tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -15,6 +17,7 @@ from ablations.execution.job import Job
 from ablations.execution.worker_pool import Outcome, WorkerPool
 from ablations.store import writable
 from tests.make import run
+from tests.sweeps import ROOT, environment
 
 
 @pytest.fixture
@@ -157,3 +160,35 @@ def test_a_worker_that_is_told_to_end_while_it_starts_has_stopped(job):
         it.give([3], [job])
         it.workers[0].process.terminate()
         assert outcomes(it) == [Outcome(3, "stopped", "")]
+
+
+def in_a_network_without_loopback(code: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a network namespace of its own, whose loopback interface is down."""
+    apart = ["unshare", "--net", "--map-root-user"]
+    try:
+        subprocess.run([*apart, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no network namespace can be made here")
+    return subprocess.run(
+        [*apart, sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
+    )
+
+
+BEFORE_A_SWEEP = """
+from ablations.core.config import RuntimeConfig
+from ablations.execution.worker import worker_count
+worker_count(RuntimeConfig(device="cpu", processes_per_run=2))
+"""
+IN_A_RUN = """
+from ablations.training.ddp_processes import RankTask, spawn_ranks
+from tests.make import run
+from tests.sweeps import ROOT, environment
+with spawn_ranks(RankTask(run(), list, "cpu", 2)): pass
+"""
+
+
+@pytest.mark.parametrize("code", [BEFORE_A_SWEEP, IN_A_RUN], ids=["before a sweep", "in a run"])
+def test_processes_that_cannot_reach_one_another_are_a_sentence(code):
+    last = in_a_network_without_loopback(code).stderr.strip().splitlines()[-1]
+    assert "UserError: The processes of a run cannot reach one another over 127.0.0.1" in last
+    assert "ip link set lo up" in last

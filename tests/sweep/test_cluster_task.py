@@ -162,33 +162,32 @@ class Hands:
         found, self.ended = self.ended, []
         return found
 
+    def stop(self, seconds: float) -> list[Outcome]:
+        return []
 
-def board_of(listed: work_list.JobList) -> JobQueue:
+
+def queue_of(listed: work_list.JobList) -> JobQueue:
     return JobQueue(listed.jobs, 0, lambda text: None, cluster_task.since(listed.written))
 
 
-def nothing(outcome: Outcome) -> None:
-    """Who is told of outcomes and does not mind."""
-
-
 def test_a_list_is_worked_off(listed):
-    board, hands = board_of(listed), Hands()
-    job_queue.work_off(board, hands, lambda: False, nothing, 0.0)
-    assert hands.given == [0, 1, 2, 3, 4, 5] and board.states == ["done"] * 6
-    board, hands = board_of(listed), Hands()
-    job_queue.work_off(board, hands, lambda: False, nothing, 60.0)
-    assert hands.given == [] and board.left == 0, "who comes later finds nothing to do, and does not stay"
+    queue, hands = queue_of(listed), Hands()
+    job_queue.work_off(queue, hands, lambda: False, patience=0.0)
+    assert hands.given == [0, 1, 2, 3, 4, 5] and queue.states == ["done"] * 6
+    queue, hands = queue_of(listed), Hands()
+    job_queue.work_off(queue, hands, lambda: False, patience=60.0)
+    assert hands.given == [] and queue.left == 0, "who comes later finds nothing to do, and does not stay"
 
 
 def test_runs_of_others_are_left_to_them_and_taken_over_from_the_dead(listed, monkeypatch):
     monkeypatch.setattr("ablations.execution.job_queue.LOOK_SECONDS", 0)
     job = listed.jobs[1]
     theirs = lease.take(job.results, job.run.run_id)
-    board, hands = board_of(listed), Hands()
-    job_queue.work_off(board, hands, lambda: False, nothing, 0.1)
-    assert 1 not in hands.given and board.left == 1, "whoever holds it is alive: this task is not needed"
+    queue, hands = queue_of(listed), Hands()
+    job_queue.work_off(queue, hands, lambda: False, patience=0.1)
+    assert 1 not in hands.given and queue.left == 1, "whoever holds it is alive: this task is not needed"
 
-    board, hands = board_of(listed), Hands()
+    queue, hands = queue_of(listed), Hands()
     asked = []
 
     def stop() -> bool:
@@ -197,16 +196,17 @@ def test_runs_of_others_are_left_to_them_and_taken_over_from_the_dead(listed, mo
             theirs.release(done=False)  # as when it is found dead: between two looks
         return False
 
-    job_queue.work_off(board, hands, stop, nothing, 60.0)
-    assert hands.given == [1] and board.left == 0
+    job_queue.work_off(queue, hands, stop, patience=60.0)
+    assert hands.given == [1] and queue.left == 0
 
 
-def test_asked_to_stop_nothing_is_begun_and_a_killed_worker_counts_as_stopped(listed):
-    board, hands, stopped = board_of(listed), Hands(["killed"]), []
+def test_asked_to_stop_nothing_is_begun_and_what_is_trained_is_stopped(listed):
+    queue, hands, asked = queue_of(listed), Hands(), []
     told: list[str] = []
-    hands.poll = lambda seconds: [stopped.append(1), *hands.ended][1:]  # the signal comes while the worker starts
-    job_queue.work_off(board, hands, lambda: bool(stopped), lambda outcome: told.append(outcome.state), 0.0)
-    assert hands.given == [0] and told == ["stopped"] and board.states[0] == "waiting"
+    hands.poll = lambda seconds: asked.append(1) or []
+    hands.stop = lambda seconds: [Outcome(number, "stopped", "") for number in hands.given]
+    job_queue.work_off(queue, hands, lambda: bool(asked), lambda outcome: told.append(outcome.state))
+    assert hands.given == [0] and told == ["stopped"] and queue.states[0] == "waiting"
     assert run_folder.failure(listed.jobs[0].results, listed.jobs[0].run.run_id) is None
 
 

@@ -165,6 +165,22 @@ def test_config_help_and_completion_are_hydras(tmp_path):
     assert "preset=cifar10" in offered.stdout
 
 
+def test_a_sweep_whose_tables_cannot_be_written_ends_with_1(swept, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(swept[0], results)
+    (results / "tables").write_text("a file where the folder should be")
+    (results / "complexity.json").mkdir()  # so that no time is spent on costs
+    again = subprocess.run(
+        [*command(results, "-m", "ablation=groups"), "runtime.publish=true"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert "5 of 5 runs done" in again.stdout and "written" in again.stderr, again.stderr
+    assert again.returncode == 1 and "Traceback" not in again.stderr
+
+
 def test_a_malformed_claim_stops_a_sweep_before_training(tmp_path):
     for folder in ("ablations", "analysis", "conf", "model"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablations.core.paths import CONF
-from ablations.sweep.plugins import register
+from ablations.sweep.hydra_app import register
 
 CHOICES = [
     f"{group}={path.stem}"

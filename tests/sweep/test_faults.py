@@ -311,6 +311,24 @@ def test_a_read_only_disk(disk, first, undisturbed):
     assert mended.returncode == 0 and outcome(results) == undisturbed
 
 
+@pytest.mark.parametrize("gone", ["the module", "the class"])
+def test_steps_that_would_not_be_slower_end_the_process(tmp_path, gone):
+    slow, module = tmp_path / "tests" / "slow", tmp_path / "ablations" / "training" / "checkpointing.py"
+    shutil.copytree(ROOT / "tests" / "slow", slow)
+    module.parent.mkdir(parents=True)
+    if gone == "the class":
+        module.write_text("class Keeper: pass")
+    paths = os.pathsep.join([str(slow), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-c", "import ablations.training.checkpointing"],
+        env={**environment(), "PYTHONPATH": paths},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0 and "Checkpointer" in done.stderr
+
+
 def test_a_sweep_imports_no_torch_to_find_nothing_to_do():
     """The parent's imports: workers, leases and checksums need neither torch nor pandas."""
     modules = "ablations.sweep.local_launcher, ablations.execution.worker_pool"

@@ -1,7 +1,11 @@
 """The step after training: costs measured beside it, tables written after it, mistakes said and not raised."""
 
+import shutil
+
 from ablations.core import files
-from ablations.sweep.publishing import publish, publishing_ahead, verdict_lines
+from ablations.sweep import publishing
+from ablations.sweep.publishing import publish, publishing_ahead, standby, verdict_lines
+from analysis.publish import publish as publish_here
 from analysis.runs import macs
 from tests.results_fixture import cheap_costs, grid, write_done, write_plan
 
@@ -15,14 +19,15 @@ def finished_study(results):
 
 
 def test_nothing_to_publish_is_a_sentence(tmp_path, capsys):
-    publish(tmp_path)
+    assert publish(tmp_path) is False
     assert "There are no results" in capsys.readouterr().err
 
 
 def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     finished_study(tmp_path)
     monkeypatch.setattr(macs, "_measure", cheap_costs)  # real networks take half a minute here
-    publish(tmp_path)
+    publish_here(tmp_path)
+    assert publish(tmp_path)
     said = capsys.readouterr().out
     assert f"Report: {tmp_path / 'report.html'}" in said and (tmp_path / "report.html").is_file()
     assert "Tables and figures" in said and files.read_json(tmp_path / "complexity.json")["costs"]
@@ -32,6 +37,34 @@ def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     with publishing_ahead(tmp_path):
         pass
     assert table.read_text() == before
+
+
+def test_tables_that_cannot_be_written_are_a_sentence(tmp_path, capsys, monkeypatch):
+    finished_study(tmp_path)
+    monkeypatch.setattr(macs, "_measure", cheap_costs)
+    publish_here(tmp_path)
+    shutil.rmtree(tmp_path / "tables")
+    (tmp_path / "tables").write_text("a file in the folder's place")
+    assert publish(tmp_path) is False
+    assert f"error: Tables and figures cannot be written to {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_process_in_waiting_publishes_what_is_there_when_it_is_asked(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(macs, "_measure", cheap_costs)
+    with standby() as process:
+        finished_study(tmp_path)
+        publish_here(tmp_path)
+        assert publish(tmp_path, process) and process.returncode == 0
+    assert "Report: " in capsys.readouterr().out
+
+
+def test_an_analysis_that_breaks_is_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(publishing, "ROOT", tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (tmp_path / "analysis.py").write_text("raise ZeroDivisionError('by 0')")
+    assert publish(tmp_path) is False
+    said = capsys.readouterr().err
+    assert "could not be written (ZeroDivisionError: by 0): make tables" in said and "Traceback" not in said
 
 
 def test_what_publishes_ahead_does_not_outlive_a_sweep_that_is_stopped(tmp_path):

@@ -16,7 +16,14 @@ from ablations.sweep import work_list
 from ablations.sweep.slurm import launcher, queue, settings, task
 from ablations.sweep.slurm.launcher import SlurmLauncher
 from ablations.sweep.slurm.queue import QueueEntry
-from ablations.sweep.slurm.settings import SlurmLauncherConf, check_values, executor, preparing, runs_per_task
+from ablations.sweep.slurm.settings import (
+    SlurmLauncherConf,
+    check_given,
+    check_values,
+    executor,
+    preparing,
+    runs_per_task,
+)
 from tests.sweep.test_cluster_task import planned
 from tests.sweeps import command, environment
 
@@ -81,6 +88,21 @@ def test_a_setting_that_is_not_one_is_refused(tmp_path):
 def test_settings_that_make_no_sense_are_refused(change):
     with pytest.raises(UserError, match=f"hydra.launcher.{next(iter(change))}|signal_delay_s"):
         check_values(replace(SlurmLauncherConf(), **change))
+
+
+@pytest.mark.parametrize(
+    "text, change",
+    [
+        ("hydra.launcher.prepare_cpus=4", {"prepare": "here"}),
+        ("hydra.launcher.prepare_timeout_min=4", {"prepare": "here"}),
+        ("hydra.launcher.precision=float32", {"gpus_per_node": 0}),
+        ("hydra.launcher.poll_seconds=4", {"wait": False}),
+    ],
+)
+def test_settings_without_effect_are_refused(text, change):
+    check_given(SlurmLauncherConf(), [text, "hydra/launcher=slurm"])
+    with pytest.raises(UserError, match=f"{text} has no effect without hydra.launcher.{next(iter(change))}="):
+        check_given(replace(SlurmLauncherConf(), **change), [text])
 
 
 def test_the_committed_settings_are_the_defaults_and_make_sense():
@@ -226,5 +248,7 @@ def test_what_tasks_complained_of_is_found_in_their_output(tmp_path, capfd):
 
 
 def test_planning_with_the_launcher_registered_needs_no_submitit():
-    code = "import sys, ablations.sweep.plugins as _; sys.exit(any({'submitit', 'torch', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, ablations.sweep.hydra_app as _; sys.exit(any({'submitit', 'torch', 'pandas'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0

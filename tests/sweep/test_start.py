@@ -12,7 +12,7 @@ from ablations.core.errors import UserError
 from ablations.store import run_folder
 from ablations.sweep import plan
 from ablations.sweep.compose import Composer
-from ablations.sweep.plugins import register
+from ablations.sweep.hydra_app import register
 from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks import start
 from tests.sweep.test_plan import GROUPS, finish, ids, planned

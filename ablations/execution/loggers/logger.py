@@ -1,23 +1,30 @@
 """Loggers: what the trainer tells of its epochs, in the form that TensorBoard or MLflow shows. Off by default.
 
-The libraries are imported only in the process that trains, and only when asked for. A logger that breaks costs its own
-entries, never the training.
+The libraries are imported only in the process that trains, and only when asked for. A logger that breaks or does not
+answer costs its own entries, never the training.
 """
 
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable
-from functools import lru_cache
+from concurrent.futures import Future
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ablations.core.config import LoggerConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import Run
 from ablations.execution.loggers.fields import Rows
 
+ANSWER_SECONDS = 45.0
+"""How long a logger may take for what it is told; longer than it waits for other processes that write to one file."""
+
 LOGGERS = ("none", "tensorboard", "mlflow")
+
+T = TypeVar("T")
 
 log = logging.getLogger("ablations.run")
 
@@ -55,42 +62,46 @@ def to_logger(settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, 
         origin: where the run comes from, as in provenance.json.
     """
 
-    def open_backend() -> Backend:
+    def load() -> Callable[[], Backend]:
         if settings.name == "tensorboard":
             from ablations.execution.loggers.tensorboard import TensorBoard
 
-            return TensorBoard(run, folder)
+            return partial(TensorBoard, run, folder)
         from ablations.execution.loggers.mlflow import Mlflow
 
-        return Mlflow(settings, run, folder.parent.parent, origin)
+        return partial(Mlflow, settings, run, folder.parent.parent, origin)
 
-    return Logger(settings.name, None if settings.name == "none" else open_backend)
+    return Logger(settings.name, None if settings.name == "none" else load)
 
 
 class Logger:
-    """Guards the training from its logger: the first error is a warning in log.txt, and the last thing it does."""
+    """Guards the training from its logger: the first error is a warning in log.txt, and the last thing it does.
 
-    def __init__(self, name: str, open_backend: Callable[[], Backend] | None) -> None:
-        self.name, self.open_backend = name, open_backend
+    No answer within `ANSWER_SECONDS` is an error too: a thread waits for it, and is left alone then.
+    """
+
+    def __init__(self, name: str, load: Callable[[], Callable[[], Backend]] | None) -> None:
+        """`load` imports the library, which may take longer than an answer, and returns what opens the backend."""
+        self.name, self.load = name, load
         self.backend: Backend | None = None
 
     def __enter__(self) -> "Logger":
-        if self.open_backend:
+        if self.load:
             self._guard(self._open)
         return self
 
     def epochs(self, rows: Rows) -> None:
         """Tell of all epochs so far."""
         if self.backend:
-            self._guard(self.backend.epochs, rows)
+            self._guard(answer, self.backend.epochs, rows)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self.backend:
-            self._guard(self.backend.close, "FAILED" if error else "FINISHED")
+            self._guard(answer, self.backend.close, "FAILED" if error else "FINISHED")
 
     def _open(self) -> None:
-        assert self.open_backend
-        self.backend = self.open_backend()
+        assert self.load
+        self.backend = answer(self.load())
 
     def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -99,6 +110,30 @@ class Logger:
             self.backend = None
             reason = str(error).partition("\n")[0]
             log.warning("%s logs nothing more of this run: %s: %s", self.name, type(error).__name__, reason)
+
+
+def answer(action: Callable[..., T], *arguments: Any) -> T:
+    """What an action returns.
+
+    Raises:
+        TimeoutError: nothing within `ANSWER_SECONDS`.
+        Exception: what the action raised.
+    """
+    future: Future[T] = Future()
+
+    def act() -> None:
+        try:
+            future.set_result(action(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=act, daemon=True).start()
+    try:
+        return future.result(ANSWER_SECONDS)
+    except TimeoutError as error:
+        if future.done():
+            raise
+        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from error
 
 
 @lru_cache(maxsize=4)

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy import URL, make_url
 
 LOCK_SECONDS = 30
 """How long to wait for other processes that write to the same sqlite file."""
@@ -38,13 +39,13 @@ class Mlflow:
     """
 
     def __init__(self, settings: LoggerConfig, run: Run, results: Path, origin: dict[str, Any]) -> None:
-        uri = settings.tracking_uri or f"sqlite:///{results.resolve() / 'mlflow.db'}"
+        uri = settings.tracking_uri or sqlite_uri(results.resolve() / "mlflow.db")
         self.run, self.origin = run, origin
-        file = uri.removeprefix("sqlite:///").partition("?")[0] if uri.startswith("sqlite:///") else ""
+        file = make_url(uri).database if uri.startswith("sqlite:///") else None
         # Several workers write to one sqlite file; MLflow itself locks only the making of its tables, by host.
         self.lock = FileLock(f"{file}.lock", timeout=LOCK_SECONDS) if file else None
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells each step of making its tables
-        with self._alone():
+        with self._alone(), _no_folder_left(Path(uri.removeprefix("sqlite:///")).parent if file else Path()):
             self.client = MlflowClient(uri)
             self.experiment = self._experiment(settings.experiment, results if self.lock else None)
             self.mlflow_run = self._describe(self._find() or self._create())
@@ -107,3 +108,20 @@ class Mlflow:
         """While no other process of ours writes to the same sqlite file."""
         with self.lock or nullcontext():
             yield
+
+
+def sqlite_uri(file: Path) -> str:
+    """The address of a sqlite store; characters that an address gives a meaning, such as % and ?, are quoted."""
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+
+
+@contextmanager
+def _no_folder_left(quoted: Path) -> Iterator[None]:
+    """Delete the folder that MLflow makes for a sqlite file, where it takes the quoted name for the folder's own."""
+    made = [folder for folder in (quoted, *quoted.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it is not empty: it is the folder of the store
+                folder.rmdir()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -18,15 +18,17 @@ from omegaconf import DictConfig, OmegaConf
 from ablations.core import console
 from ablations.core.config import Config, RuntimeConfig
 from ablations.core.errors import UserError
+from ablations.core.job_state import JobState
 from ablations.core.signals import Detached, defer_signals
 from ablations.monitor.live import watch
 from ablations.sweep import work_list
-from ablations.sweep.compose import Composer
+from ablations.sweep.compose import launch
 from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.slurm import task
 from ablations.sweep.slurm.queue import entries_in_words, queued, run_slurm
 from ablations.sweep.slurm.settings import (
     SlurmLauncherConf,
+    check_given,
     check_programs,
     check_values,
     device_of,
@@ -60,6 +62,7 @@ class SlurmLauncher(Launcher):
             UserError: with what is wrong.
         """
         check_values(self.settings)
+        check_given(self.settings, self.config.hydra.overrides.hydra if self.config else ())
         check_programs()
         kinds = {"": self.settings}
         if self.settings.prepare == "job":
@@ -98,17 +101,11 @@ class SlurmLauncher(Launcher):
             Detached: the settings say not to wait, or the user asked to stop; the array goes on.
             UserError: Slurm refuses, or the data could not be prepared.
         """
-        assert self.hydra_context is not None and self.config is not None
-        composer = Composer(self.hydra_context.config_loader, self.config, self.adapt_config)
-        planned = [composer.compose(overrides) for overrides in job_overrides]
-        names = self.enlist(planned)
-        states = self.wait(planned, names)
-        returns = []
-        for overrides, state in zip(job_overrides, states, strict=True):
-            status = JobStatus.COMPLETED if state == "done" else JobStatus.FAILED
-            returns.append(JobReturn(overrides=list(overrides), status=status))
-            returns[-1].return_value = state
-        return returns
+
+        def train(planned: Sequence[Planned]) -> list[JobState]:
+            return self.wait(planned, self.enlist(planned))
+
+        return launch(self.hydra_context, self.config, job_overrides, train, self.adapt_config)
 
     def enlist(self, planned: Sequence[Planned]) -> dict[str, Path]:
         """Submit the runs that no array in the queue has on its list; names of the arrays, with their folders."""
@@ -157,7 +154,7 @@ class SlurmLauncher(Launcher):
             raise UserError(f"Slurm did not take the job: {error}{hint()}") from None
         return path.parent, str(first.job_id).partition("_")[0]
 
-    def wait(self, planned: Sequence[Planned], names: dict[str, Path]) -> list[str]:
+    def wait(self, planned: Sequence[Planned], names: dict[str, Path]) -> list[JobState]:
         """Show the runs until none of their arrays is in the queue; their states."""
         jobs = [to_job(one, Path()) for one in planned]
         both = [*names, *map(data_name, names.values())]
@@ -177,8 +174,10 @@ class SlurmLauncher(Launcher):
             found = watch(jobs, planned[0].config.runtime.progress, news, self.settings.poll_seconds, stop)
         if stop.signum is not None:
             raise Detached(f"Slurm goes on without this command. {how}.", 128 + stop.signum)
-        said = [line for folder in names.values() for line in task.complaints(folder)] if "waiting" in found else []
-        if "done" not in found and not work_list.prepared(planned):
+        said = (
+            [line for folder in names.values() for line in task.complaints(folder)] if JobState.WAITING in found else []
+        )
+        if JobState.DONE not in found and not work_list.prepared(planned):
             logs = ", ".join(str(folder) for folder in names.values())
             raise UserError(
                 f"The data could not be prepared. {said[-1] if said else ''} The job's output is in {logs}."

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import shlex
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,20 @@ def check_values(settings: SlurmLauncherConf) -> None:
     for key, known in {"precision": ("float32", "bfloat16"), "prepare": ("job", "here")}.items():
         if getattr(settings, key) not in known:
             raise UserError(f"hydra.launcher.{key}={getattr(settings, key)} is not one of {', '.join(known)}.")
+
+
+def check_given(settings: SlurmLauncherConf, given: Iterable[str]) -> None:
+    """Raise UserError for a setting of the command line that the others leave without effect."""
+    used = {
+        "prepare_cpus": (settings.prepare == "job", "prepare=job"),
+        "prepare_timeout_min": (settings.prepare == "job", "prepare=job"),
+        "precision": (settings.gpus_per_node > 0, "gpus_per_node=1 or more"),
+        "poll_seconds": (settings.wait, "wait=true"),
+    }
+    for text in given:
+        has_effect, need = used.get(text.partition("=")[0].removeprefix("hydra.launcher."), (True, ""))
+        if not has_effect:
+            raise UserError(f"{text} has no effect without hydra.launcher.{need}. Leave it out.")
 
 
 def hint() -> str:
