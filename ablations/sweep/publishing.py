@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
+from ablations.core.verdict_summary import OPEN, summary
 
 Process = subprocess.Popen[str]
 
@@ -69,9 +69,8 @@ def verdict_lines(content: dict[str, Any]) -> list[str]:
     """The verdicts of claims.json in short, of the protocol that was planned last: counts, then what is decided."""
     claims = content.get("claims", [])
     mine = [one for one in claims if one["protocol_id"] == claims[0]["protocol_id"]]
-    counts = Counter(one["verdict"] for one in mine)
-    lines = [f"Claims: {', '.join(f'{number} {verdict}' for verdict, number in counts.most_common())}."] if mine else []
-    return lines + [f"  {one['verdict']:12}  {one['says']}" for one in mine if one["verdict"] != "inconclusive"]
+    lines = [f"Claims: {summary(mine)}."] if mine else []
+    return lines + [f"  {one['verdict']:12}  {one['says']}" for one in mine if one["verdict"] not in OPEN]
 
 
 def publish_within(results: Path, seconds: float) -> None:

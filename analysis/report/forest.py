@@ -27,12 +27,16 @@ class Scale:
 
 @dataclass(frozen=True)
 class Row:
-    """Positions of one claim's marks; None where there is none. `cut` ends of an interval go on beyond the plot."""
+    """Positions of one claim's marks; None where there is none. `cut` ends of an interval go on beyond the plot.
+
+    `at_once` is the interval that belongs to the verdict, over all claims of the study.
+    """
 
     zero: float
     band: tuple[float, float]
     interval: tuple[float, float] | None
     cut: tuple[bool, bool]
+    at_once: tuple[float, float] | None
     effect: float | None
     paper: float | None
 
@@ -67,9 +71,16 @@ def row(verdict: Verdict, on: Scale) -> Row:
         band=(on.place(-verdict.margin), on.place(verdict.margin)),
         interval=interval,
         cut=cut,
+        at_once=_ends(verdict, on),
         effect=None if verdict.effect is None else on.place(verdict.effect),
         paper=None if verdict.paper_effect is None else on.place(verdict.paper_effect),
     )
+
+
+def _ends(verdict: Verdict, on: Scale) -> tuple[float, float] | None:
+    if verdict.low_simultaneous is None or verdict.high_simultaneous is None:
+        return None
+    return on.place(verdict.low_simultaneous), on.place(verdict.high_simultaneous)
 
 
 def _with_ticks(low: float, high: float) -> Scale:
