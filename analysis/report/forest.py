@@ -54,7 +54,8 @@ def scale(verdicts: Sequence[Verdict]) -> Scale:
         values += [verdict.margin, -verdict.margin]
         values += [value for value in (verdict.effect, verdict.paper_effect) if value is not None]
     span = max(max(values) - min(values), 1e-6)
-    ends = [end for verdict in verdicts for end in (verdict.low, verdict.high) if end is not None]
+    intervals = [(one.low, one.high, one.low_simultaneous, one.high_simultaneous) for one in verdicts]
+    ends = [end for interval in intervals for end in interval if end is not None]
     low = max(min([*values, *ends]), min(values) - span)
     high = min(max([*values, *ends]), max(values) + span)
     return _with_ticks(low, high)
