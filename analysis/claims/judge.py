@@ -38,8 +38,12 @@ class Judgement:
     rivals: int
 
 
-def judge(claims: Sequence[Claim], sample: Sample) -> list[Judgement]:
+def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) -> list[Judgement]:
     """Judge all claims of one study.
+
+    Args:
+        looks: of a sequential plan, the shares of its seeds that were in at each look up to this one (alpha_spending).
+            Each p is adjusted for the looks before and then over claims.
 
     Supported or contradicted: the two-sided p, adjusted over those claims of the study that the runs can test, is at
     most 5 %. No effect: the effect lies within the claim's margin, by two one-sided tests, adjusted likewise; an effect
@@ -47,13 +51,15 @@ def judge(claims: Sequence[Claim], sample: Sample) -> list[Judgement]:
     claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained networks,
     not of two structures.
     """
-    return _judge(claims, sample)[0]
+    return _judge(claims, sample, looks)[0]
 
 
-def _judge(claims: Sequence[Claim], sample: Sample) -> tuple[list[Judgement], Family, Family]:
+def _judge(
+    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()
+) -> tuple[list[Judgement], Family, Family]:
     """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
-    differ, none = step_down.different(claims, tested, sample), step_down.equivalent(claims, tested, sample)
+    differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
     of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
     by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
     adjusted, within = {**by_holm, **differ.adjusted()}, none.adjusted()

@@ -25,6 +25,7 @@ from scipy.interpolate import CubicSpline
 
 from analysis.claims.hypothesis_tests import TestResult, loadings
 from analysis.claims.parser import Claim
+from analysis.stats.alpha_spending import sequential_p
 from analysis.stats.contrast import CellRef, Contrast
 from analysis.stats.estimate import POOLED
 from analysis.stats.intervals import LEVEL, SEEDS, above
@@ -85,14 +86,24 @@ class Family:
         return low
 
 
-def different(claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample) -> Family:
-    """The two-sided p of the claims."""
-    return _family(claims, [one.p if one else math.nan for one in tested], tested, sample, _different)
+def different(
+    claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
+) -> Family:
+    """The two-sided p of the claims; `looks`: shares of the seeds at all looks up to this one, of a sequential plan."""
+    return _family(claims, [_spent(one.p, looks) if one else math.nan for one in tested], tested, sample, _different)
 
 
-def equivalent(claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample) -> Family:
-    """The p of the claims' effects lying within their margins."""
-    return _family(claims, [one.p_none if one else math.nan for one in tested], tested, sample, _equivalent)
+def equivalent(
+    claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
+) -> Family:
+    """The p of the claims' effects lying within their margins, likewise."""
+    given = [_spent(one.p_none, looks) if one else math.nan for one in tested]
+    return _family(claims, given, tested, sample, _equivalent)
+
+
+def _spent(p: float, looks: Sequence[float]) -> float:
+    """A p adjusted for the looks before, which the adjustment over claims then takes for that of a single look."""
+    return sequential_p(p, looks) if looks and not math.isnan(p) else p
 
 
 @dataclass(frozen=True)
