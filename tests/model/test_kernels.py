@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ablations.core.paths import ROOT
-from model.gpu.layout import splits_of, tile
+from model.gpu.layout import PARTS, TILE, splits_of, tile
 
 
 def test_kernels_against_pytorch():
@@ -23,7 +23,8 @@ def test_kernels_against_pytorch():
 
 
 SIZES = {"M", "units", "rows", "splits", "each", "H", "W", "HO", "WO"}
-FLOATS = {"means", "squares", "mean", "scale", "running_mean", "running_var", "weight", "bias", "partial", "total"}
+FLOATS = {"means", "squares", "mean", "scale", "running_mean", "running_var", "weight", "bias", "partial"}
+FLOATS |= {"dweight", "dbias"}
 
 
 def compiled(kernel: Any, **constants: Any) -> str:
@@ -50,12 +51,12 @@ def test_kernels_compile_for_a_gpu_with_wide_loads(tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     tiles = {"ACC": tl.float32, "ALIGN": 4, "BM": 64, "BC": 64}
     assert "ld.global.v2.b32" in compiled(norm.moments, **tiles)
-    assert "ld.global" in compiled(norm.combine, ACC=tl.float32, ALIGN=4, BS=256, BC=16)
-    assert "st.global.v2.b32" in compiled(norm.apply, RELU=True, ORDER=True, ADD=False, **tiles)
-    assert "ld.global.v2.b32" in compiled(norm.sums, RELU=True, ORDER=False, ADD=True, **tiles)
-    assert "st.global.v2.b32" in compiled(norm.back, RELU=True, ORDER=True, **tiles)
-    for kernel in (depthwise.forward, depthwise.to_input, depthwise.to_weight):
+    assert "st.global.v2.b32" in compiled(norm.apply, RELU=True, ORDER=True, ADD=False, PARTS=64, **tiles)
+    assert "ld.global.v2.b32" in compiled(norm.sums, RELU=True, ORDER=False, ADD=True, TWO=True, **tiles)
+    assert "st.global.v2.b32" in compiled(norm.back, RELU=True, ORDER=True, PARTS=64, **tiles)
+    for kernel in (depthwise.forward, depthwise.to_weight):
         assert "ld.global.v2.b32" in compiled(kernel, STRIDE=2, **tiles)
+    assert "ld.global.v2.b32" in compiled(depthwise.to_input, STRIDE=2, PARTS=64, **tiles)
 
 
 @pytest.mark.parametrize("rows", [1, 49, 5000, 12345678])
@@ -63,5 +64,5 @@ def test_kernels_compile_for_a_gpu_with_wide_loads(tmp_path, monkeypatch):
 def test_rows_are_cut_into_parts_without_gaps(rows, channels):
     parts, each = splits_of(rows, channels)
     height, width = tile(channels)
-    assert each % height == 0 and height * width == 4096 and width in (16, 32, 64, 128)
-    assert (parts - 1) * each < rows <= parts * each and parts <= 256
+    assert each % height == 0 and height * width == TILE and width in (16, 32, 64)
+    assert (parts - 1) * each < rows <= parts * each and parts <= PARTS
