@@ -4,7 +4,7 @@ import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -168,6 +168,8 @@ class RunGroup:
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
             optimizer = Sgd(net, protocol.recipe)
             optimizer.share([state.checkpointer.optimizer for state in self.runs])
+        if fast and self.device.type == "cuda" and ops is REFERENCE:
+            self.computed_by += f" (Triton failed: {triton_failure()})"
         ghost_batchnorm = GhostBatchNorm(net, protocol.recipe.ghost_batches // (self.ddp.size if self.ddp else 1))
         if self.ddp:
             momenta = [momentum for group in optimizer.momenta for momentum in group]
@@ -184,12 +186,25 @@ class RunGroup:
 
 
 def fast_ops(device: torch.device) -> Ops:
-    """Operations for fused networks: Triton kernels on NVIDIA GPUs, else plain PyTorch."""
+    """Operations for fused networks: Triton kernels on NVIDIA GPUs where one has run, else plain PyTorch."""
     if device.type != "cuda":
         return REFERENCE
-    try:
-        from model.gpu import OPS
-    except ImportError as error:  # Triton comes with torch on Linux, and not everywhere
-        warnings.warn(f"Kernels for GPUs cannot be loaded ({error}); plain PyTorch trains, slower.", stacklevel=2)
+    failure = triton_failure()
+    if failure:
+        warnings.warn(f"Kernels for GPUs do not run here ({failure}); plain PyTorch trains, slower.", stacklevel=2)
         return REFERENCE
+    from model.gpu import OPS
+
     return OPS
+
+
+@lru_cache(maxsize=1)
+def triton_failure() -> str | None:
+    """Why Triton's kernels cannot be used in this process, or None: tries one, once."""
+    try:
+        from model.gpu import check
+
+        check()
+    except Exception as error:  # absent on some platforms; without a C compiler or Python.h it raises many types
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return None

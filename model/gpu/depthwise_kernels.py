@@ -31,7 +31,8 @@ def forward(
 @triton.jit(do_not_specialize=[*SIZES, "splits"])
 def to_input(
     grad, weight, dx, partial, dweight, splits, rows, H, W, HO, WO, units,
-    PARTS: tl.constexpr, STRIDE: tl.constexpr, ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
+    PARTS: tl.constexpr,
+    STRIDE: tl.constexpr, ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     """A tile of input pixels: those outputs that saw them, by the weight with which they did.
 

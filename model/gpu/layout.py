@@ -29,7 +29,7 @@ def activations(x: Tensor) -> Tensor:
 
 
 def tile(channels: int) -> tuple[int, int]:
-    """(rows, channels) of a tile: powers of two. Few widths, as each is compiled for; wide loads where there is data."""
+    """(rows, channels) of a tile: powers of two; few widths, as each is compiled for."""
     width = next(width for width in (16, 32, 64) if channels <= width or width == 64)
     return TILE // width, width
 

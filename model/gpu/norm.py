@@ -41,6 +41,8 @@ class _Norm(torch.autograd.Function):
         launch(kernels.moments, grid, x, *parts, *sizes, **shape)
         out = torch.empty_like(x)
         how = {"RELU": relu, "ORDER": order is not None, "ADD": residual is not None}
+        # A gather needs an address for each element: with four warps, more registers than leave room for two programs.
+        shape["num_warps"] = 8 if order else 4
         source = order.source if order else x
         beside = x if residual is None else residual
         statistics = weight, bias, mean, scale, *running

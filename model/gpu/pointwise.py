@@ -58,7 +58,7 @@ def cast_weights(convs: Sequence[nn.Conv2d], device: str) -> None:
     if getattr(convs[0], "cast", torch.empty(0)).dtype != dtype:
         for conv, weight in zip(convs, weights, strict=True):
             conv.cast = torch.empty_like(weight, dtype=dtype)  # type: ignore[assignment]
-    torch._foreach_copy_([conv.cast for conv in convs], weights)
+    torch._foreach_copy_([getattr(conv, "cast") for conv in convs], weights)  # noqa: B009
 
 
 def pointwise(x: Tensor, conv: nn.Conv2d) -> Tensor:

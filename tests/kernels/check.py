@@ -20,6 +20,18 @@ from tests.make import run, splits
 from tests.model.test_fused import close, network
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    # Triton 3.6's interpreter passes arrays of one element to int(), which numpy 2.4 refuses.
+    from triton.runtime import interpreter
+
+    _patch = interpreter._patch_lang_tensor
+
+    def _patched(tensor: Any, scope: Any) -> None:
+        _patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
+
+    interpreter._patch_lang_tensor = _patched
+
 WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """Relative error in the 2-norm: of float32 arithmetic far under 1e-4, of bfloat16 storage under 1e-2. On a GPU
 kernels are given BatchNorm's momentum in float32."""
