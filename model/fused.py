@@ -6,6 +6,7 @@ between networks, so each computes what it would alone.
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import torch
@@ -61,7 +62,7 @@ class FusedUnit(nn.Module):
 
         Takes and returns a tensor twice (see model.ops.Ops): for the branch and for the shortcut.
         """
-        ops, (x, shortcut) = self.ops, inputs
+        ops, (x, shortcut) = self.ops if self.training else replace(REFERENCE, pointwise=self.ops.pointwise), inputs
         order = Order(self.source, self.target) if self.shuffle else None
         y, _ = ops.norm(ops.pointwise(x, self.conv1), self.bn1, True, order, None)
         y, _ = ops.norm(ops.depthwise(y, self.conv2), self.bn2, False, None, None)
@@ -107,7 +108,7 @@ class FusedShuffleNet(nn.Module):
         if self.training:
             torch._foreach_add_(self.counters(), 1)
         conv, bn, _, *pool = self.stem
-        y = self.ops.norm(conv(x), cast(nn.BatchNorm2d, bn), True, None, None)
+        y = (self.ops if self.training else REFERENCE).norm(conv(x), cast(nn.BatchNorm2d, bn), True, None, None)
         for layer in pool:
             y = (layer(y[0]),) * 2
         x, _ = self.stage4(self.stage3(self.stage2(y)))

@@ -83,6 +83,11 @@ class RunGroup:
         if len(runs) > 1:
             self.for_each_run(lambda state: state.observe({"fused_with": [each.run.run_id for each in runs]}))
 
+    @property
+    def evaluates_together(self) -> bool:
+        """Whether one pass evaluates all runs. Not on the CPU, where each run evaluates alone, as it would train."""
+        return self.device.type != "cpu" and self.fused_net is not None
+
     def begin(self, epoch: int, done: int) -> None:
         """Start an epoch at step `done`: meters, random numbers, learning rates."""
         schedule = self.schedule
@@ -157,6 +162,7 @@ class RunGroup:
         protocol, fast = self.runs[0].run.protocol, self.kernels != "reference"
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [state.result.model for state in self.runs]
+        self.fused_net: fused.FusedShuffleNet | None = None
         if len(nets) == 1 and (ops is REFERENCE or not fused.fits(nets[0])):
             net, copies, optimizer = nets[0], None, self.runs[0].checkpointer.optimizer
             images = self.schedule.batch // protocol.recipe.ghost_batches
@@ -164,6 +170,7 @@ class RunGroup:
             self.computed_by = describe(net, self.kernels, protocol.precision)
         else:
             net, copies = fused.FusedShuffleNet(nets, ops), len(nets)
+            self.fused_net = net
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
             optimizer = Sgd(net, protocol.recipe)

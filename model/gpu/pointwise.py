@@ -66,7 +66,8 @@ def pointwise(x: Tensor, conv: nn.Conv2d) -> Tensor:
     n, _, h, w = x.shape
     x = activations(x)
     shape = conv.groups, -1, conv.weight.shape[1]
-    cast = getattr(conv, "cast", conv.weight).detach()
+    cast = getattr(conv, "cast", conv.weight)
+    cast = (cast if cast.dtype == x.dtype else conv.weight).detach()
     y: Tensor = _Pointwise.apply(  # type: ignore[no-untyped-call]
         rows_of(x).view(n * h * w, conv.groups, -1), conv.weight.view(shape), cast.view(shape).to(x.dtype)
     )

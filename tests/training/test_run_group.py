@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ablations.core.signals import Stopped
-from ablations.training import checkpoint, run_group, trainer
+from ablations.training import checkpoint, evaluate, run_group, trainer
 from ablations.training.step import EagerStep
 from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train, train_together
 from tests.golden.numerics import _double as double
@@ -267,3 +267,31 @@ def test_the_provenance_of_a_run_says_that_triton_failed(data, monkeypatch):
     monkeypatch.setattr(group, "_build_step", on_a_gpu)
     together([TrainingEntry(one, observe=told.append) for one in RUNS[:2]], data)
     assert told[0] == {"kernels": "pytorch (Triton failed: RuntimeError: no compiler)"}
+
+
+@pytest.mark.parametrize("pixels", [1, 1 << 30])
+def test_runs_evaluated_in_one_pass_are_those_evaluated_alone(data, undisturbed, monkeypatch, pixels):
+    """As on a GPU; in batches of the fewest images, and in one."""
+    passes = []
+    whole = trainer.evaluate_together
+    monkeypatch.setattr(trainer, "evaluate_together", lambda *what: passes.append(1) or whole(*what))
+    monkeypatch.setattr(run_group.RunGroup, "evaluates_together", property(lambda group: group.fused_net is not None))
+    monkeypatch.setattr(evaluate, "TOGETHER", pixels)
+    monkeypatch.setattr(evaluate, "FEWEST", 7)
+    found = together([TrainingEntry(one) for one in RUNS], data, evaluate_every=2)
+    assert len(passes) == 2
+    for number, trained in undisturbed.items():
+        assert digest(found[number]) == digest(trained), "evaluation leaves the network in training"
+        assert found[number].last.loss == pytest.approx(trained.last.loss, rel=1e-4)
+        assert (found[number].last.correct == trained.last.correct).mean() > 0.95
+        assert abs(found[number].last.top5_error - trained.last.top5_error) < 0.05
+
+
+def test_asked_to_stop_in_the_common_evaluation_all_stop_before_it(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(run_group.RunGroup, "evaluates_together", property(lambda group: group.fused_net is not None))
+    stop = after(3 * 6 + 1)  # three runs, two epochs of three steps, and the first batch of evaluation
+    entries = [TrainingEntry(one, tmp_path / one.run_id, stop=stop) for one in RUNS]
+    outcomes = together(entries, data, evaluate_every=2)
+    assert all(isinstance(each, Stopped) for each in outcomes.values()) and len(outcomes) == 3
+    states = [checkpoint.load(entry.checkpoint_path, entry.run.run_id) for entry in entries]
+    assert [(len(state["history"]), state["meter"]["count"]) for state in states] == [(1, 3)] * 3
