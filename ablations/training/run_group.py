@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ablations.core.processes import cores
 from ablations.core.run_spec import Run
 from ablations.core.signals import Stopped
 from ablations.training.checkpointing import Checkpointer, TrainResult
@@ -173,6 +174,10 @@ class RunGroup:
             self.fused_net = net
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
+            if ops is not REFERENCE and self.device.type == "cuda":
+                from model.gpu.precompile import precompile
+
+                precompile(net, getattr(torch, protocol.precision), min(16, cores()))
             optimizer = Sgd(net, protocol.recipe)
             optimizer.share([state.checkpointer.optimizer for state in self.runs])
         if fast and self.device.type == "cuda" and ops is REFERENCE:

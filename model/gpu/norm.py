@@ -35,8 +35,9 @@ class _Norm(torch.autograd.Function):
         align = alignment(channels)
         sizes = rows, channels // align, each
         shape = {"ACC": accumulate, "ALIGN": align, "BM": height, "BC": width}
-        parts = x.new_empty(2, splits, channels, dtype=exact)
-        mean, scale = x.new_empty(2, channels, dtype=exact)
+        # A tensor each: halves of one would be aligned now and then, and each case compiled for.
+        parts = [x.new_empty(splits, channels, dtype=exact) for _ in range(2)]
+        mean, scale = (x.new_empty(channels, dtype=exact) for _ in range(2))
         grid = (triton.cdiv(channels, width), splits)
         launch(kernels.moments, grid, x, *parts, *sizes, **shape)
         out = torch.empty_like(x)
