@@ -34,7 +34,8 @@ class _Norm(torch.autograd.Function):
         height, width = tile(channels)
         align = alignment(channels)
         sizes = rows, channels // align, each
-        shape = {"ACC": accumulate, "ALIGN": align, "BM": height, "BC": width}
+        # Eight warps: a gather needs an address for each element, and with four, 240 registers a thread.
+        shape = {"ACC": accumulate, "ALIGN": align, "BM": height, "BC": width, "num_warps": 8}
         # A tensor each: halves of one would be aligned now and then, and each case compiled for.
         parts = [x.new_empty(splits, channels, dtype=exact) for _ in range(2)]
         mean, scale = (x.new_empty(channels, dtype=exact) for _ in range(2))
@@ -42,8 +43,6 @@ class _Norm(torch.autograd.Function):
         launch(kernels.moments, grid, x, *parts, *sizes, **shape)
         out = torch.empty_like(x)
         how = {"RELU": relu, "ORDER": order is not None, "ADD": residual is not None}
-        # A gather needs an address for each element: with four warps, more registers than leave room for two programs.
-        shape["num_warps"] = 8 if order else 4
         source = order.source if order else x
         beside = x if residual is None else residual
         statistics = weight, bias, mean, scale, *running

@@ -1,5 +1,6 @@
 """Kernels for GPUs: checked on the CPU by Triton's interpreter, which must be chosen before Triton is imported."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -66,3 +67,18 @@ def test_rows_are_cut_into_parts_without_gaps(rows, channels):
     height, width = tile(channels)
     assert each % height == 0 and height * width == TILE and width in (16, 32, 64)
     assert (parts - 1) * each < rows <= parts * each and parts <= PARTS
+
+
+def test_weight_gradients_of_many_rows_are_summed_in_float32():
+    """65,536 rows: rounding the sum to bfloat16, once, already costs 2e-3; adding parts up in it costs more."""
+    pytest.importorskip("triton")
+    product_as = importlib.import_module("model.gpu.pointwise").product_as
+    torch.manual_seed(0)
+    a, b = torch.randn(1, 24, 65536).bfloat16(), (torch.randn(1, 65536, 60) + 0.5).bfloat16()
+    exact = torch.bmm(a.double(), b.double())
+
+    def error(found: torch.Tensor) -> float:
+        return float((found.double() - exact).norm() / exact.norm())
+
+    found = product_as(a, b, torch.float32)
+    assert found.dtype == torch.float32 and error(found) < 2e-6 and error(found.bfloat16()) > 1e-3
