@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.plugin import Plugin
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.core import config as schema
@@ -133,8 +133,9 @@ def compose(overrides: Sequence[str]) -> list[Planned]:
 def register() -> None:
     """Store the schemas and the sweeper and launcher plugins."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=schema.Config)
-    store.store(group="model", name="schema", node=schema.ModelConfig)
+    own = OmegaConf.structured(schema.Config)
+    OmegaConf.set_struct(own.model, False)  # its keys are those of its family's Axes: see resolve.model_of
+    store.store(name="schema", node=own)
     store.store(group="recipe", name="schema", node=schema.RecipeConfig)
     store.store(group="logger", name="schema", node=schema.LoggerConfig)
     store.store(group="data", name="glyphs_schema", node=schema.GlyphsConfig)

@@ -14,7 +14,7 @@ from ablations.core import config as configs
 from ablations.core.config import DataConfig, LoggerConfig, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.files import make_folder, read_json, write_json
-from ablations.core.run_spec import DataSpec, digest, from_json
+from ablations.core.run_spec import DataSpec, digest, from_json, plain
 from ablations.execution.job import Job
 from ablations.sweep.plan import Planned, to_job
 
@@ -54,7 +54,7 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
             {
                 "run_id": one.run.run_id,
                 "seed": one.run.seed,
-                "variant": asdict(one.run.variant),
+                "variant": plain(one.run.variant),
                 "protocol": protocols.number(asdict(one.run.protocol)),
                 "data": sources.number({"kind": type(source).__name__, **asdict(source)}),
                 "settings": settings.number({**shared, "logger": asdict(job.logger)}),

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,12 @@ def build_model(run: Run) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
-            **asdict(run.variant), num_classes=data.classes, in_channels=data.channels, stem=run.protocol.stem
+            run.variant.structure,
+            num_classes=data.classes,
+            in_channels=data.channels,
+            stem=run.protocol.stem,
+            resolution=run.protocol.resolution,
+            **run.variant.axes,
         )
 
 

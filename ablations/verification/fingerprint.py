@@ -102,7 +102,7 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
         names = f"{label(one.variant)} and {label(other.variant)}"
         if first.digest == second.digest:
             wrong.append(f"{names} must differ, but are the same network.")
-        elif replace(one.variant, shuffle=True) == replace(other.variant, shuffle=True):
+        elif one.variant.with_axes(shuffle=True) == other.variant.with_axes(shuffle=True):
             differing = [
                 part
                 for part in ("parameters", "convolutions", "operators", "weights")
