@@ -106,6 +106,15 @@ class Config:
     """One job: one variant, one protocol, one seed."""
 
     study: str = "single"
+    family: str | None = None
+    title: str | None = None
+    cells: list[Any] = field(default_factory=list)
+    exclude: list[Any] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
+    figures: list[str] = field(default_factory=list)
+    margin: float | None = None
+    claims: Any = None
+    published: Any = None
     preset: str = "custom"
     seed: int = 0
     precision: str = "auto"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -122,12 +123,17 @@ def error_in_words(error: Exception) -> str:
 
 def compose(overrides: Sequence[str]) -> list[Planned]:
     """All jobs of a sweep, as `python -m ablations -m` would make them, whether their data are there or not."""
+    return compose_studies(overrides)[0]
+
+
+def compose_studies(overrides: Sequence[str]) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
+    """`compose`, and the definitions of the studies; see sweep/study.py."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
-        return composer.jobs(overrides, AblationSweeper.split_arguments)
+        return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions
 
 
 def register() -> None:

@@ -1,6 +1,6 @@
 """The plan: from composed jobs to runs, equal ones merged, finished ones dropped, seed 0 of every cell first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ablations.core.run_spec import Run
 from ablations.execution.job import Job
 from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
 from ablations.store import run_folder
+from ablations.store.plans import PlannedRun
+from ablations.sweep.study import scope_of, value_of
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,14 @@ def to_job(planned: Planned, folder: Path) -> Job:
         provenance=origin,
         logger=config.logger,
     )
+
+
+def planned_runs(jobs: Iterable[Planned], definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[PlannedRun]:
+    """What plans say of jobs: scope and values of axes outside of `model` only where a study has such axes."""
+    for job in jobs:
+        axes = definitions[job.config.study]["axes"]
+        outside = {axis: value_of(job.config, axis) for axis in axes if not axis.startswith("model.")}
+        yield PlannedRun(job.config.study, job.config.preset, job.run, scope_of(job.run, axes), outside)
 
 
 def prepare(planned: Planned) -> Path:

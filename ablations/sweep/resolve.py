@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def to_config(own: DictConfig) -> Config:
         raise UserError(
             f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
         )
-    nested = {f"{key!s}.": own[key] for key in own if isinstance(own[key], DictConfig) and key != "model"}
+    nested = {f"{key!s}.": own[key] for key in own if is_dataclass(OmegaConf.get_type(own, str(key)))}
     for name, node in {"": own, **nested}.items():
         kind = OmegaConf.get_type(node)
         unknown = {str(key) for key in node} - {f.name for f in fields(kind or Config)}
@@ -105,10 +105,11 @@ def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Va
         return Variant(name, Axes(family.settle(values, given)))
     except LookupError as error:
         raise UserError(f"model.structure={error}") from None
+    except OmegaConfBaseException as error:
+        key = str(error.full_key)
+        raise UserError(f"model.{key}={axes.get(key)} is wrong: {sentence(error)}.") from None
     except ValueError as error:
         raise UserError(f"model.{error}") from None
-    except OmegaConfBaseException as error:
-        raise UserError(f"The axes of {name} are wrong: {sentence(error)}.") from None
 
 
 def _no_axis(key: str, family: Family) -> str:

@@ -21,7 +21,7 @@ from ablations.store import writable
 from ablations.store.plans import write_plans
 from ablations.sweep import messages, publishing
 from ablations.sweep.compose import AdaptConfig, Composer
-from ablations.sweep.plan import Plan, estimate_seconds, make_plan, unfinished
+from ablations.sweep.plan import Plan, estimate_seconds, make_plan, planned_runs, unfinished
 from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
@@ -100,7 +100,7 @@ class AblationSweeper(BasicSweeper):
         if plan.todo and runtime.publish:
             publishing.check_claims()
         with writable.writing(results):
-            write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
+            write_plans(planned_runs(jobs, composer.definitions), results, provenance.command(), composer.definitions)
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         return plan, results, runtime
 
