@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
 from ablations.core.job_state import JobState
+from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
 from ablations.sweep.resolve import to_config, to_run, typed
 from ablations.sweep.study import (
@@ -86,7 +87,7 @@ class Composer:
             UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
         """
         found = [self._unless_excluded(overrides) for overrides in self.expand(arguments, split)]
-        jobs = [job for job in found if job]
+        jobs = identified([job for job in found if job], self.folders)
         if not jobs:
             raise UserError("The study's `exclude` leaves no cell, so there is nothing to train.")
         check_shared(jobs)
@@ -133,11 +134,11 @@ class Composer:
                 self.loader.get_group_options("ablation"),
                 self.folders,
             )
-            self.grids[config.study] = axes_of(params, cells, swept), config
             self.exclude[config.study] = OmegaConf.to_container(config.exclude)  # type: ignore[assignment]
             known = self.loader.get_group_options("model")
             family = choose_family(config.family, known) if config.family and "model" not in self._keys(others) else []
             each, grid_of_file = grid(params, cells, known)
+            self.grids[config.study] = axes_of(params, cells, swept), config
             for cell in each:
                 overrides = self.parser.parse_overrides([*grid_of_file, *mine, *family, *cell, *others])
                 check_sweep(overrides)
@@ -247,7 +248,7 @@ def launch(
     assert context is not None and config is not None
     composer = Composer(context.config_loader, config, config_adapter)
     returns = []
-    states = train([composer.compose(overrides) for overrides in job_overrides])
+    states = train(identified([composer.compose(overrides) for overrides in job_overrides], composer.folders))
     for overrides, state in zip(job_overrides, states, strict=True):
         status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
         returns.append(JobReturn(overrides=list(overrides), status=status))

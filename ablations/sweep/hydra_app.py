@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.core import config as schema
-from ablations.core import console, signals
+from ablations.core import console, provenance, signals
 from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
 from ablations.core.paths import CONF
@@ -29,13 +29,16 @@ from ablations.core.processes import tune
 from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
 from ablations.store import run_folder, writable
+from ablations.store.sources import keep_difference
 from ablations.sweep import messages
 from ablations.sweep.compose import Composer
 from ablations.sweep.local_launcher import WorkersLauncher, WorkersLauncherConf
+from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.resolve import to_config, to_run, typed
 from ablations.sweep.slurm.launcher import SlurmLauncher
 from ablations.sweep.slurm.settings import SlurmLauncherConf
+from ablations.sweep.study import user_folders
 from ablations.sweep.sweeper import AblationSweeper, AblationSweeperConf
 from ablations.sweep.whole_sweep import check_used
 from ablations.verification import fingerprint
@@ -54,13 +57,15 @@ def run_one(composed: DictConfig) -> str:
         config = to_config(typed(composed))
         if single:
             _check_single(config)
-        planned = Planned(to_run(config), config, ())
+        folders = user_folders(GlobalHydra.instance().config_loader())
+        (planned,) = identified([Planned(to_run(config, folders=folders), config, ())], folders)
         gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
         writable.open_results(job.results)
         if single and run_folder.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
             with writable.writing(job.results):
-                fingerprint.verify([job.run], job.results)
+                keep_difference(provenance.difference(), job.results)
+                fingerprint.verify([job.run], job.results, folders=job.folders)
     except UserError as error:
         console.show_error(error)
         raise SystemExit(2) from None
@@ -141,6 +146,7 @@ def register() -> None:
     store = ConfigStore.instance()
     own = OmegaConf.structured(schema.Config)
     OmegaConf.set_struct(own.model, False)  # its keys are those of its family's Axes: see resolve.model_of
+    OmegaConf.set_struct(own.table, False)
     store.store(name="schema", node=own)
     store.store(group="recipe", name="schema", node=schema.RecipeConfig)
     store.store(group="logger", name="schema", node=schema.LoggerConfig)

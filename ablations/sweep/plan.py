@@ -25,6 +25,7 @@ class Planned:
     run: Run
     config: Config
     overrides: tuple[str, ...]
+    source: Path | None = None  # the kept copy of a user's own family; see store/sources.py
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def to_job(planned: Planned, folder: Path) -> Job:
     """The job that trains a planned run here, from the prepared data set in `folder`."""
     config, run = planned.config, planned.run
     origin: dict[str, Any] = {**provenance.code_state(), "command": provenance.command(), "preset": config.preset}
+    if planned.source:
+        origin["source"] = planned.source.parent.name
     return Job(
         run=run,
         data_folder=folder.resolve(),
@@ -87,6 +90,7 @@ def to_job(planned: Planned, folder: Path) -> Job:
         patience=config.runtime.run_timeout,
         provenance=origin,
         logger=config.logger,
+        source=planned.source,
     )
 
 

@@ -18,7 +18,7 @@ from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
 from ablations.core.run_spec import CROPS, DECAYS, INT64, Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution.loggers import logger
-from model.family import Family, Input, load
+from model.family import BUILT_IN, Family, Input, load
 from model.widths import STEMS
 
 NO_AXES = ("structure", "stem")
@@ -102,7 +102,8 @@ def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Va
             raise UserError(_no_axis(unknown, family))
         typed_axes = OmegaConf.merge(OmegaConf.structured(family.module.Axes), axes)
         values: dict[str, Any] = OmegaConf.to_container(typed_axes)  # type: ignore[assignment]
-        return Variant(name, Axes(family.settle(values, given)))
+        version = "" if name in BUILT_IN else str(getattr(family.module, "VERSION", ""))  # else: by behaviour
+        return Variant(name, Axes(family.settle(values, given)), version)
     except LookupError as error:
         raise UserError(f"model.structure={error}") from None
     except OmegaConfBaseException as error:

@@ -57,7 +57,9 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
                 "variant": plain(one.run.variant),
                 "protocol": protocols.number(asdict(one.run.protocol)),
                 "data": sources.number({"kind": type(source).__name__, **asdict(source)}),
-                "settings": settings.number({**shared, "logger": asdict(job.logger)}),
+                "settings": settings.number(
+                    {**shared, "logger": asdict(job.logger), "source": job.source and str(job.source)}
+                ),
             }
         )
     path = folder_of(results, [row["run_id"] for row in rows]) / NAME
@@ -95,6 +97,7 @@ def read_job_list(path: Path) -> JobList:
         sources[run.protocol.data] = getattr(configs, source.pop("kind"))(**source)
         settings = dict(content["settings"][row["settings"]])
         settings["logger"] = LoggerConfig(**settings["logger"])
+        settings["source"] = Path(settings["source"]) if settings.get("source") else None
         jobs.append(Job(run=run, data_folder=Path(), results=results, **settings))
     written = path.stat().st_mtime_ns
     return JobList(path, tuple(jobs), sources, RuntimeConfig(**content["runtime"]), written)

@@ -7,8 +7,9 @@ own by ablations/verification/fingerprint.py.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -92,15 +93,15 @@ class Traced:
     after: list[list[float]]
 
 
-def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
+def fingerprint(run: Run, build: Build | None = None, folders: Sequence[Path] = ()) -> Fingerprint:
     """The fingerprint of a run's network, built as for training and run on a small input."""
-    network = build(run)
+    network = build(run) if build else build_model(run, folders)
     weights = checkpoint.weights_digest(network)[:16]  # before the passes below move BatchNorm's statistics
     x = small_input(run)
     with torch.no_grad(), Operators() as traced:
         logits(network, x)
     before, after = permutations(network, x)
-    module = load(run.variant.structure).module
+    module = load(run.variant.structure, folders).module
     axes = module.Axes(**run.variant.axes)
     check: Check = getattr(module, "check", lambda traced: [])
     parameters = [[name, list(p.shape)] for name, p in network.named_parameters()]
@@ -114,7 +115,7 @@ def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
         faults=tuple(check(Traced(axes, traced.convolutions, before, after))),
     )
     if run.variant.axes.get("groups") == 1 and run.variant.axes.get("shuffle") is True:
-        twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), build)
+        twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), build, folders)
         if twin != found:
             fault = "with shuffle off it is another network, but of one group the shuffle is the identity"
             return replace(found, faults=(*found.faults, fault))
@@ -140,15 +141,16 @@ def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> st
     return f"{len(before)} units, {shuffle}; 1x1 convolutions: {counted}"
 
 
-def fingerprints(runs: Iterable[Run], build: Build = build_model) -> list[Fingerprint]:
+def fingerprints(runs: Iterable[Run], build: Build | None = None, folders: Sequence[Path] = ()) -> list[Fingerprint]:
     """`fingerprint` of each run."""
-    return [fingerprint(run, build) for run in runs]
+    return [fingerprint(run, build, folders) for run in runs]
 
 
-def _answer(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The fingerprints of runs, both as JSON has them."""
+def _answer(question: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fingerprints of `runs`, both as JSON has them; `folders`: of families of the user's own."""
     torch.set_num_threads(1)  # many small operations: threads would only wait for each other
-    return [asdict(found) for found in fingerprints(map(from_json, runs))]
+    folders = list(map(Path, question["folders"]))
+    return [asdict(found) for found in fingerprints(map(from_json, question["runs"]), folders=folders)]
 
 
 def _digest(content: Any) -> str:

@@ -138,8 +138,8 @@ def test_runs_of_unequal_progress_train_one_group_after_the_other(tmp_path, data
 def poisoned(monkeypatch):
     """Seed 1 starts with a weight that is not a number."""
 
-    def build(one):
-        net = build_model(one)
+    def build(one, folders):
+        net = build_model(one, folders)
         if one.seed == 1:
             net.stage3[1].conv1.weight.data[0, 0] = float("nan")
         return net

@@ -55,7 +55,7 @@ def test_both_studies_pass_and_are_not_measured_again(tmp_path, monkeypatch):
         raise AssertionError("measured again")
 
     assert fingerprint.verify(STUDIES, tmp_path, never) == found
-    monkeypatch.setattr(fingerprint, "_code", lambda: "other sources, or another torch")
+    monkeypatch.setattr(fingerprint, "code_digest", lambda: "other sources, or another torch")
     with pytest.raises(AssertionError, match="measured again"):
         fingerprint.verify(STUDIES, tmp_path, never)
 
@@ -75,7 +75,7 @@ def test_sources_that_are_not_there_are_an_error(monkeypatch):
     """A file that moves must not drop out of what fingerprints depend on."""
     monkeypatch.setattr(fingerprint, "SOURCES", ("model/*.py", "ablations/trainer.py"))
     with pytest.raises(LookupError, match=r"names ablations/trainer\.py, but there is no such file"):
-        fingerprint._code()
+        fingerprint.code_digest()
 
 
 def test_what_one_plan_verified_stays_when_another_is(tmp_path):
