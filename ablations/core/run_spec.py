@@ -78,17 +78,24 @@ class Variant:
         return core_schema.no_info_plain_validator_function(variant_from)
 
 
+class _VariantHead(BaseModel):
+    """What every stored variant has, whichever its family."""
+
+    structure: Annotated[str, Field(strict=True)]
+    behaviour: Annotated[str, Field(strict=True)] = ""
+
+
 def variant_from(flat: Any) -> Variant:
     """The variant in a stored mapping; imports no code but this package's. ValidationError: a value is wrong."""
     if isinstance(flat, Variant):
         return flat
-    given = _STORED.validate_python(flat)
-    structure, behaviour = _NAME.validate_python(given.pop("structure", None)), ""
-    if structure in BUILT_IN:
-        given = _stored_axes(structure).model_validate(given).model_dump(exclude_unset=True)
+    head, given = _VariantHead.model_validate(flat), _STORED.validate_python(flat)
+    del given["structure"]
+    if head.structure in BUILT_IN:
+        given = _stored_axes(head.structure).model_validate(given).model_dump(exclude_unset=True)
     else:
-        behaviour = _NAME.validate_python(given.pop("behaviour", ""))
-    return Variant(structure, Axes(given), behaviour)
+        given.pop("behaviour", None)
+    return Variant(head.structure, Axes(given), "" if head.structure in BUILT_IN else head.behaviour)
 
 
 @lru_cache(maxsize=len(BUILT_IN))
@@ -277,4 +284,3 @@ def complaint(error: ValidationError) -> str:
 
 _RUN = TypeAdapter(Run)
 _STORED = TypeAdapter(dict[str, Annotated[Flag | Whole | Number | str | None, Field()]])
-_NAME = TypeAdapter(Annotated[str, Field(strict=True)])
