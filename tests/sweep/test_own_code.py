@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ablations.core.errors import UserError
 from ablations.core.run_spec import from_json, to_json
 from ablations.store.sources import keep_source
+from ablations.sweep.new_study import create
 from ablations.verification.behaviour import behaviours, measure
 from model.family import load
 from tests.make import run
-from tests.sweeps import environment
+from tests.sweeps import ROOT, environment, finished
 
 NET = """
 from dataclasses import dataclass
@@ -155,10 +157,10 @@ def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_pa
     assert "2 to train" in _sweep(results, mine).stdout
 
 
-def _sweep(results: Path, mine: Path, *more: str):
+def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
     return subprocess.run(
         [
-            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", "ablation=deep"),
+            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", f"ablation={study}"),
             *("preset=smoke", "seed=0"),
             *("data.train_images=64", "data.test_images=32", "runtime.progress=plain", "runtime.publish=false"),
             *(f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}", *more),
@@ -196,3 +198,26 @@ def test_code_that_results_name_is_not_imported(tmp_path):
     assert from_json(json.loads(json.dumps(flat))).variant.axes == {"depth": 1} and mine.is_dir()
     with pytest.raises(ValueError, match="structure"):
         from_json({**json.loads(json.dumps(flat)), "variant": {"depth": 1}})
+
+
+@pytest.mark.parametrize(("name", "cells"), [("se", 4), ("width", 3), ("smoothing", 4)])
+def test_the_examples_train(tmp_path, name, cells):
+    mine, results = ROOT / "examples" / name, tmp_path / "results"
+    done = _sweep(results, mine, study=name)
+    assert done.returncode == 0, done.stderr
+    assert len(finished(results)) == cells
+    assert sum(len(path.read_text().splitlines()) for path in mine.rglob("*.*") if path.is_file()) < 60
+
+
+def test_a_new_study_runs_at_once(tmp_path):
+    mine = tmp_path / "mine"
+    assert [path.name for path in create("silu", mine)] == ["silu.yaml", "silu_claims.yaml", "silu.py"]
+    done = _sweep(tmp_path / "results", mine, "model.width=0.25", study="silu")
+    assert done.returncode == 0, done.stderr
+    assert len(finished(tmp_path / "results")) == 2
+    with pytest.raises(UserError, match="is there already"):
+        create("silu", mine)
+    with pytest.raises(UserError, match="is a study of this package"):
+        create("groups", mine)
+    with pytest.raises(UserError, match="cannot be imported"):
+        create("two-words", mine)
