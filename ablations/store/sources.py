@@ -82,12 +82,9 @@ def _digest(name: str, files: Mapping[str, bytes]) -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """Its source files, sorted; not those in hidden folders and caches."""
-    found = {
-        path.relative_to(folder): path
-        for path in folder.rglob("*")
-        if path.suffix in SUFFIXES and path.is_file() and not path.is_symlink()
-    }
-    inside = [path for name, path in found.items() if not any(part.startswith((".", "__")) for part in name.parts[:-1])]
+    files = [path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file() and not path.is_symlink()]
+    hidden = (".", "__")
+    inside = [path for path in files if not any(p.startswith(hidden) for p in path.relative_to(folder).parts[:-1])]
     return sorted(inside)
 
 

@@ -1,6 +1,7 @@
 """Families and studies in a user's folder: trained, identified by what they compute, and told in words when wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from ablations.core.errors import UserError
 from ablations.core.run_spec import from_json, to_json
-from ablations.store.sources import keep_source
+from ablations.store.sources import bring_sources, keep_difference, keep_source
 from ablations.sweep.new_study import create
 from ablations.verification.behaviour import behaviours, measure
 from model.family import load
@@ -140,6 +141,20 @@ def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
     assert behaviours([one], source, "code") == found[:1], "not measured again"
     (mine / "net.py").write_text(NET + "# changed\n")
     assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
+
+
+def test_sources_are_brought_along_where_they_are_what_their_name_says(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for results in (ours, theirs):
+        (results / "runs").mkdir(parents=True)
+    kept, forged = keep_source(folder(tmp_path), theirs).parent, theirs / "sources" / ("0" * 16)
+    keep_difference("- a\n+ b", theirs)
+    shutil.copytree(kept, forged)
+    (difference,) = theirs.glob("sources/*.diff")
+    (theirs / "sources" / f"{'1' * 16}.diff").write_text("forged")
+    assert bring_sources(theirs, ours) == 2 and bring_sources(theirs, ours) == 0
+    assert {path.name for path in (ours / "sources").iterdir()} == {kept.name, difference.name}
+    assert (ours / "sources" / kept.name / "mine" / "net.py").read_text() == NET
 
 
 def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_path):
