@@ -111,11 +111,11 @@ class Design:
     """What the joint distribution depends on: cells, seeds of each, and by width degrees of freedom and spread.
 
     Attributes:
-        cells: (cell, number of seeds), in the order in which their means are drawn.
+        cells: (cell, number of seeds, its width), in the order in which their means are drawn.
         rows: (structure and width, degrees of freedom), likewise for their variances.
     """
 
-    cells: tuple[tuple[CellRef, int], ...]
+    cells: tuple[tuple[CellRef, int, Row], ...]
     rows: tuple[tuple[Row, int], ...]
 
 
@@ -130,17 +130,19 @@ def _family(
     if any(one.method != POOLED for k, one in enumerate(tested) if one and k in p):
         return Family(p, None)
     refs = sorted({ref for k in p for ref in claims[k].refs})
-    rows = sorted({ref.row for ref in refs})
+    row = {ref: ref.row for ref in refs}
+    rows = sorted(set(row.values()))
     design = Design(
-        tuple((ref, len(sample.errors[ref])) for ref in refs), tuple((row, sample.spreads[row].df) for row in rows)
+        tuple((ref, len(sample.errors[ref]), row[ref]) for ref in refs),
+        tuple((key, sample.spreads[key].df) for key in rows),
     )
 
     def simulate(place: int, draws: int) -> Scenarios:
         claim = claims[place]
-        mine = sorted({ref.row for ref in claim.refs})
+        mine = sorted({row[ref] for ref in claim.refs})
         # Only the ratio of the spreads counts, and to two digits: it is itself an estimate.
         first = sample.spreads[mine[0]].sd
-        sd = tuple((row, float(f"{sample.spreads[row].sd / first:.2g}")) for row in mine)
+        sd = tuple((key, float(f"{sample.spreads[key].sd / first:.2g}")) for key in mine)
         return _simulated(scenarios, claim, design, sd, draws)
 
     return Family(p, simulate)
@@ -168,14 +170,18 @@ class Draws:
 
     def t(self, contrast: Contrast) -> tuple[np.ndarray, float | np.ndarray]:
         """(draws,) t statistics of a contrast and their degrees of freedom, by Satterthwaite where widths are mixed."""
-        counts, dfs = dict(self.design.cells), dict(self.design.rows)
-        refs, rows = list(counts), list(dfs)
+        cells, dfs = (
+            {ref: (place, n, row) for place, (ref, n, row) in enumerate(self.design.cells)},
+            dict(self.design.rows),
+        )
+        rows = list(dfs)
         effect: np.ndarray = np.zeros(self.number)
         shares: dict[Row, float] = {}
         for ref, weight in contrast.terms:
-            scale = weight * self.sd[ref.row] / math.sqrt(counts[ref])
-            effect = effect + scale * _normal(refs.index(ref), self.number)
-            shares[ref.row] = shares.get(ref.row, 0.0) + scale**2
+            place, seeds, row = cells[ref]
+            scale = weight * self.sd[row] / math.sqrt(seeds)
+            effect = effect + scale * _normal(place, self.number)
+            shares[row] = shares.get(row, 0.0) + scale**2
         parts = {row: share * _variance(rows.index(row), dfs[row], self.number) for row, share in shares.items()}
         total = sum(parts.values())
         if len(parts) == 1:
@@ -184,7 +190,7 @@ class Draws:
 
     def counts(self, contrast: Contrast) -> list[int]:
         """Seeds of its cells."""
-        seeds = dict(self.design.cells)
+        seeds = {ref: number for ref, number, _ in self.design.cells}
         return [seeds[ref] for ref in contrast.refs]
 
 
