@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
 
 
 def build(
-    family: str,
+    structure: str,
     *,
     num_classes: int = 1000,
     in_channels: int = 3,
@@ -48,7 +48,7 @@ def build(
     """Build a network, the one place where descriptions become networks.
 
     Args:
-        family: its name; see model/family.py.
+        structure: name of its family; see model/family.py.
         folders: where families of a user's own are.
         axes: values of the family's axes.
 
@@ -56,6 +56,6 @@ def build(
         ValueError: the family is unknown, or its axes cannot be built.
     """
     try:
-        return load(family, folders).build(axes, Input(num_classes, in_channels, resolution, stem))
+        return load(structure, folders).build(axes, Input(num_classes, in_channels, resolution, stem))
     except LookupError as error:
         raise ValueError(str(error)) from error

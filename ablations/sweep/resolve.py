@@ -91,7 +91,9 @@ def to_run(config: Config, need_files: bool = True, folders: Sequence[Path] = ()
 
 def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Variant:
     """The network that the keys of `model` describe."""
-    name = str(model["structure"])
+    name = str(model["structure"] or "")
+    if not name:
+        raise UserError("model=own says no family: add model.structure=FOLDER.FILE, where --config-dir names FOLDER.")
     if given.stem not in STEMS:
         raise UserError(f"model.stem={given.stem!r} is unknown; choose one of {', '.join(STEMS)}.")
     axes = {key: value for key, value in model.items() if key not in NO_AXES}

@@ -4,17 +4,21 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ablations.core.errors import UserError
-from ablations.core.run_spec import from_json, to_json
+from ablations.core.run_spec import Axes, Variant, from_json, to_json
+from ablations.core.signals import Stopped
 from ablations.store.sources import bring_sources, keep_difference, keep_source
 from ablations.sweep.new_study import create
+from ablations.training.checkpoint import weights_digest
+from ablations.training.trainer import TrainingEntry, train_together
 from ablations.verification.behaviour import behaviours, measure
 from model.family import load
-from tests.make import run
+from tests.make import run, splits
 from tests.sweeps import ROOT, environment, finished
 
 NET = """
@@ -141,6 +145,25 @@ def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
     assert behaviours([one], source, "code") == found[:1], "not measured again"
     (mine / "net.py").write_text(NET + "# changed\n")
     assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
+
+
+def test_an_own_network_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path):
+    one, folders = replace(run(), variant=Variant("mine.net", Axes(depth=2), "0" * 16)), (folder(tmp_path),)
+    data, path, asked = splits(one.protocol.data), tmp_path / "checkpoint.pt", []
+
+    def trained(entry):
+        ((_, outcome),) = train_together([entry], data)
+        return outcome
+
+    def after_three_steps():
+        asked.append(1)
+        return len(asked) > 3
+
+    whole = trained(TrainingEntry(one, folders=folders))
+    assert isinstance(trained(TrainingEntry(one, path, stop=after_three_steps, folders=folders)), Stopped)
+    assert path.exists()
+    rest = trained(TrainingEntry(one, path, folders=folders))
+    assert weights_digest(rest.model) == weights_digest(whole.model)
 
 
 def test_sources_are_brought_along_where_they_are_what_their_name_says(tmp_path):

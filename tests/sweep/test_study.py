@@ -1,6 +1,8 @@
 """A study's file: grids that are no product, and the definition that its plan keeps."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from ablations.store.plans import read_plans, write_plans
 from ablations.sweep import hydra_app
 from ablations.sweep.plan import planned_runs
 from model.family import BUILT_IN, load
+from tests.sweeps import ROOT, environment
 
 SMOKE = ("preset=smoke", "seed=0")
 
@@ -23,6 +26,14 @@ def test_the_file_of_a_family_has_its_axes_and_their_defaults(name):
     (job,) = hydra_app.compose([f"model={name}", "preset=smoke", "seed=0"])
     given = {key: value for key, value in job.config.model.items() if key not in ("structure", "stem")}
     assert given == load(name).defaults and job.run.variant.structure == name
+
+
+def test_families_are_imported_without_torch():
+    code = (
+        "import sys; from model.family import BUILT_IN, Input, load;"
+        "[load(name).settle({}, Input()) for name in BUILT_IN]; sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
 
 
 def test_cells_are_those_that_are_listed():
