@@ -37,6 +37,7 @@ class DataConfig:
 class GlyphsConfig(DataConfig):
     """Characters rendered from matplotlib's fonts."""
 
+    typefaces: str = "heldout"
     characters: str = "0123456789"
     rotation: float = 15.0
     shift: float = 3.0
