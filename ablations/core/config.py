@@ -120,6 +120,7 @@ class Config:
 
     study: str = "single"
     preset: str = "custom"
+    note: str = ""
     seed: int = 0
     precision: str = "auto"
     model: ModelConfig = field(default_factory=ModelConfig)

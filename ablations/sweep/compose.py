@@ -96,7 +96,9 @@ class Composer:
             config = self.loader.load_configuration(
                 self.master.hydra.job.config_name, [*self._launch_overrides(), *mine, *fixed], RunMode.MULTIRUN
             )
-            grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+            sweeper = config.hydra.sweeper
+            narrow = sweeper.get("narrow") or {}
+            grid = [f"{key}={narrow.get(key, value)}" for key, value in (sweeper.params or {}).items()]
             overrides = self.parser.parse_overrides([*grid, *mine, *others])
             check_sweep(overrides)
             jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
