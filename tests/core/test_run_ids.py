@@ -20,7 +20,7 @@ AS_IT_WAS = {
     "quick": [
         "data.typefaces=heldout",
         *("data.train_images=2000", "data.val_images=1000", "data.test_images=2000"),
-        *("recipe.batch_size=64", "recipe.warmup_epochs=1"),
+        *("recipe.batch_size=64", "recipe.lr=0.02", "recipe.warmup_epochs=1"),
     ]
 }
 """By preset: what brings back its settings at commit 8ea941b, where these were changed on purpose since."""
