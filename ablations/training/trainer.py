@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ablations.core.errors import Diverged
 from ablations.core.run_spec import Run
 from ablations.training.checkpointing import Checkpointer, TrainResult
 from ablations.training.ddp import DDPGroup
-from ablations.training.evaluate import evaluate
+from ablations.training.evaluate import Evaluation, evaluate, evaluate_together
 from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
@@ -38,15 +38,26 @@ class TrainingEntry:
     checkpoint_path: Path | None = None
     observe: Observer = lambda event: None
     stop: Callable[[], bool] = lambda: False
+    folders: tuple[Path, ...] = ()
 
 
-def build_model(run: Run) -> nn.Module:
-    """Build the run's network with weights drawn from its seed: equal for both arms of a shuffle ablation."""
+def build_model(run: Run, folders: Sequence[Path] = ()) -> nn.Module:
+    """Build the run's network with weights drawn from its seed: equal for both arms of a shuffle ablation.
+
+    Args:
+        folders: where a family of a user's own is; see model/family.py.
+    """
     data = run.protocol.data
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
-            **asdict(run.variant), num_classes=data.classes, in_channels=data.channels, stem=run.protocol.stem
+            run.variant.structure,
+            num_classes=data.classes,
+            in_channels=data.channels,
+            stem=run.protocol.stem,
+            resolution=run.protocol.resolution,
+            folders=folders,
+            **run.variant.axes,
         )
 
 
@@ -73,7 +84,7 @@ def train(
         observe: called with events: {"kernels"} (the engine) and, if fused, {"fused_with"} (run_ids) at the start,
             {"step", "loss", "images_per_second"} during an epoch, {"history"} after it; {"captured": False, "reason"}
             if no CUDA graph of the step could be captured.
-        checkpoint_every: seconds between checkpoints inside an epoch; one is also written after each epoch.
+        checkpoint_every: seconds between checkpoints, which are written after the step or epoch in which they are due.
         stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
         kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
         ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
@@ -123,17 +134,19 @@ def train_together(
         yield from _train(RunGroup(together, loader, schedule, kernels, ddp), evaluate_every)
 
 
-def rank_group(run: Run, splits: "Splits", device: str, kernels: str, ddp: DDPGroup) -> RunGroup:
+def rank_group(
+    run: Run, splits: "Splits", device: str, kernels: str, ddp: DDPGroup, folders: tuple[Path, ...] = ()
+) -> RunGroup:
     """Build the group of a rank other than 0: rank 0 sends it the run's state, and it writes no files."""
     place = torch.device(device)
     loader = to_batch_loader(splits, place)
     schedule = to_schedule(run.protocol.recipe, len(loader.train_index))
-    return RunGroup([_run_state(0, TrainingEntry(run), place, 0)], loader, schedule, kernels, ddp)
+    return RunGroup([_run_state(0, TrainingEntry(run, folders=folders), place, 0)], loader, schedule, kernels, ddp)
 
 
 def _run_state(number: int, entry: TrainingEntry, place: torch.device, checkpoint_every: float) -> RunState:
     """Build a run's network and optimizer, restored from its checkpoint if there is one."""
-    net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = build_model(entry.run, entry.folders).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Sgd(net, entry.run.protocol.recipe)
     checkpointer = Checkpointer(
         entry.checkpoint_path, entry.run.run_id, TrainResult(net), optimizer, checkpoint_every, entry.stop
@@ -187,17 +200,24 @@ def _after_step(group: RunGroup) -> None:
 
 
 def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> None:
-    """Evaluate each run, then append its row of metrics, save a checkpoint and report."""
+    """Evaluate each run, then append its row of metrics, save a checkpoint if one is due, and report."""
     group.sync_buffers()
     rows = {state.number: _row(state, epoch, group.schedule) for state in group.runs}
     spent = {state.number: state.meter.seconds() for state in group.runs}
 
+    due = any(state.checkpointer.due() for state in group.runs)  # all at once, so that they can resume together
+    split = (group.loader.eval_images, group.loader.eval_labels, group.loader.stats)
+    evaluated: dict[int, Evaluation] = {}
+
     def evaluate_run(state: RunState) -> None:
-        began, result, loader = time.perf_counter(), state.result, group.loader
+        began, result = time.perf_counter(), state.result
         tick = partial(state.checkpointer.stop_if_asked, state.meter)
         resolution = state.run.protocol.resolution
-        split = (loader.eval_images, loader.eval_labels, loader.stats)
-        found = evaluate(result.model, *split, resolution, tick, group.kernels)
+        if group.evaluates_together and not evaluated:
+            assert group.fused_net is not None
+            together = evaluate_together(group.fused_net, *split, resolution, tick)
+            evaluated.update(zip(rows, together, strict=True))
+        found = evaluated.get(state.number) or evaluate(result.model, *split, resolution, tick, group.kernels)
         if not math.isfinite(found.loss):
             raise Diverged(f"The loss on the evaluated images was not finite after epoch {epoch + 1}.")
         result.last = found
@@ -207,7 +227,7 @@ def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> N
     def record(state: RunState) -> None:
         state.result.seconds["train"] += spent[state.number]
         state.result.history.append(rows[state.number])
-        if not last:
+        if not last and due:
             state.checkpointer.save()
         state.observe({"history": state.result.history})
 

@@ -32,13 +32,13 @@ def test_one_loss_that_rises_is_found(tmp_path):
 
 
 def test_a_width_that_spreads_is_named(tmp_path):
-    wide = lambda one: 0.1 + 0.011 * one.seed * (one.variant.width == 0.5)  # noqa: E731
+    wide = lambda one: 0.1 + 0.011 * one.seed * (one.variant.axes["width"] == 0.5)  # noqa: E731
     assert failing(written(tmp_path, wide)) == ["spread between seeds at 0.5x at most 1 point"]
 
 
 @pytest.mark.parametrize("error", [0.02, 0.45])
 def test_errors_out_of_range_are_found(tmp_path, error):
-    odd = lambda one: error if (one.variant.groups, one.variant.width) == (8, 1.0) else 0.1  # noqa: E731
+    odd = lambda one: error if (one.variant.axes["groups"], one.variant.axes["width"]) == (8, 1.0) else 0.1  # noqa: E731
     assert failing(written(tmp_path, odd)) == ["error of every cell 3 to 40 %"]
 
 

@@ -57,7 +57,7 @@ def test_the_time_is_one_for_all_jobs():
 
 def test_presets_bring_their_own_seeds_and_evaluations(tmp_path):
     jobs = compose(["preset=smoke,quick", "model.groups=1,2"])
-    assert [(job.config.preset, job.config.seed) for job in jobs if job.config.model.groups == 1] == [
+    assert [(job.config.preset, job.config.seed) for job in jobs if job.config.model["groups"] == 1] == [
         ("smoke", 0),
         ("quick", 0),
         ("quick", 1),
@@ -67,11 +67,11 @@ def test_presets_bring_their_own_seeds_and_evaluations(tmp_path):
 def test_a_preset_narrows_the_grid_of_studies_but_not_the_command_line():
     both = ["ablation=groups,shuffle", "preset=cifar10-short", "runtime.device=cpu"]
     runs = {job.run.run_id: job.run for job in compose(both)}.values()
-    assert len(runs) == 21 and {run.variant.width for run in runs} == {0.25}
-    assert {job.run.variant.width for job in compose([*both, "model.width=0.5,1.0", "seed=0"])} == {0.5, 1.0}
+    assert len(runs) == 21 and {run.variant.axes["width"] for run in runs} == {0.25}
+    assert {job.run.variant.axes["width"] for job in compose([*both, "model.width=0.5,1.0", "seed=0"])} == {0.5, 1.0}
     # A study without this axis is left as it is.
     (single,) = compose(["preset=cifar10-short", "runtime.device=cpu", "seed=0"])
-    assert single.run.variant.width == 1.0
+    assert single.run.variant.axes["width"] == 1.0
 
 
 @pytest.mark.parametrize(
