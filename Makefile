@@ -1,6 +1,6 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
-# Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
+# Variables: PRESET=quick|cifar10-short|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            WITH=folder (make compare)

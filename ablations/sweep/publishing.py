@@ -41,11 +41,12 @@ def standby() -> AbstractContextManager[Process]:
     return _process("--results", "-", "--json", streams=subprocess.PIPE)
 
 
-def publish(results: Path, process: Process | None = None) -> bool:
+def publish(results: Path, process: Process | None = None, note: str = "") -> bool:
     """Write tables, figures and the report, and say where they are.
 
     Args:
         process: from `standby`; None: a new one.
+        note: a sentence on the verdicts, see `presets.note`.
 
     Returns:
         False, with a sentence on standard error, where that failed.
@@ -59,6 +60,8 @@ def publish(results: Path, process: Process | None = None) -> bool:
     out = console()
     for line in verdict_lines(read_json(results / "claims.json") or {}):
         out.print(line, markup=False)
+    if note:
+        out.print(note, markup=False)
     folders = sorted({str(path.parent) for path in files if path.parent != results})
     out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
     out.print(f"Report: {results / REPORT}", markup=False)

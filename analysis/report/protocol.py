@@ -136,7 +136,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
         text.append(
             f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below."
         )
-    text += notes.on_left_out(rows)
+    text = [*notes.on_preset(rows), *text, *notes.on_left_out(rows)]
     mixed = sum(bool(cell.warnings) for cell in cells)
     if mixed:
         text.append(
