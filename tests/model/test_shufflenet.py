@@ -142,8 +142,8 @@ def test_memory_format_changes_no_result() -> None:
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match="stem_channels=10 cannot be built with groups=3"):
         ShuffleNetV1(groups=3, stem_channels=10)
-    with pytest.raises(ValueError, match="structure='resnet' is unknown; choose one of shufflenet, blog"):
-        build("resnet")
+    with pytest.raises(ValueError, match="nonet is not a network: it is none of shufflenet, blog"):
+        build("nonet")
     with pytest.raises(AttributeError, match="no attribute 'ShuffleNetV2'"):
         model.ShuffleNetV2  # noqa: B018
 
