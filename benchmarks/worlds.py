@@ -11,7 +11,7 @@ from analysis import paper
 from analysis.claims.judge import judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
-from analysis.stats.contrast import CellRef
+from analysis.runs.cell import Cell
 from analysis.stats.sample import Sample
 
 LEVEL = 0.05
@@ -27,7 +27,7 @@ class World:
         lost: share of runs that are missing.
     """
 
-    means: Mapping[CellRef, float]
+    means: Mapping[Cell, float]
     sd: float = 1.0
     uneven: float = 1.0
     shared: float = 0.0
@@ -91,9 +91,10 @@ def simulate(
     return tally
 
 
-def refs_of(claims: Sequence[Claim]) -> list[CellRef]:
+def refs_of(claims: Sequence[Claim]) -> list[Cell]:
     """All cells of claims."""
-    return sorted({ref for claim in claims for ref in claim.refs})
+    refs = {ref for claim in claims for ref in claim.refs}
+    return sorted(refs, key=lambda ref: (ref["groups"], ref["width"], ref["shuffle"]))
 
 
 def flat(claims: Sequence[Claim]) -> World:
@@ -103,7 +104,7 @@ def flat(claims: Sequence[Claim]) -> World:
 
 def papers(claims: Sequence[Claim], sd: float) -> World:
     """The paper's own mean errors."""
-    found = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs_of(claims)}
+    found = {ref: paper.error(ref["width"], ref["groups"], ref["shuffle"]) for ref in refs_of(claims)}
     return World({ref: number.value for ref, number in found.items() if number}, sd)
 
 
@@ -134,7 +135,7 @@ def false_alarm(claim: Claim, verdict: str) -> bool:
     return verdict == CONTRADICTED or (verdict == SUPPORTED and claim.direction != NOT_POSITIVE)
 
 
-def truth(claim: Claim, means: Mapping[CellRef, float]) -> float:
+def truth(claim: Claim, means: Mapping[Cell, float]) -> float:
     """The effect that a claim is about in a world of these means, in its unit."""
     effects = [contrast.of(means) for contrast in claim.contrasts]
     if claim.kind == "order":

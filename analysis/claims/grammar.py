@@ -5,7 +5,8 @@ import math
 from typing import Any
 
 from analysis import paper
-from analysis.stats.contrast import CellRef, Contrast, gain
+from analysis.runs.cell import Cell
+from analysis.stats.contrast import Contrast, gain
 from model import STRUCTURES
 from model.widths import TABLE_1
 
@@ -49,7 +50,7 @@ def contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple
         raise ClaimError(test, f"{test} needs three cells or more")
     if test == "trend":
         return "contrast", (_line_fall(refs),)
-    printed = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs}
+    printed = {ref: paper.error(ref["width"], ref["groups"], ref["shuffle"]) for ref in refs}
     if not all(printed.values()):
         raise ClaimError(test, "order needs cells that the paper has an error for (Table 2)")
     values_of = {ref: number.value for ref, number in printed.items() if number}
@@ -61,14 +62,14 @@ def contrasts(test: str, given: Any, values: dict[str, Any]) -> tuple[str, tuple
     return "order", tuple(pairs)
 
 
-def _line_fall(refs: tuple[CellRef, ...]) -> Contrast:
+def _line_fall(refs: tuple[Cell, ...]) -> Contrast:
     """Fall of the least-squares line through the cells, taken as equally far apart, from the first to the last."""
     centre = (len(refs) - 1) / 2
     scale = sum((k - centre) ** 2 for k in range(len(refs)))
     return Contrast(tuple((ref, (centre - k) * (len(refs) - 1) / scale) for k, ref in enumerate(refs) if k != centre))
 
 
-def cells(key: str, given: Any, values: dict[str, Any]) -> tuple[CellRef, ...]:
+def cells(key: str, given: Any, values: dict[str, Any]) -> tuple[Cell, ...]:
     """The cells of a mapping with single values or lists of them; `values` fill in what it leaves out."""
     if not isinstance(given, dict):
         raise ClaimError(key, f"{key}: a cell is a mapping such as {{groups: 3, width: 0.5}}, not {given!r}")
@@ -120,7 +121,7 @@ def one_gain(key: str, given: Any, values: dict[str, Any]) -> Contrast:
     return found[0]
 
 
-def _ref(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> CellRef:
+def _ref(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> Cell:
     """A checked cell; at one group shuffle counts as on, as everywhere."""
     if isinstance(groups, bool) or not isinstance(groups, int) or groups not in TABLE_1:
         raise ClaimError(key, f"{key}: groups {groups!r} cannot be built; choose of {', '.join(map(str, TABLE_1))}")
@@ -130,4 +131,4 @@ def _ref(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> Cel
         raise ClaimError(key, f"{key}: shuffle {shuffle!r} must be true or false")
     if not isinstance(structure, str) or structure not in STRUCTURES:
         raise ClaimError(key, f"{key}: structure {structure!r} is unknown; choose of {', '.join(STRUCTURES)}")
-    return CellRef(groups, float(width), shuffle or groups == 1, structure)
+    return Cell.of({"groups": groups, "width": float(width), "shuffle": shuffle or groups == 1, "structure": structure})

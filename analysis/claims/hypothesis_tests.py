@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.runs.cell import Cell
+from analysis.stats.contrast import Contrast
 from analysis.stats.estimate import POOLED, Estimate, estimate
 from analysis.stats.intervals import EXAMPLES, LEVEL, NONE, above, least_known, quantile
 from analysis.stats.multiple_comparisons import many_to_one, many_to_one_quantile, range_of_means, range_quantile
@@ -173,7 +174,7 @@ def _loadings(contrasts: Sequence[Contrast], estimates: Sequence[Estimate], samp
     plain = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts) and len(worse) == 1
     if not plain or not all(one.method == POOLED and one.df == estimates[0].df for one in estimates):
         return ()
-    control: CellRef = contrasts[0].terms[0][0]
+    control: Cell = contrasts[0].terms[0][0]
     n0 = len(sample.errors[control])
     counts = [len(sample.errors[contrast.terms[1][0]]) for contrast in contrasts]
     return tuple(math.sqrt(n / (n + n0)) for n in counts)

@@ -16,7 +16,8 @@ from analysis import paper
 from analysis.claims.grammar import ClaimError, contrasts
 from analysis.claims.verdict import POINTS, TAU
 from analysis.paper import STUDIES
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.runs.cell import Cell
+from analysis.stats.contrast import Contrast
 
 CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
 
@@ -56,7 +57,7 @@ class Claim:
         return TAU if self.kind == "order" else POINTS
 
     @property
-    def refs(self) -> tuple[CellRef, ...]:
+    def refs(self) -> tuple[Cell, ...]:
         """All cells that it is about, each once."""
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
 
@@ -153,7 +154,9 @@ def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
     if stated is not None and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
-    printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
+    printed = {
+        r: paper.error(r["width"], r["groups"], r["shuffle"]) if r["structure"] == "shufflenet" else None for r in refs
+    }
     numbers = {ref: number.value for ref, number in printed.items() if number}
     if len(numbers) < len(refs):
         return None if stated is None else float(stated)

@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis import paper
 from analysis.runs import provenance
+from analysis.runs.cell import AXES, Cell
 from analysis.runs.files import read_json
-from analysis.runs.frame import CellKey
 from analysis.runs.provenance import RunOrigin
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
@@ -40,7 +40,7 @@ class CellOrigin:
         fingerprint: what results/fingerprints.json says of the network, empty where it says nothing.
     """
 
-    key: CellKey
+    key: Cell
     name: str
     anchor: str
     cell_id: str
@@ -61,7 +61,7 @@ class GainOrigin:
         seeds: seed, error without and error with shuffle in percent; None where an arm lacks the seed.
     """
 
-    key: CellKey
+    key: Cell
     name: str
     anchor: str
     shown: Shown
@@ -75,9 +75,9 @@ def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
     """Cells of the sections of one protocol, each once, in the order of Table 2, then of Table 3's other cells."""
     known = (read_json(results / "fingerprints.json") or {}).get("cells")
     fingerprints = known if isinstance(known, dict) else {}
-    shown: dict[CellKey, list[Shown]] = {}
-    rows: dict[CellKey, pd.Series] = {}
-    runs: dict[CellKey, list[RunOrigin]] = {}
+    shown: dict[Cell, list[Shown]] = {}
+    rows: dict[Cell, pd.Series] = {}
+    runs: dict[Cell, list[RunOrigin]] = {}
     for section in sections:
         by_cell = dict(list(section.runs.groupby("cell_id")))
         for _, row in section.cells.iterrows():
@@ -94,16 +94,15 @@ def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:
     by_key = {cell.key: cell for cell in known}
     found = []
     for _, row in section.gains.iterrows():
-        on = CellKey(row["structure"], float(row["width"]), int(row["groups"]), True, int(row["stem_channels"]))
-        off = on._replace(shuffle=False)
+        on = _key(row).but({"shuffle": True})
+        off = on.but({"shuffle": False})
         if pd.notna(row["gain"]) and on in by_key and off in by_key:
             found.append(_gain(row, by_key[off], by_key[on]))
     return found
 
 
-def _key(row: pd.Series) -> CellKey:
-    structure, width, groups, shuffle, stem = (row[name] for name in CellKey._fields)
-    return CellKey(str(structure), float(width), int(groups), bool(shuffle), int(stem))
+def _key(row: pd.Series) -> Cell:
+    return Cell.of({axis: row[axis] for axis in AXES if axis in row})
 
 
 def _cell(row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprints: dict[str, Any]) -> CellOrigin:
@@ -162,7 +161,7 @@ def _how_error(row: pd.Series) -> str:
 def _gain(row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
     arms = [{run.seed: run.error for run in arm.runs if run.done} for arm in (off, on)]
     seeds = tuple((seed, arms[0].get(seed), arms[1].get(seed)) for seed in sorted({*arms[0], *arms[1]}))
-    printed = paper.shuffle_gain(on.key.width, on.key.groups) if on.key.structure == "shufflenet" else None
+    printed = paper.shuffle_gain(on.key["width"], on.key["groups"]) if on.key["structure"] == "shufflenet" else None
     return GainOrigin(
         key=on.key,
         name=f"{on.name}: gain from shuffle",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
+from analysis.runs.cell import Cell
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.text import shorten
 
@@ -49,7 +50,7 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
         facts=_facts(cell),
         heads=("Seed", "Error (%)", "Started", "Run"),
         rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run.run_id) for run in listed],
-        more=_more(len(done), len(listed), f"--groups {cell.key.groups} --width {cell.key.width:g}"),
+        more=_more(len(done), len(listed), _options(cell.key)),
     )
 
 
@@ -68,7 +69,7 @@ def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
         facts=[("cells", [(links, "")])],
         heads=("Seed", "Without (%)", "With (%)", "Gain (points)"),
         rows=[(str(seed), _percent(off), _percent(on), difference(off, on)) for seed, off, on in listed],
-        more=_more(len(gain.seeds), len(listed), f"--groups {gain.key.groups} --width {gain.key.width:g}", "table3"),
+        more=_more(len(gain.seeds), len(listed), _options(gain.key), "table3"),
     )
 
 
@@ -99,6 +100,10 @@ def first_values(
 def _cut(texts: Sequence[str], what: str) -> list[str]:
     shown = [shorten(text, LONG) for text in texts[:GAPS]]
     return shown + ([f"{len(texts) - GAPS} more {what}."] if len(texts) > GAPS else [])
+
+
+def _options(key: Cell) -> str:
+    return f"--groups {key['groups']} --width {key['width']:g}"
 
 
 def _more(there: int, listed: int, options: str, table: str = "table2") -> str:

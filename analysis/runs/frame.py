@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -166,13 +166,3 @@ def _seconds(stamp: str | None) -> float:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
-
-
-class CellKey(NamedTuple):
-    """One cell within a protocol: a variant, in the order that tables sort by."""
-
-    structure: str
-    width: float
-    groups: int
-    shuffle: bool
-    stem_channels: int

@@ -11,9 +11,8 @@ from analysis import paper
 from analysis.claims import judge
 from analysis.claims.parser import CLAIMS, read_claims
 from analysis.claims.verdict import Verdict
-from analysis.runs import frame
+from analysis.runs.cell import AXES, Cell
 from analysis.runs.macs import at_224, costs
-from analysis.stats.contrast import CellRef
 from analysis.stats.sample import Sample, sample
 from analysis.studies import cells, gains, notes, selection
 from model.widths import resolve_stem
@@ -84,10 +83,10 @@ def sections(
     return found
 
 
-def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[CellRef, str]:
+def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[Cell, str]:
     """cell_id of every cell that was planned or run."""
-    keys = rows[[*frame.CellKey._fields, "cell_id"]].drop_duplicates()
-    return {drawn.ref(frame.CellKey(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
+    keys = rows[[*AXES, "cell_id"]].drop_duplicates().to_dict("records")
+    return {drawn.ref(Cell.of({axis: row[axis] for axis in AXES})): row["cell_id"] for row in keys}
 
 
 def table1(results: Path, measure: bool = True) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.frame import FAILED, CellKey
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.frame import FAILED
 from analysis.runs.macs import Subject, at_224, costs
 from analysis.runs.text import plural
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
@@ -26,7 +27,7 @@ PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resol
 
 
 def summarise(
-    study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: Path, sample: Sample, measure: bool = True
+    study: str, rows: pd.DataFrame, keys: Iterable[Cell], results: Path, sample: Sample, measure: bool = True
 ) -> pd.DataFrame:
     """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`; `measure` as for macs.costs.
 
@@ -42,22 +43,22 @@ def summarise(
             failed are those whose last attempt failed, diverged or was killed. state: the same in words.
     """
     cells = list(keys)
-    groups = dict(list(rows.groupby(list(CellKey._fields))))
-    runs = [groups.get(tuple(key), rows.iloc[:0]) for key in cells]
+    groups = dict(list(rows.groupby(list(AXES), dropna=False)))
+    runs = [groups.get(tuple(key[axis] for axis in AXES), rows.iloc[:0]) for key in cells]
     done = [part.loc[part["state"] == "done"] for part in runs]
     first = rows.iloc[0]
     trained = [_subject(key, first) for key in cells]
-    published = [at_224(key.structure, key.groups, key.width, key.stem_channels) for key in cells]
+    published = [at_224(key["structure"], key["groups"], key["width"], key["stem_channels"]) for key in cells]
     known = costs(results, [*trained, *published], measure)
     table = []
     for k, key in enumerate(cells):
         spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
         mean = _interval(done[k], spread)
-        printed, ours = paper.error(key.width, key.groups, key.shuffle), key.structure == "shufflenet"
-        complexity = paper.complexity(key.width, key.groups)
+        printed, ours = paper.error(key["width"], key["groups"], key["shuffle"]), key["structure"] == "shufflenet"
+        complexity = paper.complexity(key["width"], key["groups"])
         table.append(
             {
-                **key._asdict(),
+                **dict(key.values),
                 **{name: first[name] for name in ("protocol_id", "preset", *PROTOCOL)},
                 **{"study": study, "error_mean": mean.mean, "error_low": mean.low, "error_high": mean.high},
                 **{"interval": mean.kind, "sd": spread.sd, "df": spread.df, "levene_p": spread.levene_p},
@@ -73,11 +74,12 @@ def summarise(
     return _typed(pd.DataFrame(table, columns=list(COLUMNS)))
 
 
-def _subject(key: CellKey, protocol: pd.Series) -> Subject:
+def _subject(key: Cell, protocol: pd.Series) -> Subject:
     """The network and input of a cell as it is trained."""
     channels, resolution, classes = (int(protocol[name]) for name in ("channels", "resolution", "classes"))
     stem = str(protocol["stem"])
-    return Subject(key.structure, key.groups, key.width, stem, key.stem_channels, channels, resolution, classes)
+    network = (key["structure"], key["groups"], key["width"], stem, key["stem_channels"])
+    return Subject(*network, channels, resolution, classes)
 
 
 def _interval(done: pd.DataFrame, spread: Spread) -> Interval:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.frame import CellKey
+from analysis.runs.cell import Cell
 from analysis.stats.contrast import gain
 from analysis.stats.estimate import Estimate, estimate
 from analysis.stats.intervals import Interval
@@ -25,7 +25,7 @@ RULE = (
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
 
 
-def summarise(rows: pd.DataFrame, keys: Iterable[CellKey], sample: Sample) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, keys: Iterable[Cell], sample: Sample) -> pd.DataFrame:
     """One row per (structure, width, groups, stem) of Table 3's `keys`, from the runs `rows` of one protocol.
 
     Columns, all in percentage points:
@@ -36,15 +36,15 @@ def summarise(rows: pd.DataFrame, keys: Iterable[CellKey], sample: Sample) -> pd
             each, from which test images each arm has right: run-to-run variation not covered), or empty.
     """
     table = []
-    for key in (key for key in keys if key.shuffle):
-        on, off = sample.ref(key), sample.ref(key._replace(shuffle=False))
+    for key in (key for key in keys if key["shuffle"]):
+        on, off = sample.ref(key), sample.ref(key.but({"shuffle": False}))
         seeds = {arm: len(sample.errors.get(arm, {})) for arm in (off, on)}
         found = estimate(gain(off, on), sample) if all(seeds.values()) else None
         interval = found.interval() if found else Interval(*3 * (float("nan"),), "")
-        printed = paper.shuffle_gain(key.width, key.groups) if key.structure == "shufflenet" else None
+        printed = paper.shuffle_gain(key["width"], key["groups"]) if key["structure"] == "shufflenet" else None
         table.append(
             {
-                **key._asdict(),
+                **dict(key.values),
                 **{"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high},
                 **{"interval": interval.kind, "seeds_off": seeds[off], "seeds_on": seeds[on]},
                 **_how(found),

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.core.run_spec import stem_name
 from analysis import paper
+from analysis.runs.cell import own_stem
 from analysis.runs.text import plural
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
@@ -140,7 +140,7 @@ def gain_seeds(row: pd.Series) -> str:
 
 def row_name(row: pd.Series) -> str:
     """`ShuffleNet 0.5x`, with the stem where it is not the default of this network."""
-    stem = _own_stem(row)
+    stem = own_stem(row)
     return f"{_network(row)}, {stem}" if stem else _network(row)
 
 
@@ -157,7 +157,7 @@ def by_row(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """
     found: list[tuple[str, pd.DataFrame]] = []
     for _, same in cells.groupby(["structure", "width"], sort=False):
-        own = same.apply(_own_stem, axis=1) != ""
+        own = same.apply(own_stem, axis=1) != ""
         stems = sorted(same.loc[own, "stem_channels"].unique())
         name, usual = _network(same.iloc[0]), same[~own]
         if not usual["stem_channels"].isin(stems).all():
@@ -169,7 +169,7 @@ def by_row(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame) -> dict[int, str]:
     """`see stem 16` by number of groups: networks of a line with default stems that were run with others only."""
     first = line.iloc[0]
-    if line.apply(_own_stem, axis=1).ne("").any():
+    if line.apply(own_stem, axis=1).ne("").any():
         return {}
     beside = cells[(cells["structure"] == first["structure"]) & (cells["width"] == first["width"])]
     missing = beside[~beside["groups"].isin(line["groups"])]
@@ -179,10 +179,6 @@ def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame) -> dict[int, str]:
 
 def _network(row: pd.Series) -> str:
     return f"{'ShuffleNet' if row['structure'] == 'shufflenet' else row['structure'] + ' variant'} {row['width']:g}x"
-
-
-def _own_stem(row: pd.Series) -> str:
-    return stem_name(int(row["groups"]), float(row["width"]), int(row["stem_channels"]))
 
 
 def millions(count: object, places: int) -> str:

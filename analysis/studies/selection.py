@@ -3,11 +3,11 @@
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.frame import CellKey
+from analysis.runs.cell import AXES, Cell
 from model.widths import resolve_stem
 
 
-def layout(study: str, stem: str) -> list[CellKey]:
+def layout(study: str, stem: str) -> list[Cell]:
     """The cells of the paper's table, in its order: widths falling, groups rising, without shuffle before with."""
     if study == "groups":
         grid = [(width, groups, True) for width in paper.WIDTHS for groups in paper.GROUPS]
@@ -16,28 +16,28 @@ def layout(study: str, stem: str) -> list[CellKey]:
             (w, groups, shuffle) for w in paper.WIDTHS for groups in paper.SHUFFLE_GROUPS for shuffle in (False, True)
         ]
     return [
-        CellKey("shufflenet", w, groups, shuffle, resolve_stem(groups, w, stem, None)) for w, groups, shuffle in grid
+        Cell(tuple(zip(AXES, ("shufflenet", w, g, shuffle, resolve_stem(g, w, stem, None)), strict=True)))
+        for w, g, shuffle in grid
     ]
 
 
-def keys(study: str, rows: pd.DataFrame) -> list[CellKey]:
+def keys(study: str, rows: pd.DataFrame) -> list[Cell]:
     """The layout, and the other cells among the runs `rows` of one protocol that belong to the study.
 
     Table 2 shows networks with shuffle. Table 3 shows both arms of whatever was planned for it or run without shuffle;
     g = 1 has one arm only (there the shuffle is the identity), so it has no place in it.
     """
-    columns = list(CellKey._fields)
+    columns = list(AXES)
     if study == "groups":
-        found = {CellKey(*values) for values in rows.loc[rows["shuffle"], columns].itertuples(index=False)}
+        found = {Cell.of(row) for row in rows.loc[rows["shuffle"], columns].to_dict("records")}
     else:
-        planned = planned_for("shuffle", rows)
-        chosen = rows.loc[(planned | ~rows["shuffle"]) & (rows["groups"] > 1), columns]
-        found = {
-            CellKey(*values)._replace(shuffle=arm) for values in chosen.itertuples(index=False) for arm in (False, True)
-        }
+        asked = planned_for("shuffle", rows)
+        chosen = rows.loc[(asked | ~rows["shuffle"]) & (rows["groups"] > 1), columns]
+        found = {Cell.of(row).but({"shuffle": arm}) for row in chosen.to_dict("records") for arm in (False, True)}
     # A grid cell that was run with a stem of the user's choice stands in for the one with the default stem.
-    run = {key[:4] for key in found}
-    grid = {key for key in layout(study, str(rows["stem"].iloc[0])) if key[:4] not in run}
+    run = {key.but({"stem_channels": None}) for key in found}
+    planned = layout(study, str(rows["stem"].iloc[0]))
+    grid = {key for key in planned if key.but({"stem_channels": None}) not in run}
     return sorted(grid | found, key=_order)
 
 
@@ -76,5 +76,6 @@ def shown(study: str, frame: pd.DataFrame) -> list[str]:
     return chosen or everything[:1]
 
 
-def _order(key: CellKey) -> tuple[object, ...]:
-    return (key.structure != "shufflenet", key.structure, -key.width, key.groups, key.stem_channels, key.shuffle)
+def _order(key: Cell) -> tuple[object, ...]:
+    name, width, groups, shuffle, stem = (key[axis] for axis in AXES)
+    return (name != "shufflenet", name, -width, groups, stem, shuffle)

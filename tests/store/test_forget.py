@@ -7,6 +7,7 @@ import pytest
 from ablations.store.forget import main
 from ablations.store.plans import read_plans
 from analysis.runs import frame
+from analysis.runs.cell import AXES, Cell
 from analysis.studies import selection
 from tests import results_fixture as fixture
 
@@ -55,7 +56,7 @@ def test_finished_runs_of_deleted_plans_stay_in_a_table(results):
     assert rows["state"].tolist() == ["done", "done"]
     shown = [selection.keys(study, rows) for study in ("groups", "shuffle") if selection.shown(study, rows)]
     for row in rows.itertuples():
-        key = frame.CellKey(row.structure, row.width, row.groups, row.shuffle, row.stem_channels)
+        key = Cell.of({axis: getattr(row, axis) for axis in AXES})
         assert any(key in keys for keys in shown)
 
 
