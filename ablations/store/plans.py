@@ -31,6 +31,8 @@ class Plan(Record):
     """The runs of a study under a protocol; `preset` is None for runs that no plan names.
 
     Attributes:
+        definition: the study as data, where the plan has it.
+        scope_id: what its runs share, where that is less than a protocol.
         unreadable: reasons why entries of the file are left out, by run id.
     """
 
@@ -41,6 +43,8 @@ class Plan(Record):
     runs: tuple[PlanEntry, ...]
     command: Text = None
     written: Text = None
+    definition: dict[str, Any] = Field(default_factory=dict)
+    scope_id: Text = None
     unreadable: dict[RunId, str] = Field(default_factory=dict)
 
     def described(self) -> Iterator[tuple[PlanEntry, Run]]:

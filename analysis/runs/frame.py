@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.protocol_names import protocol_names
-from ablations.core.run_spec import Run, from_json, plain
+from ablations.core.run_spec import LATER, Run, digest, from_json, plain
 from ablations.store import run_folder
-from ablations.store.plans import read_plans
+from ablations.store.plans import Plan, read_plans
 from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
+from analysis.runs.study import Study, studies
 from model.widths import default_stem_channels
 
 COLUMNS = (
@@ -27,7 +28,7 @@ COLUMNS = (
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
     "protocol",
 )
-"""Columns of `runs`, in this order."""
+"""Columns of `runs`, in this order; after them come other axes of networks, and axes of studies outside these."""
 
 
 def runs(results: Path) -> pd.DataFrame:
@@ -43,18 +44,20 @@ def runs(results: Path) -> pd.DataFrame:
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
         protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
+        scope_id: the protocol, or what a study's runs share that varies a part of the protocol.
 
     A run whose description or result holds numbers that no table can show is set aside: its row has an id, the state
     `damaged` and the reason, and nothing else.
     """
     known: dict[str, dict[str, Any]] = {}
-    for plan in read_plans(results):
+    plans = read_plans(results)
+    for plan in plans:
         for entry, run in plan.described():
             row = known.setdefault(entry.run_id, {"run_id": entry.run_id, "planned_by": "", "state": "planned"})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan.study}))
             row.update(preset=plan.preset, written=_seconds(plan.written))
             try:
-                row.update(_describe(run, entry.cell_id, plan.protocol_id))
+                row.update(_describe(run, entry.cell_id, run.protocol_id if plan.scope_id else plan.protocol_id))
             except ValueError as error:
                 reason = f"The plan of {plan.study} names run {entry.run_id}: {str(error).removesuffix('.')}."
                 row.update(state="damaged", reason=reason)
@@ -66,9 +69,19 @@ def runs(results: Path) -> pd.DataFrame:
         row.update(_read_folder(folder, row))
     described = [row for row in known.values() if "protocol" in row]
     names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
+    outside = [one for one in studies(plans, [row["planned_by"] for row in known.values()]) if one.elsewhere]
+    scopes = {one.name: _scopes(one, described, plans) for one in outside}
+    for row in described:
+        row["scope_id"] = row["protocol_id"]
+        for study in outside:
+            row.update({axis: _outside(row["protocol"], axis) for axis in study.elsewhere})
+            if {*row["planned_by"].split(",")} <= {*scopes}:
+                row["scope_id"] = scopes[study.name][row["protocol_id"]]
+            row[f"scope.{study.name}"] = scopes[study.name][row["protocol_id"]]
     for row in described:
         row["protocol"] = names[row["protocol_id"]]
-    table = pd.DataFrame(list(known.values()), columns=list(COLUMNS))
+    more = sorted({name for row in described for name in row} - {*COLUMNS, "scope_id"})
+    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, "scope_id", *more])
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)
@@ -130,12 +143,14 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
     """
     protocol = run.protocol
     data = protocol.data
-    try:
-        default_stem_channels(run.variant.groups, run.variant.width)
-    except OverflowError:
-        raise ValueError(f"its width is {run.variant.width:g}, and no network is so wide") from None
+    axes = plain(run.variant)
+    if {"groups", "width"} <= axes.keys():
+        try:
+            default_stem_channels(axes["groups"], axes["width"])
+        except OverflowError:
+            raise ValueError(f"its width is {axes['width']:g}, and no network is so wide") from None
     counts = {
-        **{key: getattr(run.variant, key) for key in ("groups", "stem_channels")},
+        **{key: axes[key] for key in ("groups", "stem_channels") if axes.get(key) is not None},
         **{key: getattr(data, key) for key in ("classes", "channels", "train_images")},
         "test_images": data.val_images if data.evaluate == "val" else data.test_images,
         "resolution": protocol.resolution,
@@ -146,7 +161,7 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
             raise ValueError(f"its {key.replace('_', ' ')} is {value}, and must be at least 1")
     return {
         **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
-        **{key: getattr(run.variant, key) for key in ("structure", "width", "shuffle")},
+        **axes,
         **{key: getattr(protocol, key) for key in ("stem", "precision")},
         **counts,
         "data": data.name,
@@ -166,3 +181,27 @@ def _seconds(stamp: str | None) -> float:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
+
+
+def _outside(protocol: dict[str, Any], axis: str) -> Any:
+    """The value of an axis outside the network in the plain form of a protocol."""
+    part, _, key = axis.partition(".")
+    value = {**LATER, **protocol.get(part, {})}.get(key, protocol.get(key))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _scopes(study: Study, rows: list[dict[str, Any]], plans: list[Plan]) -> dict[str, str]:
+    """By protocol_id what its runs share with those of other protocols of a study: the rest of the protocol."""
+    found = {}
+    for row in rows:
+        rest = {key: dict(part) if isinstance(part, dict) else part for key, part in row["protocol"].items()}
+        for part, _, key in (axis.partition(".") for axis in study.elsewhere):
+            rest[part].pop(key, None)
+            rest.pop(key, None)
+        found[row["protocol_id"]] = digest({"scope": rest})
+    named = {}
+    for plan in plans:
+        if plan.study == study.name and plan.scope_id and plan.runs:
+            first = next(run for _, run in plan.described())
+            named[found.get(first.protocol_id, "")] = plan.scope_id
+    return {protocol_id: named.get(scope, scope) for protocol_id, scope in found.items()}

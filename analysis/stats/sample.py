@@ -1,7 +1,8 @@
 """Errors of one protocol's runs by cell and seed, their pooled standard deviations, and per-image results on demand."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ablations.store.run_folder import read_correct
-from analysis.runs.cell import AXES, Cell, own_stem
+from analysis.runs.cell import Cell, own_stem
+from analysis.runs.study import Study, study
 from analysis.stats.intervals import Spread, pool, quantile
 
 ALIKE = 0.05
@@ -134,23 +136,23 @@ def own(values: list[float], pooled: Spread) -> Spread:
     return Spread(alone.sd, alone.df, pooled.levene_p)
 
 
-def sample(rows: pd.DataFrame, results: Path) -> Sample:
+def sample(rows: pd.DataFrame, results: Path, of: Study | None = None) -> Sample:
     """The sample of one protocol's runs, as frame.runs gives them.
 
     Of a network that was run with several stems, claims mean the one with the default stem, else with fewest channels.
     """
-    axes = list(AXES)
-    cells = {
-        Cell.of(dict(zip(axes, key, strict=True))): part
-        for key, part in rows.groupby(axes, dropna=False)  # type: ignore[call-overload]
-    }
+    of = of or study("groups")
+    cells = {key: rows.loc[part] for key, part in by_cell(rows, of).items()}
     meant: dict[Cell, Any] = {}
     for key in sorted(cells, key=lambda k: (own_stem(k) != "", k)):
         meant.setdefault(_anystem(key), key.get("stem_channels"))
-    refs = {
-        key: key.but({"stem_channels": None}) if key.get("stem_channels") == meant[_anystem(key)] else key
-        for key in cells
-    }
+    if of.built_in:
+        refs = {
+            key: key.but({"stem_channels": None}) if key.get("stem_channels") == meant[_anystem(key)] else key
+            for key in cells
+        }
+    else:
+        refs = _by_axes(cells, of)
     runs = {refs[key]: part[part["state"] == "done"] for key, part in cells.items()}
     errors = {
         ref: dict(zip(part["seed"].astype(int), 100 * part["error"].astype(float), strict=True))
@@ -162,7 +164,23 @@ def sample(rows: pd.DataFrame, results: Path) -> Sample:
         only = runs[ref].iloc[0]
         return read_bits(results, str(only["run_id"]), int(only["tested"]))
 
-    return Sample(errors, refs, bits)
+    gain = (of.gain.axis, of.gain.worse, of.gain.better) if of.gain else SHUFFLE
+    return Sample(errors, refs, bits, of.pool, gain)
+
+
+def _by_axes(cells: Iterable[Cell], of: Study) -> dict[Cell, Cell]:
+    """Cells as claims name them, by the axes of their study; those that are then equal keep all that they have."""
+    short = {key: Cell.of({axis: key.get(axis) for axis in of.axes}) for key in cells}
+    twice = {ref for ref, count in Counter(short.values()).items() if count > 1}
+    return {key: key if ref in twice else ref for key, ref in short.items()}
+
+
+def by_cell(rows: pd.DataFrame, of: Study) -> dict[Cell, list[Any]]:
+    """The index of each cell's runs."""
+    found: dict[Cell, list[Any]] = {}
+    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        found.setdefault(of.cell(row), []).append(index)
+    return found
 
 
 def _anystem(key: Cell) -> Cell:
