@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import paper
 from analysis.claims.judge import judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
 from analysis.runs.cell import Cell
+from analysis.runs.study import study
 from analysis.stats.sample import Sample
 
 LEVEL = 0.05
@@ -104,7 +104,8 @@ def flat(claims: Sequence[Claim]) -> World:
 
 def papers(claims: Sequence[Claim], sd: float) -> World:
     """The paper's own mean errors."""
-    found = {ref: paper.error(ref["width"], ref["groups"], ref["shuffle"]) for ref in refs_of(claims)}
+    of = {ref: study(claim.study) for claim in claims for ref in claim.refs}
+    found = {ref: of[ref].paper(ref) for ref in refs_of(claims)}
     return World({ref: number.value for ref, number in found.items() if number}, sd)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from analysis.runs.cell import Cell
 from analysis.runs.study import Study, column
 from analysis.stats.contrast import Contrast, gain
-from model import STRUCTURES
+from model.family import BUILT_IN as STRUCTURES
 from model.widths import TABLE_1
 
 FIELDS = ("groups", "width", "shuffle", "structure")

@@ -25,6 +25,8 @@ POSITIVE, NOT_POSITIVE = "positive", "not_positive"
 TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
 NEEDED = ("id", "study", "source", "says", "margin", "paper")
 KEYS = (*NEEDED, "for", "direction", *TESTS)
+PRINTED = "printed"
+"""Effect that follows from the printed errors, where a claim of a study of the user's does not state it."""
 SLACK = 0.051
 """How far a stated paper effect may lie from the contrast of the printed numbers: they have one decimal."""
 
@@ -75,7 +77,7 @@ def claims_of(study: Study, path: Path | None = None) -> tuple[Claim, ...]:
         )
     if not study.claims:
         return ()
-    preset = {"study": study.name, "source": study.title, "paper": None}
+    preset = {"study": study.name, "source": study.title, "paper": PRINTED}
     text = yaml.safe_dump([{**preset, **claim} for claim in study.claims], sort_keys=False, allow_unicode=True)
     return _read(text, f"the claims of {study.name}", known)
 
@@ -190,15 +192,17 @@ def _filled(says: str, words: Mapping[str, str]) -> str:
 def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study) -> float | None:
     """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
     number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
-    if stated is not None and not number:
+    if stated not in (None, PRINTED) and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
     printed = {ref: study.paper(ref) for ref in refs}
     numbers = {ref: number.value for ref, number in printed.items() if number}
     if len(numbers) < len(refs):
-        return None if stated is None else float(stated)
+        return float(stated) if number else None
     effects = [contrast.of(numbers) for contrast in terms]
     expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
+    if stated == PRINTED:
+        return round(expected, 2)
     if stated is None or abs(stated - expected) > SLACK:
         raise ClaimError("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")
     return float(stated)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.core.run_spec import stem_name
+from model.widths import stem_name
 
 AXES = ("structure", "width", "groups", "shuffle", "stem_channels")
 """Axes of the paper's networks, in the order that names and tables have them; others follow by name."""

@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.protocol_names import protocol_names
-from ablations.core.run_spec import LATER, Run, digest, from_json, plain
+from ablations.core.run_spec import Run, from_json, plain
 from ablations.store import run_folder
-from ablations.store.plans import Plan, read_plans
+from ablations.store.plans import read_plans
 from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.files import read_json
-from analysis.runs.study import Study, studies
 from model.widths import default_stem_channels
 
 COLUMNS = (
@@ -51,13 +50,16 @@ def runs(results: Path) -> pd.DataFrame:
     """
     known: dict[str, dict[str, Any]] = {}
     plans = read_plans(results)
+    studied = {plan.study for plan in plans if not plan.scope_id}
     for plan in plans:
         for entry, run in plan.described():
             row = known.setdefault(entry.run_id, {"run_id": entry.run_id, "planned_by": "", "state": "planned"})
+            if plan.scope_id:  # one table has runs of several protocols: what they share is their scope
+                row.update({f"scope.{plan.study}": plan.scope_id, "scope_id": plan.scope_id, **entry.axes})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan.study}))
             row.update(preset=plan.preset, written=_seconds(plan.written))
             try:
-                row.update(_describe(run, entry.cell_id, run.protocol_id if plan.scope_id else plan.protocol_id))
+                row.update(_describe(run, entry.cell_id, entry.protocol_id or plan.protocol_id))
             except ValueError as error:
                 reason = f"The plan of {plan.study} names run {entry.run_id}: {str(error).removesuffix('.')}."
                 row.update(state="damaged", reason=reason)
@@ -69,15 +71,9 @@ def runs(results: Path) -> pd.DataFrame:
         row.update(_read_folder(folder, row))
     described = [row for row in known.values() if "protocol" in row]
     names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
-    outside = [one for one in studies(plans, [row["planned_by"] for row in known.values()]) if one.elsewhere]
-    scopes = {one.name: _scopes(one, described, plans) for one in outside}
     for row in described:
-        row["scope_id"] = row["protocol_id"]
-        for study in outside:
-            row.update({axis: _outside(row["protocol"], axis) for axis in study.elsewhere})
-            if {*row["planned_by"].split(",")} <= {*scopes}:
-                row["scope_id"] = scopes[study.name][row["protocol_id"]]
-            row[f"scope.{study.name}"] = scopes[study.name][row["protocol_id"]]
+        if "scope_id" not in row or studied & {*row["planned_by"].split(",")}:
+            row["scope_id"] = row["protocol_id"]
     for row in described:
         row["protocol"] = names[row["protocol_id"]]
     more = sorted({name for row in described for name in row} - {*COLUMNS, "scope_id"})
@@ -144,6 +140,7 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
     protocol = run.protocol
     data = protocol.data
     axes = plain(run.variant)
+    axes.pop("behaviour", None)
     if {"groups", "width"} <= axes.keys():
         try:
             default_stem_channels(axes["groups"], axes["width"])
@@ -181,27 +178,3 @@ def _seconds(stamp: str | None) -> float:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
-
-
-def _outside(protocol: dict[str, Any], axis: str) -> Any:
-    """The value of an axis outside the network in the plain form of a protocol."""
-    part, _, key = axis.partition(".")
-    value = {**LATER, **protocol.get(part, {})}.get(key, protocol.get(key))
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _scopes(study: Study, rows: list[dict[str, Any]], plans: list[Plan]) -> dict[str, str]:
-    """By protocol_id what its runs share with those of other protocols of a study: the rest of the protocol."""
-    found = {}
-    for row in rows:
-        rest = {key: dict(part) if isinstance(part, dict) else part for key, part in row["protocol"].items()}
-        for part, _, key in (axis.partition(".") for axis in study.elsewhere):
-            rest[part].pop(key, None)
-            rest.pop(key, None)
-        found[row["protocol_id"]] = digest({"scope": rest})
-    named = {}
-    for plan in plans:
-        if plan.study == study.name and plan.scope_id and plan.runs:
-            first = next(run for _, run in plan.described())
-            named[found.get(first.protocol_id, "")] = plan.scope_id
-    return {protocol_id: named.get(scope, scope) for protocol_id, scope in found.items()}

@@ -153,7 +153,9 @@ def studies(plans: Iterable[Plan], planned_by: Iterable[str]) -> list[Study]:
 
 def study(name: str, plan: Plan | None = None) -> Study:
     """A study from its plan, else as this project brings it, else a plain table of whatever varies in the plan."""
-    own = {key: value for key, value in (plan.definition if plan else {}).items() if value}
+    own = {key: value for key, value in ((plan and plan.definition) or {}).items() if value not in (None, [], {}, "")}
+    if name in BUILT_IN:  # what its table names are its axes
+        own = {key: value for key, value in own.items() if key not in ("axes", "defaults")}
     definition = {**built_in(name), **own}
     try:
         return parse(name, definition or _plain(plan))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ablations.core.errors import UserError
 from analysis import paper
 from analysis.claims.parser import CLAIMS, read_claims
+from analysis.runs.study import study
 from analysis.stats.contrast import Contrast
 from tests.make import shufflenet_cell
 
@@ -176,7 +177,7 @@ def test_the_paper_effects_are_the_papers() -> None:
     for claim in read_claims():
         numbers = {}
         for ref in claim.refs:
-            found = paper.error(ref["width"], ref["groups"], ref["shuffle"])
+            found = study(claim.study).paper(ref)
             assert found
             numbers[ref] = found.value
         effects = [contrast.of(numbers) for contrast in claim.contrasts]

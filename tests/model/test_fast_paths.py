@@ -213,7 +213,7 @@ def built(modify: Modify, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Meanwhile the trainer builds modified networks."""
     with monkeypatch.context() as patch:
         build = trainer.build_model
-        patch.setattr(trainer, "build_model", lambda one: modify(build(one)))
+        patch.setattr(trainer, "build_model", lambda one, folders: modify(build(one, folders)))
         yield
 
 

@@ -54,7 +54,8 @@ def test_finished_runs_of_deleted_plans_stay_in_a_table(results):
     assert read_plans(results) == []
     rows = selection.known(frame.runs(results))
     assert rows["state"].tolist() == ["done", "done"]
-    shown = [selection.keys(study, rows) for study in ("groups", "shuffle") if selection.shown(study, rows)]
+    both = [study(name) for name in ("groups", "shuffle")]
+    shown = [selection.keys(one, rows) for one in both if selection.shown(one, rows)]
     for row in rows.itertuples():
         key = Cell.of({axis: getattr(row, axis) for axis in AXES})
         assert any(key in keys for keys in shown)
