@@ -80,6 +80,8 @@ def named(key: str, given: dict[Any, Any], study: Study) -> dict[str, Any]:
     """Values by axis; a claim may write `label_smoothing` or `recipe.label_smoothing`, `se` or `model.se`."""
     found, known = {}, fields(study)
     for name, value in given.items():
+        if column(name) == "stem_channels":
+            continue  # a claim means the network with whatever stem it was run with
         fits = [axis for axis in known if column(name) in (axis, axis.rpartition(".")[2])]
         if not fits:
             raise ClaimError(key, f"{key}: {name} is not part of a cell; its parts are {', '.join(known)}")
@@ -92,8 +94,12 @@ def cells(key: str, given: Any, values: dict[str, Any], study: Study) -> tuple[C
     if not isinstance(given, dict):
         raise ClaimError(key, f"{key}: a cell is a mapping such as {{groups: 3, width: 0.5}}, not {given!r}")
     said = named(key, given, study)
-    whole = {**study.defaults, **named(key, values, study), **said}
-    axes = [axis for axis in fields(study) if study.built_in or axis in study.axes or axis in said]
+    given_too = {**named(key, values, study), **said}
+    usual = study.defaults_of(given_too.get("structure"))
+    whole = {**usual, **given_too}
+    axes = [
+        axis for axis in fields(study) if study.built_in or axis in given_too or (axis in study.axes and axis in usual)
+    ]
     for axis in axes:
         if axis not in whole:
             raise ClaimError(key, f"{key}: the cell {given} has no {axis}; give it there or in `for`")

@@ -85,7 +85,7 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
     told += [f"--protocol chooses another: {_listed(others)}.", ""] if others else []
     cells, structures = _narrow(section, asked, chosen)
     told += [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
-    axes = ["structure", *study.rows, "stem_channels"]
+    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
     gained = section.gains.merge(cells[axes].drop_duplicates()) if study.gain else section.gains
     return replace(section, cells=cells, gains=gained), told
 

@@ -62,8 +62,15 @@ def heading(axis: str, value: Any) -> str:
     """A value as a heading of a table: `0.5x`, `g=3`, `Shuffle`, `No shuffle`, `Label smoothing 0.1`."""
     if axis in ("width", "groups"):
         return f"{value:g}x" if axis == "width" else f"g={value}"
+    if axis == "structure":
+        return network(value)
     word = "shuffle" if axis == "shuffle" and value else said(axis, value)
     return word[:1].upper() + word[1:]
+
+
+def network(structure: str) -> str:
+    """A structure as tables call it."""
+    return {"shufflenet": "ShuffleNet", "blog": "blog variant"}.get(structure, structure)
 
 
 def own_stem(values: Any) -> str:

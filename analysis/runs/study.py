@@ -76,6 +76,7 @@ class Study:
         title: a few words; heading: of its table; table: stem of the table's files.
         axes: that it varies; rows, columns: of these, where the table has them; pool: whose cells share a spread.
         defaults: values of axes that a claim, a printed number or a run's description leaves out.
+        families: the same by structure, where the study has several.
         gain: the comparison that the table's last column shows.
         figures: stem of the file by name of the figure; captions: what stands below them on the page.
         claims: as data; None where they stand in analysis/claims.yaml.
@@ -92,6 +93,7 @@ class Study:
     pool: tuple[str, ...] = ()
     gain: Gain | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    families: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     figures: Mapping[str, str] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Mapping[str, Any], ...] | None = None
@@ -114,13 +116,21 @@ class Study:
 
     def cell(self, row: Any) -> Cell:
         """The cell of a run, from a row of the frame; axes of other studies at their default are left out."""
-        known = {axis: row.get(axis) for axis in (*AXES, *self.axes)}
-        return Cell.of({axis: self.defaults.get(axis) if _none(value) else value for axis, value in known.items()})
+        known, usual = {axis: row.get(axis) for axis in (*AXES, *self.axes)}, self.defaults_of(row.get("structure"))
+        return Cell.of({axis: usual.get(axis) if _none(value) else value for axis, value in known.items()})
 
     def paper(self, cell: Cell) -> Number | None:
         """The error in percent that the paper prints for a cell."""
-        fits = (number for given, number in self.published if all(cell.get(axis, v) == v for axis, v in given.items()))
-        return next(fits, None)
+        for given, number in self.published:
+            usual = self.defaults_of(given.get("structure"))
+            whole = {**{axis: usual[axis] for axis in self.axes if axis in usual}, **given}
+            if all(cell.get(axis, value) == value for axis, value in whole.items() if value is not None):
+                return number
+        return None
+
+    def defaults_of(self, structure: Any) -> Mapping[str, Any]:
+        """Values that descriptions of a structure leave out."""
+        return self.families.get(str(structure), self.defaults)
 
     def paper_gain(self, better: Cell) -> Number | None:
         """Percentage points that the gain of a cell's better arm has in the paper."""
@@ -176,7 +186,7 @@ def built_in(name: str) -> Mapping[str, Any]:
 def parse(name: str, definition: Mapping[str, Any]) -> Study:
     """A study from its definition. KeyError, TypeError, ValueError or AttributeError: it is none."""
     table = definition.get("table") or {}
-    axes = tuple(column(axis) for axis in definition["axes"])
+    axes = tuple(column(axis) for axis in definition["axes"] if column(axis) != "stem_channels")
     gain = table.get("gain")
     found = Gain(column(gain["axis"]), gain["from"], gain["to"]) if gain else None
     columns = tuple(column(axis) for axis in table.get("columns") or ([found.axis] if found else []))
@@ -199,6 +209,10 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
         pool=tuple(dict.fromkeys(["structure", *(column(axis) for axis in table.get("pool") or [])])),
         gain=found,
         defaults=defaults,
+        families={
+            one: {column(axis): value for axis, value in usual.items()}
+            for one, usual in (definition.get("families") or {}).items()
+        },
         figures={one: str(file) for one, file in files.items() if one in FIGURES and (found or one != "gain")},
         captions=dict(definition.get("captions") or {}),
         claims=tuple(claims) if isinstance(claims, list | tuple) else None if name in BUILT_IN else (),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.cell import heading, own_stem
+from analysis.runs.cell import heading, network, own_stem
 from analysis.runs.study import Study
 from analysis.runs.study import study as study_of
 from analysis.runs.text import plural
@@ -114,7 +114,7 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
     rows: list[dict[tuple[str, str], str]] = []
     anchors, study = {}, section.of
     assert study.gain
-    axes = ["structure", *study.rows, "stem_channels"]
+    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
     gained = {_key(row, axes): row for row in section.gains.to_dict("records")}
     values = (study.gain.worse, study.gain.better)
     heads = [heading(study.gain.axis, value) for value in values]
@@ -195,7 +195,7 @@ def by_row(cells: pd.DataFrame, axes: Sequence[str] = ("width",)) -> list[tuple[
     with it are there, also those whose default it is. The first is left out where the others show all of it.
     """
     found: list[tuple[str, pd.DataFrame]] = []
-    for _, same in cells.groupby(["structure", *axes], sort=False, dropna=False):
+    for _, same in cells.groupby(list(dict.fromkeys(["structure", *axes])), sort=False, dropna=False):
         own = same.apply(own_stem, axis=1) != ""
         stems = sorted(same.loc[own, "stem_channels"].unique())
         name, usual = _network(same.iloc[0], axes), same[~own]
@@ -210,7 +210,8 @@ def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame, study: Study) -> dict[st
     first = line.iloc[0]
     if line.apply(own_stem, axis=1).ne("").any():
         return {}
-    beside = cells[(cells[["structure", *study.rows]] == first[["structure", *study.rows]]).all(axis=1)]
+    axes = list(dict.fromkeys(["structure", *study.rows]))
+    beside = cells[(cells[axes] == first[axes]).all(axis=1)]
     heads = {_column(row, study) for _, row in line.iterrows()}
     stems: dict[str, set[int]] = {}
     for _, row in beside.iterrows():
@@ -220,8 +221,8 @@ def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame, study: Study) -> dict[st
 
 
 def _network(row: pd.Series, axes: Sequence[str]) -> str:
-    name = {"shufflenet": "ShuffleNet", "blog": "blog variant"}.get(row["structure"], str(row["structure"]))
-    return " ".join([name, *(heading(axis, row[axis]) for axis in axes if pd.notna(row[axis]))])
+    rest = (heading(axis, row[axis]) for axis in axes if axis != "structure" and pd.notna(row[axis]))
+    return " ".join([network(str(row["structure"])), *rest])
 
 
 def millions(count: object, places: int) -> str:

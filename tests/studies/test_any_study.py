@@ -1,19 +1,23 @@
 """Studies that the code has never seen: a recipe axis and an axis of the network, from plans that define them."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from ablations.core.run_spec import Run
+from ablations.core.paths import CONF
+from ablations.core.run_spec import Axes, Run, Variant
 from ablations.store.plans import PlannedRun, read_plans, write_plans
 from analysis.explain.commands import main as explain
 from analysis.publish import publish
 from analysis.reference.commands import check_study, pack_study
 from analysis.runs import frame
 from analysis.runs.study import studies
+from model.family import Input, load
 from tests import make
 from tests import results_fixture as fixture
 
@@ -180,3 +184,39 @@ def test_a_definition_that_is_none_is_a_sentence(tmp_path):
     write_plans([PlannedRun("odd", "quick", run)], tmp_path, "x", {"odd": {"axes": 3}})
     with pytest.raises(Exception, match="The plan of odd does not define a study"):
         studies(read_plans(tmp_path), ["odd"])
+
+
+@pytest.mark.parametrize(("name", "table", "rows"), [("structures", "table4", 15), ("mobilenet", "table5", 10)])
+def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, name, table, rows):
+    """Tables 4 and 5: a family lacks axes of another, and what a description leaves out is its own family's default."""
+    monkeypatch.setattr("analysis.runs.macs._measure", lambda subjects: [None] * len(subjects))
+    content = yaml.safe_load((CONF / "ablation" / f"{name}.yaml").read_text())
+    grid = [dict(zip(one, values, strict=True)) for one in content["cells"] for values in _product(one)]
+    families = {f: {f"model.{axis}": v for axis, v in load(f).defaults.items()} for f in _structures(grid)}
+    files = {key: yaml.safe_load((CONF / "ablation" / content[key]).read_text()) for key in ("claims", "published")}
+    axes = list(dict.fromkeys(key for one in grid for key in one))
+    usual = {**families["shufflenet"], "model.structure": "shufflenet"}
+    definition = {**content, **files, "axes": axes, "defaults": usual, "families": families}
+    jobs = []
+    for k, one in enumerate(grid):
+        given = {axis.removeprefix("model."): value for axis, value in one.items()}
+        family = load(given.pop("structure"))
+        variant = Variant(family.name, Axes(family.settle({**family.defaults, **given}, Input(10, 1, 24, "stride2"))))
+        for seed in (0, 1):
+            run = Run(variant, fixture.PROTOCOL, seed)
+            jobs.append(PlannedRun(name, "quick", run))
+            fixture.write_done(tmp_path, run, 0.3 + 0.01 * k + 0.001 * seed)
+    write_plans(jobs, tmp_path, "python -m ablations", {name: definition})
+    publish(tmp_path)
+    found = pd.read_csv(tmp_path / "tables" / f"{table}.csv")
+    assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
+    assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
+    assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+
+
+def _product(one):
+    return itertools.product(*(value if isinstance(value, list) else [value] for value in one.values()))
+
+
+def _structures(grid):
+    return dict.fromkeys(one["model.structure"] for one in grid)

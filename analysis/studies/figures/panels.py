@@ -207,8 +207,8 @@ def _legend_name(name: str) -> str:
 
 
 def x_axis(study: Study) -> str:
-    """The axis that figures go along: that of the table's columns, else the last of its rows."""
-    return (*study.rows, *study.columns)[-1]
+    """The axis that figures go along: the first of the table's columns, else the last of its rows."""
+    return study.columns[0] if study.columns else study.rows[-1]
 
 
 def _rows(study: Study) -> list[str]:
