@@ -7,6 +7,7 @@ import pytest
 from ablations.store.forget import main
 from ablations.store.plans import read_plans
 from analysis.runs import frame
+from analysis.runs import study as study_module
 from analysis.runs.cell import AXES, Cell
 from analysis.studies import selection
 from tests import results_fixture as fixture
@@ -49,12 +50,12 @@ def test_a_plan_that_never_trained_goes_and_only_it(results, capsys):
 
 
 def test_finished_runs_of_deleted_plans_stay_in_a_table(results):
-    for study in ("groups", "shuffle"):
-        assert main(["--results", str(results), "--study", study, "--yes"]) == 0
+    for name in ("groups", "shuffle"):
+        assert main(["--results", str(results), "--study", name, "--yes"]) == 0
     assert read_plans(results) == []
     rows = selection.known(frame.runs(results))
     assert rows["state"].tolist() == ["done", "done"]
-    both = [study(name) for name in ("groups", "shuffle")]
+    both = [study_module.study(name) for name in ("groups", "shuffle")]
     shown = [selection.keys(one, rows) for one in both if selection.shown(one, rows)]
     for row in rows.itertuples():
         key = Cell.of({axis: getattr(row, axis) for axis in AXES})
