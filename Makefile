@@ -1,6 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
+#            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
@@ -23,9 +24,9 @@ home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(
 folder = $(subst $(MARK),,$(call home,$(1)))
 $(foreach name,RESULTS DATA_DIR FROM CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
 override RESULTS := $(or $(RESULTS),results)
-$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH,\
+$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS WATCH,\
 	$(eval override $(name) := $$(value $(name))))
-export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS WATCH
+export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS WATCH
 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
@@ -42,7 +43,7 @@ CONFIGS = $(if $(CONFIG_DIR),--config-dir="$$CONFIG_DIR")
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2} \
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2} \
 		/^# Variables:/, /^$$/ {if (/^#/) notes = notes "\n" substr($$0, 3)} END {print notes}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
@@ -57,11 +58,19 @@ $(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
 	code=$$?; wait; exit $$code  # the kernels need a compiler alone: they are built meanwhile, and need not succeed
 	@touch $@
 
-ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
-	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups $(RUN)
+ablation: $(READY) ## train a study, write tables and figures: make ablation STUDY=se CONFIG_DIR=examples/se
+	@test -n "$$STUDY" || { echo "error: say which study: make ablation STUDY=name (CONFIG_DIR=folder of your own)" >&2; exit 2; }
+	@$(HYDRA) ablations -m $(CONFIGS) 'ablation=$$STUDY' $(RUN)
 
-ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is not trained already)
-	@$(HYDRA) ablations -m $(CONFIGS) ablation=shuffle $(RUN)
+ablation-%: $(READY) ALWAYS ## the paper's: groups (Table 2), shuffle (Table 3), structures (Table 4), mobilenet (Table 5)
+	@$(HYDRA) ablations -m $(CONFIGS) ablation=$* $(RUN)
+
+ALWAYS:
+.PHONY: ALWAYS
+
+new-study: $(READY) ## a study, its claims and a network to start from: make new-study NAME=x (CONFIG_DIR=mine)
+	@test -n "$$NAME" || { echo "error: say what to call it: make new-study NAME=name" >&2; exit 2; }
+	@$(PY) -m ablations.sweep.new_study --folder="$${CONFIG_DIR:-mine}" -- "$$NAME"
 
 ablations: $(READY) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
@@ -94,7 +103,7 @@ merge: $(READY) ## bring finished runs of another machine in: make merge FROM=fo
 	@$(PY) -m ablations.merge --results="$$RESULTS" $(ARGS) -- "$$FROM"
 
 forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
-	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study $(STUDY)) \
+	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study="$$STUDY") \
 		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
 
 reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)

@@ -25,6 +25,7 @@ from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
 from ablations.store import lease, run_folder, writable
 from ablations.store.plans import parse_plan
 from ablations.store.records import Result
+from ablations.store.sources import bring_sources
 
 OUTCOMES = {
     "brought in": "brought in",
@@ -76,6 +77,8 @@ def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
             found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
     for path in sorted((other / "plans").glob("*.json")):
         found.append(merge_plan(path, results, dry))
+    if not dry:
+        bring_sources(other, results)
     return found
 
 

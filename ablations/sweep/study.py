@@ -15,6 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 
 from ablations.core.config import Config
 from ablations.core.errors import UserError
+from ablations.core.make_variables import quote
 from ablations.core.paths import CONF
 from ablations.core.run_spec import Run, digest, plain
 from model.family import BUILT_IN, load
@@ -74,8 +75,7 @@ def override_text(value: Any) -> str:
         return str(value)
     if isinstance(value, list):
         return f"[{','.join(map(override_text, value))}]"
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+    return quote(str(value))
 
 
 def excluded(config: Config, known: Iterable[Mapping[str, Any]]) -> bool:

@@ -1,18 +1,21 @@
 """Families and studies in a user's folder: trained, identified by what they compute, and told in words when wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ablations.core.errors import UserError
 from ablations.core.run_spec import from_json, to_json
-from ablations.store.sources import keep_source
+from ablations.store.sources import bring_sources, keep_difference, keep_source
+from ablations.sweep.new_study import create
 from ablations.verification.behaviour import behaviours, measure
 from model.family import load
 from tests.make import run
-from tests.sweeps import environment
+from tests.sweeps import ROOT, environment, finished
 
 NET = """
 from dataclasses import dataclass
@@ -140,6 +143,20 @@ def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
     assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
 
 
+def test_sources_are_brought_along_where_they_are_what_their_name_says(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for results in (ours, theirs):
+        (results / "runs").mkdir(parents=True)
+    kept, forged = keep_source(folder(tmp_path), theirs).parent, theirs / "sources" / ("0" * 16)
+    keep_difference("- a\n+ b", theirs)
+    shutil.copytree(kept, forged)
+    (difference,) = theirs.glob("sources/*.diff")
+    (theirs / "sources" / f"{'1' * 16}.diff").write_text("forged")
+    assert bring_sources(theirs, ours) == 2 and bring_sources(theirs, ours) == 0
+    assert {path.name for path in (ours / "sources").iterdir()} == {kept.name, difference.name}
+    assert (ours / "sources" / kept.name / "mine" / "net.py").read_text() == NET
+
+
 def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_path):
     mine, results = folder(tmp_path), tmp_path / "results"
     done = _sweep(results, mine)
@@ -155,10 +172,10 @@ def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_pa
     assert "2 to train" in _sweep(results, mine).stdout
 
 
-def _sweep(results: Path, mine: Path, *more: str):
+def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
     return subprocess.run(
         [
-            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", "ablation=deep"),
+            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", f"ablation={study}"),
             *("preset=smoke", "seed=0"),
             *("data.train_images=64", "data.test_images=32", "runtime.progress=plain", "runtime.publish=false"),
             *(f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}", *more),
@@ -196,3 +213,26 @@ def test_code_that_results_name_is_not_imported(tmp_path):
     assert from_json(json.loads(json.dumps(flat))).variant.axes == {"depth": 1} and mine.is_dir()
     with pytest.raises(ValueError, match="structure"):
         from_json({**json.loads(json.dumps(flat)), "variant": {"depth": 1}})
+
+
+@pytest.mark.parametrize(("name", "cells"), [("se", 4), ("width", 3), ("smoothing", 4)])
+def test_the_examples_train(tmp_path, name, cells):
+    mine, results = ROOT / "examples" / name, tmp_path / "results"
+    done = _sweep(results, mine, study=name)
+    assert done.returncode == 0, done.stderr
+    assert len(finished(results)) == cells
+    assert sum(len(path.read_text().splitlines()) for path in mine.rglob("*.*") if path.is_file()) < 60
+
+
+def test_a_new_study_runs_at_once(tmp_path):
+    mine = tmp_path / "mine"
+    assert [path.name for path in create("silu", mine)] == ["silu.yaml", "silu_claims.yaml", "silu.py"]
+    done = _sweep(tmp_path / "results", mine, "model.width=0.25", study="silu")
+    assert done.returncode == 0, done.stderr
+    assert len(finished(tmp_path / "results")) == 2
+    with pytest.raises(UserError, match="is there already"):
+        create("silu", mine)
+    with pytest.raises(UserError, match="is a study of this package"):
+        create("groups", mine)
+    with pytest.raises(UserError, match="cannot be imported"):
+        create("two-words", mine)
