@@ -21,18 +21,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="write everything anew even if nothing has changed")
     parser.add_argument("--soon", action="store_true", help="write the tables first, with the costs that are known")
     parser.add_argument("--json", action="store_true", help="print the files as JSON, relative to the results folder")
+    parser.add_argument("--claims", type=Path, help="a file of claims to judge by, not the studies' own")
     parser.add_argument("--check-claims", action="store_true", help="only see whether the claims can be read")
     chosen = parser.parse_args(arguments)
     if chosen.results == Path("-"):
         chosen.results = Path(json.load(sys.stdin))
     try:
         if chosen.check_claims:
-            from analysis.claims.parser import read_claims
+            from analysis.claims.parser import CLAIMS, read_claims
 
-            return 0 if read_claims() else 1
+            return 0 if read_claims(chosen.claims or CLAIMS) else 1
         if chosen.soon:
             tables_first(chosen.results)
-        files = publish(chosen.results, chosen.force)
+        files = publish(chosen.results, chosen.force, claims=chosen.claims)
     except UserError as error:
         show_error(error)
         return 1

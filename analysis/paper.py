@@ -20,23 +20,6 @@ WIDTHS = (1.0, 0.5, 0.25)
 SHUFFLE_GROUPS = (3, 8)
 """Groups in Table 3."""
 
-TABLE_2_ERROR = {
-    1.0: (33.6, 32.7, 32.6, 32.8, 32.4),
-    0.5: (45.1, 44.4, 43.2, 41.6, 42.3),
-    0.25: (57.1, 56.8, 55.0, 54.2, 52.7),
-}
-"""Top-1 error in percent by width, in the order of GROUPS."""
-
-TABLE_3_ERROR = {
-    (1.0, 3): (34.5, 32.6),
-    (1.0, 8): (37.6, 32.4),
-    (0.5, 3): (45.7, 43.2),
-    (0.5, 8): (48.1, 42.3),
-    (0.25, 3): (56.3, 55.0),
-    (0.25, 8): (56.5, 52.7),
-}
-"""Top-1 error in percent by (width, groups): without shuffle, with shuffle."""
-
 TABLE_1_COMPLEXITY = (143, 140, 137, 133, 137)
 """Millions of multiply-adds at 1x, in the order of GROUPS. Convolutions alone round to these."""
 
@@ -62,23 +45,6 @@ class Number:
 def is_its_data(data: str, resolution: int) -> bool:
     """Whether errors on these data may be set beside the paper's: its images at its resolution."""
     return data == DATA and resolution == RESOLUTION
-
-
-def error(width: float, groups: int, shuffle: bool) -> Number | None:
-    """Top-1 error in percent of a variant, or None where the paper has none. At g = 1 the shuffle is the identity."""
-    if shuffle and width in TABLE_2_ERROR and groups in GROUPS:
-        return Number(TABLE_2_ERROR[width][GROUPS.index(groups)], "Table 2", f"g={groups}")
-    if not shuffle and (width, groups) in TABLE_3_ERROR:
-        return Number(TABLE_3_ERROR[width, groups][0], "Table 3", "Cls err. (%, no shuffle)")
-    return None
-
-
-def shuffle_gain(width: float, groups: int) -> Number | None:
-    """Percentage points by which shuffle lowers the error (Table 3's last column), or None where the paper has none."""
-    if (width, groups) not in TABLE_3_ERROR:
-        return None
-    off, on = TABLE_3_ERROR[width, groups]
-    return Number(round(off - on, 1), "Table 3", "Δ err. (%)")
 
 
 def complexity(width: float, groups: int) -> Number | None:

@@ -26,13 +26,14 @@ TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
 
 
-def publish(results: Path, force: bool = False, room: int | None = None) -> list[Path]:
+def publish(results: Path, force: bool = False, room: int | None = None, claims: Path | None = None) -> list[Path]:
     """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
 
     Nothing is written while runs, plans, analysis/ and model/ are what they were the last time, unless `force`.
 
     Args:
         room: bytes that the figures inside the page may take, where that is not to be the usual.
+        claims: a file of claims, to judge the runs by these and not by those of their studies.
 
     Returns:
         The published files, also those that were left as they are.
@@ -42,13 +43,14 @@ def publish(results: Path, force: bool = False, room: int | None = None) -> list
     """
     inputs, kept = input_digest(results), read_json(results / STAMP) or {}
     inputs += "" if room is None else f" {room}"
+    inputs += f" {hashlib.sha256(claims.read_bytes()).hexdigest()}" if claims and claims.is_file() else ""
     files = [results / name for name in kept.get("files", [])]
     if not force and kept.get("inputs") == inputs and files and all(path.is_file() for path in files):
         return files
     if not any(_entries(results)):
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
     try:
-        return _write_all(results, inputs, {} if force else kept, room)
+        return _write_all(results, inputs, {} if force else kept, room, claims)
     except OSError as error:
         gone = "" if results.is_dir() else "it was removed, renamed or unmounted meanwhile: "
         raise UserError(f"Tables and figures cannot be written to {results} ({gone}{error.strerror}).") from None
@@ -63,7 +65,7 @@ def tables_first(results: Path) -> list[Path]:
         UserError: there is no run to publish, or the folder cannot be written.
     """
     try:
-        return _write_tables(results, *_sections(results, measure=False)[1:], measure=False)
+        return _write_tables(results, _sections(results, measure=False)[1], measure=False)
     except OSError as error:
         raise UserError(f"Tables cannot be written to {results} ({error.strerror}).") from None
 
@@ -95,17 +97,17 @@ def _entries(results: Path) -> list[str]:
     return found
 
 
-def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | None) -> list[Path]:
+def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
     from analysis import report
 
-    runs, groups, shuffle = _sections(results)
-    written = _write_tables(results, groups, shuffle)
-    figures, digests = _write_figures(results, runs, groups, shuffle, kept.get("figures", {}))
+    runs, tables = _sections(results, claims=claims)
+    written = _write_tables(results, tables)
+    figures, digests = _write_figures(results, runs, tables, kept.get("figures", {}))
     written += figures
     figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))
     written += figures
-    written.append(report.write(results, runs, groups, shuffle, room))
+    written.append(report.write(results, runs, *tables, room=room))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)
@@ -113,49 +115,48 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
     return written
 
 
-def _sections(results: Path, measure: bool = True) -> tuple["pd.DataFrame", list["Section"], list["Section"]]:
-    """All runs, and the sections of the groups and the shuffle study."""
+def _sections(
+    results: Path, measure: bool = True, claims: Path | None = None
+) -> tuple["pd.DataFrame", list[list["Section"]]]:
+    """All runs, and the sections of each study."""
+    from ablations.store.plans import read_plans
     from analysis.runs import frame
+    from analysis.runs.study import studies
     from analysis.studies import assemble
 
     runs = frame.runs(results)
-    groups, shuffle = (assemble.sections(study, runs, results, measure=measure) for study in ("groups", "shuffle"))
-    if not groups:
+    found = studies(read_plans(results), runs["planned_by"])
+    tables = [assemble.sections(study, runs, results, claims, measure) for study in found]
+    if not any(tables):
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
         raise UserError(f"No run in {results} can be told what it is: {reasons}")
-    return runs, groups, shuffle
+    return runs, tables
 
 
-def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section"], measure: bool = True) -> list[Path]:
-    """Tables 1, 2 and 3, claims and inference times as CSV, Markdown, LaTeX and HTML, gains as CSV, and claims.json."""
+def _write_tables(results: Path, tables: list[list["Section"]], measure: bool = True) -> list[Path]:
+    """Table 1, that of each study, claims and inference times as CSV, Markdown, LaTeX and HTML, gains, claims.json."""
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
     from analysis.studies import assemble, claims_table, grids, render
     from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
-    claims = claims_table.records((*groups, *shuffle))
-    csv = {
-        "table1": complexity,
-        "table2": assemble.combined(groups, "cells"),
-        "table3": assemble.combined(shuffle, "cells"),
-        "gains": assemble.combined(shuffle, "gains"),
-        "claims": claims_table.table(claims),
-    }
-    trained = {section.protocol_id: section for section in (*shuffle, *groups)}
-    pages = {
-        "table1": [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())],
-        "table2": [grids.groups_grid(section) for section in groups],
-        "table3": [grids.shuffle_grid(section) for section in shuffle],
-        "claims": [claims_table.grid(section) for section in (*groups, *shuffle)],
-    }
-    titles = {
-        "table1": "Complexity",
-        "table2": "Number of groups",
-        "table3": "Channel shuffle",
-        "claims": "The paper's claims",
-        "latency": "Inference time",
-    }
+    sections = [section for table in tables for section in table]
+    claims = claims_table.records(sections)
+    last_first = [section for table in reversed(tables) for section in table]
+    trained = {(section.of.built_in or section.study, section.protocol_id): section for section in last_first}
+    csv = {"table1": complexity}
+    pages = {"table1": [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())]}
+    titles = {"table1": "Complexity"}
+    for table in filter(None, tables):
+        of = table[0].of
+        csv[of.table] = assemble.combined(table, "cells")
+        pages[of.table] = [grids.pivot(section) for section in table]
+        titles[of.table] = of.title
+    csv["gains"] = assemble.combined([section for section in sections if section.of.gain], "gains")
+    csv["claims"] = claims_table.table(claims)
+    pages["claims"] = [claims_table.grid(section) for section in sections]
+    titles |= {"claims": "The paper's claims", "latency": "Inference time"}
     measured = times.read_times(results, measure)
     if measured is not None and not measured.problem:
         csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
@@ -168,22 +169,20 @@ def _write_tables(results: Path, groups: list["Section"], shuffle: list["Section
 
 
 def _write_figures(
-    results: Path, runs: "pd.DataFrame", groups: list["Section"], shuffle: list["Section"], kept: dict[str, str]
+    results: Path, runs: "pd.DataFrame", tables: list[list["Section"]], kept: dict[str, str]
 ) -> tuple[list[Path], dict[str, str]]:
     """Figures of each protocol, as wide and one-column SVG and wide PNG; those of unchanged protocols are left.
 
     The protocol planned last has the plain names, others a folder of their own. Returns the files and, by folder, a
     digest of what its figures show.
     """
-    from analysis.studies import notes, selection
+    from analysis.studies import assemble, notes, selection
 
     code = source_digest(ROOT / "analysis")
     known = selection.known(runs)
     written, digests = [], {}
-    for k, protocol_id in enumerate(selection.protocols(known)):
+    for k, (protocol_id, mine, sections) in enumerate(assemble.by_scope(known, tables)):
         folder = Path("figures") / protocol_id if k else Path("figures")
-        sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
-        mine = known[known["protocol_id"] == protocol_id]
         shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
         text = "\n".join([code, notes.title(mine), protocol_id, *(part.to_csv() for part in shown)])
         digest = hashlib.sha256(encode_text(text)).hexdigest()
@@ -217,8 +216,7 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
 
 def _figure_names(sections: list["Section"]) -> list[str]:
     """Files of a protocol's figures."""
-    shown = {"groups": ("error_by_groups", "error_by_macs"), "shuffle": ("shuffle_gain",)}
-    names = ["curves", *(name for section in sections for name in shown[section.study])]
+    names = ["curves", *(name for section in sections for name in section.of.figures.values())]
     return [f"{name}{suffix}" for name in names for suffix in (".svg", ".png", "-column.svg")]
 
 
@@ -231,11 +229,8 @@ def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dic
     for width, suffix in ((style.WIDE, ""), (style.COLUMN, "-column")):
         figures = {"curves": curves.curves(runs, results, notes.title(runs), width)}
         for section in sections:
-            if section.study == "groups":
-                figures["error_by_groups"] = panels.error_by_groups(section, width)
-                figures["error_by_macs"] = panels.error_by_macs(section, width)
-            else:
-                figures["shuffle_gain"] = panels.shuffle_gain(section, width)
+            for name, file in section.of.figures.items():
+                figures[file] = panels.BY_NAME[name](section, width)
         for name, drawing in figures.items():
             drawn[f"{name}{suffix}.svg"] = style.svg(drawing)
             if not suffix:

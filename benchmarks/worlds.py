@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import paper
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
-from analysis.stats.contrast import CellRef
+from analysis.runs.cell import Cell
+from analysis.runs.study import study
 from analysis.stats.sample import Sample
 
 LEVEL = 0.05
@@ -43,7 +43,7 @@ class World:
         noise: deviations of a cell's seeds, of mean 0 and standard deviation 1.
     """
 
-    means: Mapping[CellRef, float]
+    means: Mapping[Cell, float]
     sd: float = 1.0
     uneven: float = 1.0
     shared: float = 0.0
@@ -163,9 +163,10 @@ def side(one: Judgement) -> str:
     return SUPPORTED if one.tested and one.tested.p_for < one.tested.p_against else CONTRADICTED
 
 
-def refs_of(claims: Sequence[Claim]) -> list[CellRef]:
+def refs_of(claims: Sequence[Claim]) -> list[Cell]:
     """All cells of claims."""
-    return sorted({ref for claim in claims for ref in claim.refs})
+    refs = {ref for claim in claims for ref in claim.refs}
+    return sorted(refs, key=lambda ref: (ref["groups"], ref["width"], ref["shuffle"]))
 
 
 def flat(claims: Sequence[Claim]) -> World:
@@ -175,7 +176,8 @@ def flat(claims: Sequence[Claim]) -> World:
 
 def papers(claims: Sequence[Claim], sd: float) -> World:
     """The paper's own mean errors."""
-    found = {ref: paper.error(ref.width, ref.groups, ref.shuffle) for ref in refs_of(claims)}
+    of = {ref: study(claim.study) for claim in claims for ref in claim.refs}
+    found = {ref: of[ref].paper(ref) for ref in refs_of(claims)}
     return World({ref: number.value for ref, number in found.items() if number}, sd)
 
 
@@ -206,7 +208,7 @@ def false_alarm(claim: Claim, verdict: str) -> bool:
     return verdict == CONTRADICTED or (verdict == SUPPORTED and claim.direction != NOT_POSITIVE)
 
 
-def truth(claim: Claim, means: Mapping[CellRef, float]) -> float:
+def truth(claim: Claim, means: Mapping[Cell, float]) -> float:
     """The effect that a claim is about in a world of these means, in its unit."""
     effects = [contrast.of(means) for contrast in claim.contrasts]
     if claim.kind == "order":

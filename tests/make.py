@@ -7,6 +7,7 @@ import numpy as np
 
 from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.data import Splits
+from analysis.runs.cell import Cell
 from model.widths import resolve_stem
 
 RECIPE = Recipe(
@@ -83,3 +84,8 @@ def splits(spec: DataSpec, seed: int = 0) -> Splits:
         mean=train_images.mean((0, 1, 2), dtype=np.float32),
         std=train_images.std((0, 1, 2), dtype=np.float32),
     )
+
+
+def shufflenet_cell(groups: int, width: float, shuffle: bool = True, structure: str = "shufflenet") -> Cell:
+    """A cell as claims name it."""
+    return Cell.of({"structure": structure, "width": width, "groups": groups, "shuffle": shuffle})

@@ -153,8 +153,10 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
 
 def cheap_costs(subjects: list[Any]) -> list[dict[str, int] | None]:
     """Stands in for analysis.runs.macs._measure, which needs torch: numbers that differ where subjects do."""
-    macs = [int(1_000_000 * subject.width * subject.resolution) for subject in subjects]
+    given = [(subject.network, subject) for subject in subjects]
+    macs = [int(1_000_000 * network["width"] * subject.resolution) for network, subject in given]
+    params = [int(100_000 * network["width"]) + subject.classes for network, subject in given]
     return [
-        {"macs": mac + subject.groups, "conv_macs": mac, "params": int(100_000 * subject.width) + subject.classes}
-        for mac, subject in zip(macs, subjects, strict=True)
+        {"macs": mac + network["groups"], "conv_macs": mac, "params": some}
+        for mac, some, (network, _) in zip(macs, params, given, strict=True)
     ]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ablations.core.json_subprocess import answer_json
-from analysis import paper
 from analysis.claims.hypothesis_tests import run_test
 from analysis.claims.parser import Claim, read_claims
 from analysis.claims.power import POWER, chance, different
-from analysis.stats.contrast import CellRef
+from analysis.runs.cell import Cell
+from analysis.runs.study import BUILT_IN, study
 from analysis.stats.intervals import SEEDS
 from analysis.stats.sample import Sample
 
@@ -22,18 +22,20 @@ FINEST, LARGEST = 0.01, 20.0
 """Points: effects that a least effect is looked for among."""
 
 
-def answer(cells: Sequence[CellRef], seeds: int, sd: float) -> dict[str, Any]:
+def answer(cells: Sequence[Cell], seeds: int, sd: float) -> dict[str, Any]:
     """Expected number of right verdicts, of how many claims, and the least gain that is found with POWER.
 
     Each claim takes the strictest share of the level that Holm's rule may give it, so the number is a lower bound. One
     seed decides nothing.
     """
     claims = [claim for claim in read_claims() if set(claim.refs) <= set(cells) and claim.paper is not None]
-    errors = {ref: number.value for ref in cells if (number := paper.error(ref.width, ref.groups, ref.shuffle))}
+    both = [study(name) for name in BUILT_IN]
+    printed = {ref: next(filter(None, (one.paper(ref) for one in both)), None) for ref in cells}
+    errors = {ref: number.value for ref, number in printed.items() if number}
     if seeds < 2 or not claims:
         return {"decided": 0.0, "claims": len(claims), "least": None}
     ideal = Sample({ref: scattered(value, sd, seeds) for ref, value in errors.items()})
-    rivals = {study: sum(claim.study == study for claim in claims) for study in paper.STUDIES}
+    rivals = {study: sum(claim.study == study for claim in claims) for study in BUILT_IN}
     chances = [_chance(claim, ideal, seeds, rivals[claim.study]) for claim in claims]
     return {"decided": sum(chances), "claims": len(claims), "least": _least(claims, ideal, seeds, sd, rivals)}
 
@@ -75,8 +77,10 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: float, rival
 
 def main(question: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers to all options of `ablations.profiling.cost.budgets`."""
-    cells = [CellRef(c["groups"], c["width"], c["shuffle"], c["structure"]) for c in question["cells"]]
-    some = ([ref for ref in cells if ref.width in option["widths"]] for option in question["options"])
+    cells = [
+        Cell.of({axis: c[axis] for axis in ("structure", "width", "groups", "shuffle")}) for c in question["cells"]
+    ]
+    some = ([ref for ref in cells if ref["width"] in option["widths"]] for option in question["options"])
     pairs = zip(some, question["options"], strict=True)
     return [answer(refs, option["seeds"], question["sd"]) for refs, option in pairs]
 

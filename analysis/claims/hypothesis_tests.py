@@ -1,11 +1,12 @@
 """Tests of one claim, a contrast, the largest or least of several, or an order: effect, interval, p of each side."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
+from analysis.runs.cell import Cell
 from analysis.stats.contrast import Contrast
 from analysis.stats.estimate import POOLED, Estimate, estimate
 from analysis.stats.intervals import EXAMPLES, LEVEL, NONE, above, least_known, quantile
@@ -56,7 +57,8 @@ def run_test(claim: Claim, sample: Sample, alpha: float = 1 - LEVEL) -> TestResu
     if claim.kind == "any":
         counts = [[len(sample.errors[ref]) for ref in contrast.refs] for contrast in claim.contrasts]
         common = all(one.method == POOLED for one in estimates)
-        return _largest(estimates, loadings(claim.contrasts, counts) if common else (), claim.margin, alpha / 2)
+        lambdas = loadings(claim.contrasts, counts, sample.row) if common else ()
+        return _largest(estimates, lambdas, claim.margin, alpha / 2)
     if claim.kind == "every":
         # The least of gains is the largest of losses: for and against change places.
         losses = [_negated(one) for one in estimates]
@@ -167,14 +169,18 @@ def _order(estimates: Sequence[Estimate], arms: int, alpha: float) -> TestResult
     )
 
 
-def loadings(contrasts: Sequence[Contrast], counts: Sequence[Sequence[int]]) -> tuple[float, ...]:
-    """Dunnett's correlations as square roots, or none where these are not gains over one control within a width.
+def loadings(
+    contrasts: Sequence[Contrast], counts: Sequence[Sequence[int]], row: Callable[[Cell], object]
+) -> tuple[float, ...]:
+    """Dunnett's correlations as square roots, or none where these are not gains over one control within a row.
 
     Args:
         counts: seeds of each contrast's cells, the control first.
+        row: what a cell shares its standard deviation with.
     """
     gains = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts)
-    if not gains or len({c.terms[0] for c in contrasts}) > 1 or len({ref.row for c in contrasts for ref in c.refs}) > 1:
+    rows = {row(ref) for contrast in contrasts for ref in contrast.refs}
+    if not gains or len({c.terms[0] for c in contrasts}) > 1 or len(rows) > 1:
         return ()
     return tuple(math.sqrt(n / (n + n0)) for n0, n in counts)
 

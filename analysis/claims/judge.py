@@ -11,7 +11,7 @@ from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
 from analysis.claims.step_down import Family
 from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, SUPPORTED, Verdict, size
-from analysis.stats.contrast import CellRef
+from analysis.runs.cell import Cell
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import Sample
 
@@ -73,7 +73,7 @@ def _judge(
 
 
 def verdicts(
-    claims: Sequence[Claim], sample: Sample, scope: str, protocol_id: str, ids: Mapping[CellRef, str]
+    claims: Sequence[Claim], sample: Sample, scope: str, protocol_id: str, ids: Mapping[Cell, str]
 ) -> list[Verdict]:
     """Verdicts on the claims of one study under one protocol, ready to be shown.
 
@@ -134,7 +134,7 @@ def _verdict(one: TestResult | None, p: float, p_none: float) -> str:
     return INCONCLUSIVE
 
 
-def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: Mapping[CellRef, str]) -> Verdict:
+def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: Mapping[Cell, str]) -> Verdict:
     claim, one = found.claim, found.tested
     seeds = [len(sample.errors.get(ref, {})) for ref in claim.refs]
     words: dict[str, Any] = {key: getattr(claim, key) for key in WORDS}
@@ -161,7 +161,7 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
     )
 
 
-def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], needed: int | None) -> str:
+def _reason(found: Judgement, sample: Sample, planned: Mapping[Cell, str], needed: int | None) -> str:
     """What is missing, or what must be known to read the verdict."""
     claim, one = found.claim, found.tested
     if one is None:
@@ -197,7 +197,7 @@ def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], ne
     return f"{alone}The effect seen is {near}: even {MOST:,} seeds a cell might not decide it."
 
 
-def _names(refs: Sequence[CellRef], sample: Sample) -> str:
+def _names(refs: Sequence[Cell], sample: Sample) -> str:
     """`1x g=1, 1x g=8`."""
     return ", ".join(map(sample.name, refs))
 

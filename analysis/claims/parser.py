@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 
 from ablations.core.errors import UserError
-from analysis import paper
-from analysis.claims.grammar import ClaimError, contrasts
+from analysis.claims.grammar import ClaimError, contrasts, fields, named
 from analysis.claims.verdict import POINTS, TAU
-from analysis.paper import STUDIES
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.study import BUILT_IN, Study, words
+from analysis.runs.study import study as study_of
+from analysis.stats.contrast import Contrast
 
 CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
 
@@ -24,6 +25,8 @@ POSITIVE, NOT_POSITIVE = "positive", "not_positive"
 TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
 NEEDED = ("id", "study", "source", "says", "margin", "paper")
 KEYS = (*NEEDED, "for", "direction", *TESTS)
+PRINTED = "printed"
+"""Effect that follows from the printed errors, where a claim of a study of the user's does not state it."""
 SLACK = 0.051
 """How far a stated paper effect may lie from the contrast of the printed numbers: they have one decimal."""
 
@@ -56,21 +59,55 @@ class Claim:
         return TAU if self.kind == "order" else POINTS
 
     @property
-    def refs(self) -> tuple[CellRef, ...]:
+    def refs(self) -> tuple[Cell, ...]:
         """All cells that it is about, each once."""
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
 
 
-def read_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
+def claims_of(study: Study, path: Path | None = None) -> tuple[Claim, ...]:
+    """The claims of a study: of a file, where one is given, else its own.
+
+    Raises:
+        UserError: a claim is malformed.
+    """
+    known = {**_papers(), study.name: study}
+    if path is not None or study.claims is None:
+        return tuple(
+            claim for claim in read_claims(path or CLAIMS, known, path is not None) if claim.study == study.name
+        )
+    if not study.claims:
+        return ()
+    preset = {"study": study.name, "source": study.title, "paper": PRINTED}
+    text = yaml.safe_dump([{**preset, **claim} for claim in study.claims], sort_keys=False, allow_unicode=True)
+    return _read(text, f"the claims of {study.name}", known)
+
+
+def read_claims(
+    path: Path = CLAIMS, studies: Mapping[str, Study] | None = None, others: bool = False
+) -> tuple[Claim, ...]:
     """All claims of a file, in its order.
+
+    Args:
+        studies: that claims may be of, by name; the paper's where not given. others: pass over claims of other studies.
 
     Raises:
         UserError: the file cannot be read or a claim is malformed; names file, line, what is wrong and what would do.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
+    return _read(text, str(path), _papers() if studies is None else studies, others)
+
+
+def _papers() -> dict[str, Study]:
+    return {name: study_of(name) for name in BUILT_IN}
+
+
+def _read(text: str, path: str, studies: Mapping[str, Study], others: bool = False) -> tuple[Claim, ...]:
+    """The claims of a text; `path` is what errors call it."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
@@ -81,7 +118,7 @@ def read_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
     claims: dict[str, Claim] = {}
     for node in root.value:
         try:
-            for claim in _claims(node):
+            for claim in _claims(node, studies, others):
                 if claim.id in claims:
                     raise ClaimError("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
                 claims[claim.id] = claim
@@ -90,16 +127,19 @@ def read_claims(path: Path = CLAIMS) -> tuple[Claim, ...]:
     return tuple(claims.values())
 
 
-def _claims(node: yaml.Node) -> Iterator[Claim]:
+def _claims(node: yaml.Node, studies: Mapping[str, Study], others: bool) -> Iterator[Claim]:
     """The claims of one entry: one, or one for each value of `for`."""
     entry = _entry(node)
+    if others and entry["study"] not in studies:
+        return
+    study = _study(entry, studies)
     tests = [key for key in TESTS if key in entry]
     if len(tests) != 1:
         found = " and ".join(tests) or "none"
         raise ClaimError(
             tests[-1] if tests else "", f"exactly one test is needed of {', '.join(TESTS)}; there is {found}"
         )
-    variants = list(_variants(entry.get("for", {})))
+    variants = list(_variants(entry.get("for", {}), study))
     effects = entry["paper"] if isinstance(entry["paper"], list) else [entry["paper"]]
     if len(effects) == 1:
         effects *= len(variants)
@@ -108,11 +148,13 @@ def _claims(node: yaml.Node) -> Iterator[Claim]:
             "paper", f"paper has {len(effects)} effects for {len(variants)} claims; one is needed for each"
         )
     for values, effect in zip(variants, effects, strict=True):
-        yield _claim(node, entry, tests[0], values, effect)
+        yield _claim(node, entry, tests[0], values, effect, study)
 
 
-def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, Any], effect: Any) -> Claim:
-    kind, terms = contrasts(test, entry[test], values)
+def _claim(
+    node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, Any], effect: Any, study: Study
+) -> Claim:
+    kind, terms = contrasts(test, entry[test], values, study)
     direction = entry.get("direction", POSITIVE)
     if direction not in (POSITIVE, NOT_POSITIVE):
         raise ClaimError("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
@@ -123,12 +165,12 @@ def _claim(node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, 
         id=f"{entry['id']}{suffix}",
         study=entry["study"],
         source=entry["source"],
-        says=_filled(entry["says"], {key: _short(key, value).removeprefix("g") for key, value in values.items()}),
+        says=_filled(entry["says"], {key: _said(key, value) for key, value in values.items()}),
         kind=kind,
         contrasts=terms,
         direction=direction,
         margin=float(entry["margin"]),
-        paper=_paper(kind, terms, effect),
+        paper=_paper(kind, terms, effect, study),
         line=node.start_mark.line + 1,
     )
 
@@ -147,18 +189,20 @@ def _filled(says: str, words: Mapping[str, str]) -> str:
     return filled
 
 
-def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any) -> float | None:
+def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study) -> float | None:
     """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
     number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
-    if stated is not None and not number:
+    if stated not in (None, PRINTED) and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
-    printed = {r: paper.error(r.width, r.groups, r.shuffle) if r.structure == "shufflenet" else None for r in refs}
+    printed = {ref: study.paper(ref) for ref in refs}
     numbers = {ref: number.value for ref, number in printed.items() if number}
     if len(numbers) < len(refs):
-        return None if stated is None else float(stated)
+        return float(stated) if number else None
     effects = [contrast.of(numbers) for contrast in terms]
     expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
+    if stated == PRINTED:
+        return round(expected, 2)
     if stated is None or abs(stated - expected) > SLACK:
         raise ClaimError("paper", f"paper: {stated} is not what the paper's printed errors give, {expected:.2f}")
     return float(stated)
@@ -194,18 +238,28 @@ def _entry(node: yaml.Node) -> dict[str, Any]:
             raise ClaimError(key, f"{key} must be a text")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", entry["id"]):
         raise ClaimError("id", f"id {entry['id']!r} may have small letters, digits, dots and dashes only")
-    if entry["study"] not in STUDIES:
-        raise ClaimError("study", f"study {entry['study']!r} is unknown; choose {' or '.join(STUDIES)}")
     margin = entry["margin"]
     if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < math.inf:
         raise ClaimError("margin", f"margin {margin!r} must be a number above 0")
     return entry
 
 
-def _variants(given: Any) -> Iterator[dict[str, Any]]:
+def _study(entry: dict[str, Any], studies: Mapping[str, Study]) -> Study:
+    if entry["study"] not in studies:
+        raise ClaimError("study", f"study {entry['study']!r} is unknown; choose {' or '.join(studies)}")
+    return studies[entry["study"]]
+
+
+def _variants(given: Any, study: Study) -> Iterator[dict[str, Any]]:
     """The values that `for` makes a claim for: all combinations."""
-    if not isinstance(given, Mapping) or not set(given) <= {"width", "groups"}:
-        raise ClaimError("for", "for takes width and groups, each with a list of values")
+    known = [axis for axis in fields(study) if axis in study.axes and not (study.gain and axis == study.gain.axis)]
+    known.sort(key=lambda axis: AXES.index(axis) if axis in AXES else len(AXES))
+    try:
+        allowed = isinstance(given, Mapping) and set(named("for", dict(given), study)) <= {*known}
+    except ClaimError:
+        allowed = False
+    if not allowed:
+        raise ClaimError("for", f"for takes {' and '.join(known)}, each with a list of values")
     if not all(isinstance(values, list) and values for values in given.values()):
         raise ClaimError("for", "for needs a list of values for each of its keys")
     for values in itertools.product(*given.values()):
@@ -213,7 +267,14 @@ def _variants(given: Any) -> Iterator[dict[str, Any]]:
 
 
 def _short(key: str, value: Any) -> str:
-    return f"{value:g}x" if key == "width" and isinstance(value, int | float) else f"g{value}"
+    if key == "width" and isinstance(value, int | float):
+        return f"{value:g}x"
+    return f"g{value}" if key == "groups" else f"{words(key).replace(' ', '-')}-{value}".lower()
+
+
+def _said(key: str, value: Any) -> str:
+    """A value of `for` in a sentence."""
+    return _short(key, value).removeprefix("g") if key in ("width", "groups") else f"{value}"
 
 
 def _line(node: yaml.Node, key: str) -> int:

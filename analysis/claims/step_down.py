@@ -25,12 +25,13 @@ from scipy.interpolate import CubicSpline
 
 from analysis.claims.hypothesis_tests import TestResult, loadings
 from analysis.claims.parser import Claim
+from analysis.runs.cell import Cell
 from analysis.stats.alpha_spending import sequential_p
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.stats.contrast import Contrast
 from analysis.stats.estimate import POOLED
 from analysis.stats.intervals import LEVEL, SEEDS, above
 from analysis.stats.multiple_comparisons import many_to_one, range_of_means
-from analysis.stats.sample import Sample
+from analysis.stats.sample import Row, Sample
 
 DRAWS, FEW = 20_000, 2_000
 """Simulated studies: at an adjusted p of 0.05 the error is 0.0015. FEW do where p is further than NEAR from it."""
@@ -43,8 +44,6 @@ SMALL = 0.01
 
 Scenarios = list[np.ndarray]
 """(draws,) p of one claim in each of its scenarios."""
-
-Row = tuple[str, float]
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Design:
         rows: (structure and width, degrees of freedom), likewise for their variances.
     """
 
-    cells: tuple[tuple[CellRef, int, Row], ...]
+    cells: tuple[tuple[Cell, int, Row], ...]
     rows: tuple[tuple[Row, int], ...]
 
 
@@ -130,7 +129,7 @@ def _family(
     if any(one.method != POOLED for k, one in enumerate(tested) if one and k in p):
         return Family(p, None)
     refs = sorted({ref for k in p for ref in claims[k].refs})
-    row = {ref: ref.row for ref in refs}
+    row = {ref: sample.row(ref) for ref in refs}
     rows = sorted(set(row.values()))
     design = Design(
         tuple((ref, len(sample.errors[ref]), row[ref]) for ref in refs),
@@ -243,7 +242,8 @@ def _largest(draws: Draws, claim: Claim, sign: int) -> tuple[np.ndarray, Scenari
     found = [draws.t(contrast) for contrast in claim.contrasts]
     tails = [_above(sign * t, df) for t, df in found]
     below = 1 - np.min(tails, axis=0)
-    lambdas = loadings(claim.contrasts, list(map(draws.counts, claim.contrasts))) if sign > 0 else ()
+    rows = {cell: row for cell, _, row in draws.design.cells}
+    lambdas = loadings(claim.contrasts, list(map(draws.counts, claim.contrasts)), rows.__getitem__) if sign > 0 else ()
     if lambdas:
         best = _table(many_to_one, _scalar(found[0][1]), lambdas)
         single = [best(t) for t, _ in found]

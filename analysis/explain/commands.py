@@ -4,20 +4,25 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 from tabulate import tabulate
 
 from ablations.core.console import show_error
 from ablations.core.errors import UserError
+from ablations.store.plans import read_plans
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
+from analysis.report.folds import arms
 from analysis.runs import frame
+from analysis.runs.cell import AXES, Cell, heading
 from analysis.runs.provenance import RunOrigin, seeds, values
+from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
 from analysis.studies.assemble import Section
 
-STUDIES = {name.replace(" ", "").lower(): study for study, name in drilldown.TABLES.items()}
 FILES = (("config", "run.json"), ("log", "log.txt"))
 
 LISTED = 12
@@ -42,9 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.explain", description=__doc__)
     add = parser.add_argument
-    add("table", choices=sorted(STUDIES), help="table2: error by groups; table3: without and with shuffle")
-    add("--groups", type=int, required=True, help="number of groups, g")
-    add("--width", type=float, required=True, help="1, 0.5 or 0.25")
+    add("table", help="table2: error by groups; table3: without and with shuffle; or the table of a study of yours")
+    add("--groups", type=int, help="number of groups, g")
+    add("--width", type=float, help="1, 0.5 or 0.25")
+    add("--cell", nargs="+", default=[], metavar="AXIS=VALUE", help="any axis: width=0.5 label_smoothing=0.1")
     add("--shuffle", choices=("true", "false"), help="table3: one arm; without it both, and the gain")
     add("--protocol", default="", help="first digits of a protocol's id; the one planned last where absent")
     add("--structure", help="shufflenet or blog, where there are several")
@@ -59,10 +65,15 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
     Raises:
         UserError: no or several protocols, structures or stems fit; the sentence lists what there is.
     """
-    study = STUDIES[chosen.table]
-    found = assemble.sections(study, frame.runs(chosen.results), chosen.results)
+    runs = frame.runs(chosen.results)
+    there = {one.table: one for one in studies(read_plans(chosen.results), ["", *runs["planned_by"]])}
+    if chosen.table not in there:
+        raise UserError(f"There is no table {chosen.table}: choose one of {', '.join(sorted(there))}.")
+    study = there[chosen.table]
+    asked = _asked(chosen, study)
+    found = assemble.sections(study, runs, chosen.results)
     if not found:
-        raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study}`.")
+        raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study.name}`.")
     fit = [section for section in found if section.protocol_id.startswith(chosen.protocol)]
     if not fit or (chosen.protocol and len(fit) > 1):
         listed = _listed(found)
@@ -72,32 +83,51 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
     others = [one for one in found if one is not section] if not chosen.protocol else []
     told = [f"{len(found)} protocols have this table; this is the one planned last: {section.title}."] if others else []
     told += [f"--protocol chooses another: {_listed(others)}.", ""] if others else []
-    cells, structures = _narrow(section.cells, chosen)
+    cells, structures = _narrow(section, asked, chosen)
     told += [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
-    gained = section.gains.merge(cells[["structure", "width", "groups", "stem_channels"]].drop_duplicates())
+    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
+    gained = section.gains.merge(cells[axes].drop_duplicates()) if study.gain else section.gains
     return replace(section, cells=cells, gains=gained), told
+
+
+def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
+    """Values by axis that the options ask for."""
+    asked: dict[str, Any] = {}
+    for text in chosen.cell:
+        name, _, value = text.partition("=")
+        fits = [axis for axis in study.axes if column(name) in (axis, axis.rpartition(".")[2])]
+        if not fits or not value:
+            raise UserError(f"--cell {text}: give AXIS=VALUE; the axes of {study.table} are {', '.join(study.axes)}.")
+        asked[fits[0]] = yaml.safe_load(value)
+    asked |= {axis: value for axis in ("groups", "width") if (value := getattr(chosen, axis)) is not None}
+    if missing := [axis for axis in study.rows + study.columns if axis not in asked and axis in ("groups", "width")]:
+        raise UserError(f"Say which cell of {study.table}: --{missing[0]} is needed.")
+    return asked
 
 
 def _listed(sections: Sequence[Section]) -> str:
     return "; ".join(f"{section.protocol_id} ({section.title})" for section in sections)
 
 
-def _narrow(cells: pd.DataFrame, chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     """The cells of one network, one arm or both; and the structures to choose from where the paper's was taken."""
-    structures = ""
-    fit: pd.DataFrame = cells.loc[(cells["groups"] == chosen.groups) & (cells["width"] == chosen.width)]
+    structures, cells = "", section.cells
+    fit: pd.DataFrame = cells.loc[
+        [all(row[axis] == value for axis, value in asked.items()) for _, row in cells.iterrows()]
+    ]
     if fit.empty:
-        known = cells[["width", "groups"]].drop_duplicates().itertuples(index=False)
-        listed = ", ".join(f"{width:g}x g={groups}" for width, groups in known)
-        raise UserError(f"{chosen.table} has no cell with g={chosen.groups} at {chosen.width:g}x. It has {listed}.")
+        axes = [axis for axis in AXES if axis in asked] + [axis for axis in asked if axis not in AXES]
+        known = dict.fromkeys(Cell.of({axis: row[axis] for axis in axes}).name for _, row in cells.iterrows())
+        wanted = " ".join(heading(axis, asked[axis]) for axis in reversed(axes)).replace(" ", " at ", 1)
+        raise UserError(f"{chosen.table} has no cell with {wanted}. It has {', '.join(known)}.")
     for name, option in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
-        there = fit[name].unique().tolist()
+        there = fit[name].dropna().unique().tolist()
         if option is None and "shufflenet" in there:
             option, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
         if option not in there and (option is not None or len(there) > 1):
             listed = ", ".join(map(str, there))
             raise UserError(f"Say which with --{name.replace('_', '-')}: this cell comes with {listed}.")
-        fit = fit.loc[fit[name] == (there[0] if option is None else option)]
+        fit = fit.loc[fit[name] == (there[0] if option is None else option)] if there else fit
     if chosen.shuffle is None:
         return fit, structures
     arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
@@ -173,7 +203,8 @@ def _gain(gain: GainOrigin) -> Iterator[str]:
     yield from (f"WARNING: {text}" for text in gain.warnings)
     yield ""
     rows = [(seed, _two(off), _two(on), difference(off, on)) for seed, off, on in gain.seeds]
-    heads = ("seed", "error without, %", "error with, %", "gain, points")
+    worse, better = arms(gain.by)
+    heads = ("seed", f"error {worse}, %", f"error {better}, %", "gain, points")
     yield from tabulate(rows, heads, disable_numparse=True, stralign="right").splitlines()
 
 

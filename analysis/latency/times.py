@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
-from analysis.runs.macs import NetworkCost, Subject, costs
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.macs import NetworkCost, Subject, costs, subject
 from model.widths import STEMS
 
 FILE = "latency.csv"
@@ -123,14 +124,17 @@ def _checked(path: Path) -> pd.DataFrame:
 
 def _with_macs(rows: pd.DataFrame, results: Path, measure: bool) -> pd.DataFrame:
     """Multiply-adds of one image, and their ratio to those of one group at the same width."""
-    names = ["structure", "groups", "width", "stem", "stem_channels", "channels", "resolution", "classes"]
-    subjects = [Subject(*values) for values in rows[names].itertuples(index=False, name=None)]
+    names = ["stem", "channels", "resolution", "classes"]
+    subjects = [
+        subject(Cell.of({axis: row[axis] for axis in AXES if axis != "shuffle"}), *(row[name] for name in names))
+        for row in rows.to_dict("records")
+    ]
     known: dict[Subject, NetworkCost | None]
     try:
         known = costs(results, subjects, measure)
     except RuntimeError:
         known = {}
-    rows["macs"] = [cost.macs if (cost := known.get(subject)) else math.nan for subject in subjects]
+    rows["macs"] = [cost.macs if (cost := known.get(one)) else math.nan for one in subjects]
     alike = [*WAY, "structure", "width"]
     single = rows[(rows["groups"] == 1) & rows["shuffle"]].drop_duplicates(alike)
     base = rows[alike].merge(single[[*alike, "macs"]], on=alike, how="left")["macs"]

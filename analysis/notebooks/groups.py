@@ -74,10 +74,10 @@ show.tables([grids.complexity_grid(assemble.table1(results)), *map(grids.trained
 # each other; what can be compared is whether a row rises or falls.
 
 # %%
-show.tables(map(grids.groups_grid, sections))
+show.tables(map(grids.pivot, sections))
 
 # %%
-show.figures(map(panels.error_by_groups, sections))
+show.figures(map(panels.error_by_axis, sections))
 
 # %% [markdown]
 # ## Error against cost

@@ -57,10 +57,10 @@ show.tables(map(claims_table.grid, sections))
 # table. An interval that holds 0 does not say that shuffle does nothing, only that these runs do not show what it does.
 
 # %%
-show.tables(map(grids.shuffle_grid, sections))
+show.tables(map(grids.pivot, sections))
 
 # %%
-show.figures(map(panels.shuffle_gain, sections))
+show.figures(map(panels.gain, sections))
 
 # %% [markdown]
 # The paper's gains are ImageNet's, in the same unit, percentage points of top-1 error. How large a gain is depends on

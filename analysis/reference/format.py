@@ -11,14 +11,14 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ablations.core.files import encode_text
-from ablations.core.run_spec import RUN, Run, identity, plain
+from ablations.core.run_spec import PROTOCOL, RUN, Run, identity, plain
 from ablations.store import run_folder
 from analysis.reference.csv_fields import encode, flatten
 
@@ -31,10 +31,17 @@ LIMIT = 1 << 20
 STUDY, RUNS, CURVES, BITS, LATENCY = FILES = ("study.json", "runs.csv", "curves.csv", "correct.npy", "latency.csv")
 
 VARIANT = ("structure", "groups", "width", "shuffle", "stem_channels")
+"""Axes of the paper's networks; study.json names the others (`axes`)."""
+
 FIXED = ("run_id", *VARIANT, "seed", "planned_by", "state", "reason")
 """The first columns of runs.csv; after them come those of results, then those of provenance."""
 
-ORIGIN = "provenance."
+ORIGIN, AXIS = "provenance.", "axis."
+"""Begin the columns of provenance, and of axes that are no part of the network."""
+
+PROTOCOL_ID = "protocol_id"
+"""Column of a study whose runs have several protocols, which study.json then holds by this name."""
+
 SHARED = ("preset", "command", "versions")
 """Long values of provenance, kept once in study.json where all runs have the same."""
 
@@ -48,6 +55,7 @@ class PackedRun:
         result, provenance: the content of result.json, less checksums, and of provenance.json; empty where not there.
         curve: the rows of metrics.csv.
         correct: the packed bits of correct.npy; empty where there are none.
+        axes: values of the study's axes in recipe and data.
     """
 
     run: Run
@@ -58,11 +66,12 @@ class PackedRun:
     provenance: dict[str, Any]
     curve: tuple[dict[str, Any], ...]
     correct: np.ndarray
+    axes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A study under one protocol.
+    """A study under one protocol, or in one scope.
 
     Attributes:
         numerics: version of the training maths that its runs are named by.
@@ -82,15 +91,23 @@ class Packed:
         """The name that a run has here."""
         return identity(run, RUN, self.numerics)
 
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """The protocols of its runs by id, where there are several."""
+        found = {identity(one.run, PROTOCOL, self.numerics): plain(one.run.protocol) for one in self.runs}
+        return found if len(found) > 1 else {}
+
 
 def to_files(packed: Packed) -> dict[str, bytes]:
     """The content of each file, by name; the same bytes for the same study."""
-    shared = _shared([run.provenance for run in packed.runs])
+    shared, protocols = _shared([run.provenance for run in packed.runs]), packed.protocols()
+    more = sorted({name for one in packed.runs for name in plain(one.run.variant)} - {*VARIANT})
     study = {
         "schema": SCHEMA,
         "numerics": packed.numerics,
         "protocol_id": packed.protocol_id,
         "protocol": plain(packed.runs[0].run.protocol),
+        **({"protocols": protocols} if protocols else {}),
+        **({"axes": more} if more else {}),
         "plans": list(packed.plans),
         "provenance": shared,
         "fingerprints": packed.fingerprints,
@@ -103,6 +120,8 @@ def to_files(packed: Packed) -> dict[str, bytes]:
             {
                 **name,
                 **plain(one.run.variant),
+                **({PROTOCOL_ID: identity(one.run, PROTOCOL, packed.numerics)} if protocols else {}),
+                **{f"{AXIS}{key}": value for key, value in one.axes.items()},
                 "seed": one.run.seed,
                 **{key: text for key, text in state.items() if text},
                 **flatten(one.result),

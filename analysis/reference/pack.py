@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablations.core.errors import UserError
 from ablations.core.files import write, write_json
-from ablations.core.run_spec import NUMERICS, RUN, SCHEMA, Run, from_json, identity, plain, to_json
+from ablations.core.run_spec import NUMERICS, PROTOCOL, RUN, SCHEMA, Run, from_json, identity, plain, to_json
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.run_state import FAILED
@@ -26,7 +26,7 @@ from analysis.studies import notes, selection
 LEFT = ("schema", "run_id", "status", "files", "sha256")
 """Keys of result.json that are not packed: they describe the file itself and files that are left out."""
 
-STAMPS = {"study", "preset", "command", "written"}
+STAMPS = {"study", "preset", "command", "written", "definition", "scope_id"}
 """Keys of a plan that are packed, beside its runs and protocol."""
 
 
@@ -44,18 +44,20 @@ def gather(results: Path, protocol: str = "") -> Packed:
     if len(lost):
         raise UserError(f"{lost['reason'].iloc[0]} Delete the folder, or give it back its run.json.")
     protocol_id = _chosen(results, table, protocol)
-    rows = table[table["protocol_id"] == protocol_id]
+    mine = [name for name in table if name in ("protocol_id", "scope_id") or str(name).startswith("scope.")]
+    rows = table[(table[mine] == protocol_id).any(axis=1)]
     _settled(results, rows)
-    plans = [plan for plan in read_plans(results) if plan.protocol_id == protocol_id]
+    plans = [plan for plan in read_plans(results) if (plan.scope_id or plan.protocol_id) == protocol_id]
     stamps = [plan.model_dump(include=STAMPS, exclude_none=True) for plan in plans]
     own = {run_id: _read(results, run_id, "run.json") for run_id in rows["run_id"]}
     numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)
     began = {run_id: _read(results, run_id, "provenance.json") for run_id in rows["run_id"]}
     known = _known_paths(results, [*stamps, *began.values()])
     planned = {entry.run_id: run for plan in plans for entry, run in plan.described()}
+    studies = [plan.study for plan in plans]
     described = {run_id: planned.get(run_id) or from_json(own[run_id]) for run_id in rows["run_id"]}
     runs = [
-        _without_paths(_run(results, row, described[row["run_id"]], numerics, began[row["run_id"]]), known)
+        _without_paths(_run(results, row, described[row["run_id"]], numerics, began[row["run_id"]], studies), known)
         for row in rows.to_dict("records")
     ]
     found = (read_json(results / "fingerprints.json") or {}).get("cells")
@@ -83,9 +85,12 @@ def lay_out(packed: Packed, results: Path) -> None:
         if one.state != "planned" or one.provenance or not one.planned_by:
             _lay_out_run(one, results, packed)
     for plan in packed.plans:
-        mine = [one.run for one in packed.runs if plan["study"] in one.planned_by.split(",")]
+        mine = [one for one in packed.runs if plan["study"] in one.planned_by.split(",")]
         (results / "plans").mkdir(exist_ok=True)
-        write_json(results / "plans" / f"{plan['study']}-{packed.protocol_id}.json", _plan(plan, mine, packed))
+        write_json(
+            results / "plans" / f"{plan['study']}-{plan.get('scope_id') or packed.protocol_id}.json",
+            _plan(plan, mine, packed),
+        )
     if packed.fingerprints:
         write_json(results / "fingerprints.json", {"schema": SCHEMA, "cells": packed.fingerprints})
     if packed.latency is not None:
@@ -154,7 +159,9 @@ def _mask_csv(path: Path, known: Sequence[str]) -> bytes:
     return file.getvalue().encode()
 
 
-def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int, provenance: dict[str, Any]) -> PackedRun:
+def _run(
+    results: Path, row: dict[Any, Any], run: Run, numerics: int, provenance: dict[str, Any], studies: Sequence[str]
+) -> PackedRun:
     """A run with what its folder says."""
     run_id = row["run_id"]
     if identity(run, RUN, numerics) != run_id:
@@ -163,13 +170,14 @@ def _run(results: Path, row: dict[Any, Any], run: Run, numerics: int, provenance
     record = (read_json(folder / "result.json") or {}) if done else {}
     return PackedRun(
         run=run,
-        planned_by=row["planned_by"],
+        planned_by=",".join(name for name in row["planned_by"].split(",") if name in studies),
         state=row["state"],
         reason=None if pd.isna(row["reason"]) else str(row["reason"]),
         result={key: value for key, value in record.items() if key not in LEFT},
         provenance=provenance,
         curve=tuple(_curve(folder / "metrics.csv")) if done or (folder / "metrics.csv").exists() else (),
         correct=_bits(folder, int(row["tested"])) if done else np.zeros(0, np.uint8),
+        axes={name: value for name, value in row.items() if "." in name and name[:6] != "scope." and value == value},
     )
 
 
@@ -210,13 +218,20 @@ def _lay_out_run(one: PackedRun, results: Path, packed: Packed) -> None:
         run_folder.stopped(folder)
 
 
-def _plan(plan: dict[str, Any], runs: Sequence[Run], packed: Packed) -> dict[str, Any]:
+def _plan(plan: dict[str, Any], runs: Sequence[PackedRun], packed: Packed) -> dict[str, Any]:
     """The content of a plan's file."""
-    described = [to_json(run, packed.numerics) for run in runs]
+    described = [to_json(one.run, packed.numerics) for one in runs]
+    entries = [{key: one[key] for key in ("run_id", "cell_id", "seed", "variant")} for one in described]
+    first, more = packed.runs[0].run, {}
+    if plan.get("scope_id"):
+        first, more = runs[0].run, {"protocols": packed.protocols()}
+        for entry, one, run in zip(entries, described, runs, strict=True):
+            entry |= {"protocol_id": one["protocol_id"], "axes": dict(run.axes)}
     return {
         "schema": SCHEMA,
-        "protocol_id": packed.protocol_id,
-        "protocol": plain(packed.runs[0].run.protocol),
-        "runs": [{key: one[key] for key in ("run_id", "cell_id", "seed", "variant")} for one in described],
+        "protocol_id": identity(first, PROTOCOL, packed.numerics) if more else packed.protocol_id,
+        "protocol": plain(first.protocol),
+        "runs": entries,
+        **more,
         **plan,
     }

@@ -14,11 +14,13 @@ from ablations.store import run_folder
 from ablations.store.run_state import STATES
 from analysis.reference.csv_fields import decode, nest
 from analysis.reference.format import (
+    AXIS,
     BITS,
     CURVES,
     FIXED,
     LATENCY,
     ORIGIN,
+    PROTOCOL_ID,
     RUNS,
     SCHEMA,
     STUDY,
@@ -103,19 +105,28 @@ def _study(path: Path) -> dict[str, Any]:
 
 def _run(row: dict[str, Any], study: dict[str, Any], curve: Sequence[dict[str, Any]]) -> PackedRun:
     """The run of a row of runs.csv; INVALID where it is none."""
-    description = {"variant": {name: row[name] for name in VARIANT}, "protocol": study["protocol"], "seed": row["seed"]}
+    more = study.get("axes", [])
+    description = {
+        "variant": {name: row[name] for name in (*VARIANT, *more) if name in row},
+        "protocol": study["protocols"][row[PROTOCOL_ID]] if "protocols" in study else study["protocol"],
+        "seed": row["seed"],
+    }
     if row["state"] not in STATES:
         raise ValueError(f"state is {row['state']!r}")
+    known = {*FIXED, *more, PROTOCOL_ID}
     own = {name.removeprefix(ORIGIN): value for name, value in row.items() if name.startswith(ORIGIN)}
     return PackedRun(
         run=from_json(description),
         planned_by=str(row.get("planned_by", "")),
         state=row["state"],
         reason=row.get("reason"),
-        result=nest({name: value for name, value in row.items() if name not in FIXED and not name.startswith(ORIGIN)}),
+        result=nest(
+            {name: value for name, value in row.items() if not name.startswith((ORIGIN, AXIS)) and name not in known}
+        ),
         provenance={**own, **study["provenance"]} if own else {},
         curve=tuple(curve),
         correct=np.zeros(0, np.uint8),
+        axes={name.removeprefix(AXIS): value for name, value in row.items() if name.startswith(AXIS)},
     )
 
 

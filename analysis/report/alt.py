@@ -5,44 +5,61 @@ import pandas as pd
 from analysis.latency.sentences import engine as latency_engine
 from analysis.latency.sentences import images
 from analysis.latency.times import ways
+from analysis.runs.cell import heading
+from analysis.runs.study import Study, words
 from analysis.studies.assemble import Section
+from analysis.studies.figures import panels
 from analysis.studies.figures.panels import front
 from analysis.studies.grids import by_row, decimal, gain_text, millions, row_name, short
 
 
-def error_by_groups(section: Section) -> str:
-    """Errors by width and number of groups, ours and the paper's."""
-    ours, papers = [], []
-    for name, same in by_row(section.cells):
+def error_by_axis(section: Section) -> str:
+    """Errors by row and axis (width and number of groups), ours and the paper's."""
+    ours, papers, axis = [], [], panels.x_axis(section.of)
+    for name, same in by_row(section.cells, [one for one in (*section.of.rows, *section.of.columns) if one != axis]):
         name = short(name)
-        ours.append(f"{name}: {_errors(same, 'error_mean')}.")
+        ours.append(f"{name}: {_errors(same, 'error_mean', axis)}.")
         if same["paper_error"].notna().any():
-            papers.append(f"{name}: {_errors(same, 'paper_error')}.")
+            papers.append(f"{name}: {_errors(same, 'paper_error', axis)}.")
     theirs = " ".join(papers) or "none."
-    text = f"Line chart of top-1 error in percent against number of groups. {' '.join(ours)}"
-    return f"{text} The paper, on ImageNet: {theirs}"
+    text = f"Line chart of top-1 error in percent against {words(axis)}. {' '.join(ours)}"
+    return f"{text} The paper, on ImageNet: {theirs}" if section.of.published else text
 
 
 def error_by_macs(section: Section) -> str:
     """The front of cost and error: networks that no other beats on both."""
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     best = cells.iloc[front(cells["macs"], cells["error_mean"])]
-    words = [
-        f"{short(row_name(row))} g={row['groups']}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
+    named = [
+        f"{_name(row, section.of)}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
         for _, row in best.iterrows()
     ]
-    return "Scatter chart of top-1 error in percent against multiply-adds, beside the paper's. " + (
-        f"No other network is both cheaper and better than {'; '.join(words)}." if words else "No cell is done yet."
+    beside = "against multiply-adds, beside the paper's. " if section.of.published else "against multiply-adds. "
+    return f"Scatter chart of top-1 error in percent {beside}" + (
+        f"No other network is both cheaper and better than {'; '.join(named)}." if named else "No cell is done yet."
     )
 
 
-def shuffle_gain(section: Section) -> str:
+def gain(section: Section) -> str:
     """Gains by cell, ours and the paper's."""
-    words = []
+    found = []
     for _, row in section.gains.iterrows():
         ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
-        words.append(f"{short(row_name(row))} g={row['groups']}: {ours}, paper {decimal(row['paper_gain'])}")
-    return f"Interval chart of the points that channel shuffle takes off the error. {'; '.join(words)}."
+        theirs = f", paper {decimal(row['paper_gain'])}" if section.of.published else ""
+        found.append(f"{_name(row, section.of, False)}: {ours}{theirs}")
+    title = panels.lower(section.of.title)
+    return f"Interval chart of the points that {title} takes off the error. {'; '.join(found)}."
+
+
+BY_NAME = {"error_by_axis": error_by_axis, "gain": gain, "error_by_macs": error_by_macs}
+
+
+def _name(row: pd.Series, study: Study, columns: bool = True) -> str:
+    """`0.5x g=3`: what a row and column of the table are called."""
+    rest = [*study.rows[1:], *(study.columns if columns else ())]
+    return " ".join(
+        [short(row_name(row, study.rows[:1])), *(heading(axis, row[axis]) for axis in rest if pd.notna(row[axis]))]
+    )
 
 
 def curves(runs: pd.DataFrame) -> str:
@@ -72,6 +89,6 @@ def _relative(same: pd.DataFrame, column: str) -> str:
     return ", ".join(f"g={row['groups']} {row[column]:.2f}" for _, row in shown.iterrows()) or "not known"
 
 
-def _errors(same: pd.DataFrame, column: str) -> str:
+def _errors(same: pd.DataFrame, column: str, axis: str) -> str:
     shown = same[same[column].notna()]
-    return ", ".join(f"g={row['groups']} {decimal(row[column])}" for _, row in shown.iterrows()) or "none yet"
+    return ", ".join(f"{heading(axis, row[axis])} {decimal(row[column])}" for _, row in shown.iterrows()) or "none yet"

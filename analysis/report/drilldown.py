@@ -1,4 +1,4 @@
-"""The runs behind a number of Tables 2 and 3: those of a cell, pairs of them for a gain."""
+"""The runs behind a number of a table: those of a cell, pairs of them for a gain."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -7,17 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import paper
 from analysis.runs import provenance
+from analysis.runs.cell import Cell, said
 from analysis.runs.files import read_json
-from analysis.runs.frame import CellKey
 from analysis.runs.provenance import RunOrigin
+from analysis.runs.study import Gain, Study
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
+from analysis.studies import notes
 from analysis.studies.assemble import Section
 from analysis.studies.grids import cell_anchor, error_text, gain_anchor, gain_seeds, gain_text, row_name
-
-TABLES = {"groups": "Table 2", "shuffle": "Table 3"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,11 @@ class CellOrigin:
     Attributes:
         state: seeds done, planned and failed, in words.
         warnings, gaps: sentences of provenance.warnings and provenance.gaps.
+        table: stem of the files of the first table that shows it.
         fingerprint: what results/fingerprints.json says of the network, empty where it says nothing.
     """
 
-    key: CellKey
+    key: Cell
     name: str
     anchor: str
     cell_id: str
@@ -50,18 +50,20 @@ class CellOrigin:
     warnings: tuple[str, ...]
     gaps: tuple[str, ...]
     fingerprint: str
+    table: str
 
 
 @dataclass(frozen=True)
 class GainOrigin:
-    """What shuffle gains in one cell, and its arms: without shuffle, with it.
+    """What is gained in one cell, and its arms: the worse (without shuffle), the better.
 
     Attributes:
         state: seeds, or pairs of them, in words.
-        seeds: seed, error without and error with shuffle in percent; None where an arm lacks the seed.
+        by: the axis that it is gained by, in words.
+        seeds: seed, error of the worse and of the better arm in percent; None where an arm lacks the seed.
     """
 
-    key: CellKey
+    key: Cell
     name: str
     anchor: str
     shown: Shown
@@ -69,50 +71,53 @@ class GainOrigin:
     seeds: tuple[tuple[int, float | None, float | None], ...]
     arms: tuple[CellOrigin, CellOrigin]
     warnings: tuple[str, ...]
+    table: str
+    by: Gain
 
 
 def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
-    """Cells of the sections of one protocol, each once, in the order of Table 2, then of Table 3's other cells."""
+    """Cells of the sections of one protocol, each once, in the order of the first table, then of the next's others."""
     known = (read_json(results / "fingerprints.json") or {}).get("cells")
     fingerprints = known if isinstance(known, dict) else {}
-    shown: dict[CellKey, list[Shown]] = {}
-    rows: dict[CellKey, pd.Series] = {}
-    runs: dict[CellKey, list[RunOrigin]] = {}
+    shown: dict[Cell, list[Shown]] = {}
+    rows: dict[Cell, pd.Series] = {}
+    runs: dict[Cell, list[RunOrigin]] = {}
+    of: dict[Cell, Study] = {}
     for section in sections:
         by_cell = dict(list(section.runs.groupby("cell_id")))
         for _, row in section.cells.iterrows():
-            key = _key(row)
-            shown.setdefault(key, []).append(_shown_error(section.study, row))
+            key = section.of.cell(row)
+            shown.setdefault(key, []).append(_shown_error(section.of, row))
+            of.setdefault(key, section.of)
             if key not in rows:
                 rows[key], mine = row, by_cell.get(row["cell_id"])
                 runs[key] = [] if mine is None else provenance.read_origins(results, mine)
-    return [_cell(row, shown[key], runs[key], fingerprints) for key, row in rows.items()]
+    return [_cell(key, of[key], row, shown[key], runs[key], fingerprints) for key, row in rows.items()]
 
 
 def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:
-    """The gains of Table 3's section that have a number; `known` are the cells of its protocol."""
+    """The gains of a section that have a number; `known` are the cells of its protocol."""
     by_key = {cell.key: cell for cell in known}
-    found = []
-    for _, row in section.gains.iterrows():
-        on = CellKey(row["structure"], float(row["width"]), int(row["groups"]), True, int(row["stem_channels"]))
-        off = on._replace(shuffle=False)
+    found, study = [], section.of
+    for _, row in section.gains.iterrows() if study.gain else ():
+        assert study.gain
+        on = study.cell(row).but({study.gain.axis: study.gain.better})
+        off = on.but({study.gain.axis: study.gain.worse})
         if pd.notna(row["gain"]) and on in by_key and off in by_key:
-            found.append(_gain(row, by_key[off], by_key[on]))
+            found.append(_gain(study, row, by_key[off], by_key[on]))
     return found
 
 
-def _key(row: pd.Series) -> CellKey:
-    structure, width, groups, shuffle, stem = (row[name] for name in CellKey._fields)
-    return CellKey(str(structure), float(width), int(groups), bool(shuffle), int(stem))
-
-
-def _cell(row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprints: dict[str, Any]) -> CellOrigin:
+def _cell(
+    key: Cell, study: Study, row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprints: dict[str, Any]
+) -> CellOrigin:
     fingerprint = fingerprints.get(row["cell_id"])
     if isinstance(fingerprint, dict):
         fingerprint = f"{fingerprint.get('summary', '')} ({fingerprint.get('digest', '')})"
     return CellOrigin(
-        key=_key(row),
-        name=cell_name(row),
+        key=key,
+        table=study.table,
+        name=cell_name(row, study.axes),
         anchor=cell_anchor(row),
         cell_id=str(row["cell_id"]),
         state=str(row["state"]),
@@ -127,28 +132,39 @@ def _cell(row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprint
 def _merged(shown: list[Shown]) -> tuple[Shown, ...]:
     """One in place of two that differ in nothing but the table."""
     if len(shown) == 2 and shown[0] == replace(shown[1], table=shown[0].table):
-        return (replace(shown[0], table="Tables 2 and 3"),)
+        return (replace(shown[0], table=tables([one.table for one in shown])),)
     return tuple(shown)
 
 
-def cell_name(row: pd.Series) -> str:
-    """`ShuffleNet 0.5x, g=3`, `ShuffleNet 0.5x, g=3, no shuffle`."""
-    return f"{row_name(row)}, g={row['groups']}" + ("" if row["shuffle"] else ", no shuffle")
+def tables(labels: Sequence[str]) -> str:
+    """`Tables 2 and 3` of `Table 2`, `Table 3`; otherwise each by its name."""
+    numbers = [label.removeprefix("Table ") for label in labels]
+    if len(labels) > 1 and all(label != number for label, number in zip(labels, numbers, strict=True)):
+        return f"Tables {' and '.join(numbers)}"
+    return " and ".join(labels)
 
 
-def _shown_error(study: str, row: pd.Series) -> Shown:
-    printed = paper.error(float(row["width"]), int(row["groups"]), bool(row["shuffle"]))
-    ours = row["structure"] == "shufflenet" and printed
-    words = f"{printed.value} ({printed.table}, {printed.column})" if printed and ours else ""
-    return Shown(TABLES[study], error_text(row).split("\n")[0], _how_error(row), words)
+def cell_name(row: pd.Series, axes: Sequence[str] = ()) -> str:
+    """`ShuffleNet 0.5x, g=3`, `ShuffleNet 0.5x, g=3, no shuffle, label smoothing 0.1`; `axes`: of its study."""
+    named = [axis for axis in ("groups", "shuffle", *axes) if axis not in ("structure", "width") and axis in row]
+    rest = [said(axis, row[axis]) for axis in dict.fromkeys(named) if pd.notna(row[axis])]
+    return ", ".join([row_name(row), *filter(None, rest)])
 
 
-def _how_error(row: pd.Series) -> str:
+def _shown_error(study: Study, row: pd.Series) -> Shown:
+    printed = study.paper(study.cell(row))
+    how = _how_error(row, notes.shared(study))
+    return Shown(study.label, error_text(row).split("\n")[0], how, str(printed or ""))
+
+
+def _how_error(row: pd.Series, shared: str) -> str:
     """How a cell's interval was found."""
     if row["interval"] == SEEDS:
         equal_variances = pd.isna(row["levene_p"]) or row["levene_p"] >= ALIKE
         whose = (
-            "pooled over all cells of this width" if equal_variances else "of this cell alone, since the width's differ"
+            f"pooled over all cells of {shared.replace('one ', 'this ')}"
+            if equal_variances
+            else f"of this cell alone, since the {shared.removeprefix('one ')}'s differ"
         )
         levene = f", Levene p {row['levene_p']:.2f}" if pd.notna(row["levene_p"]) else ""
         return (
@@ -159,19 +175,21 @@ def _how_error(row: pd.Series) -> str:
     return "no interval: too few seeds"
 
 
-def _gain(row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
+def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
     arms = [{run.seed: run.error for run in arm.runs if run.done} for arm in (off, on)]
     seeds = tuple((seed, arms[0].get(seed), arms[1].get(seed)) for seed in sorted({*arms[0], *arms[1]}))
-    printed = paper.shuffle_gain(on.key.width, on.key.groups) if on.key.structure == "shufflenet" else None
+    assert study.gain
     return GainOrigin(
+        table=study.table,
+        by=study.gain,
         key=on.key,
-        name=f"{on.name}: gain from shuffle",
+        name=f"{on.name}: gain from {study.gain.word}",
         anchor=gain_anchor(pd.Series({"cell_id": on.cell_id})),
         shown=Shown(
-            TABLES["shuffle"],
+            study.label,
             gain_text(row).split("\n")[0],
             _how_gain(row),
-            f"{printed.value} ({printed.table}, {printed.column})" if printed else "",
+            str(study.paper_gain(on.key) or ""),
         ),
         state=gain_seeds(row),
         seeds=seeds,

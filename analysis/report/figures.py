@@ -10,7 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.report import alt
+from analysis.runs.study import FIGURES, words
 from analysis.studies.assemble import Section
+from analysis.studies.figures import panels
 from analysis.studies.grids import plain
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -22,11 +24,11 @@ LEFT_OUT = {f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}script"}
 """Elements removed from figures: Matplotlib's style would apply to the whole page; templates/report.css replaces it."""
 
 CAPTIONS = {
-    "error_by_groups": "Table 2 as lines: does the error fall as groups are added?",
-    "shuffle_gain": "Table 3’s last column: does shuffle take anything off the error?",
+    "error_by_axis": "{label} as lines.",
+    "gain": "{label}’s last column: does {word} take anything off the error?",
     "error_by_macs": "What the errors cost; only steps of the front buy something.",
-    "curves": "Whether training had ended: a line still falling means a budget too short to settle much.",
 }
+CURVES = "Whether training had ended: a line still falling means a budget too short to settle much."
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Picture:
 def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[Section], room: int) -> list[Picture]:
     """Figures of the protocol of the runs `rows`, in `folder` of the results, in no more than `room` bytes."""
     found = []
-    for name, title, text in _shown(rows, sections):
+    for name, *said in _shown(rows, sections):
         prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
-        found.append(picture(results, f"{folder}/{name}", prefix, (title, CAPTIONS[name], text), room))
+        found.append(picture(results, f"{folder}/{name}", prefix, (said[0], said[1], said[2]), room))
         room -= len(found[-1].wide or "") + len(found[-1].narrow or "")
     return found
 
@@ -67,17 +69,21 @@ def picture(results: Path, path: str, prefix: str, words: tuple[str, str, str], 
     return Picture(title, caption, f"{path}.svg", wide, narrow, why)
 
 
-def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str]]:
-    """Name of file, title and words of each figure, in order."""
-    by_study = {section.study: section for section in sections}
+def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str, str]]:
+    """Name of file, title, caption and words of each figure, in order: what is gained stands before what it costs."""
     shown = []
-    if groups := by_study.get("groups"):
-        shown.append(("error_by_groups", "Error against number of groups", alt.error_by_groups(groups)))
-    if shuffle := by_study.get("shuffle"):
-        shown.append(("shuffle_gain", "What channel shuffle gains", alt.shuffle_gain(shuffle)))
-    if groups:
-        shown.append(("error_by_macs", "Error against cost", alt.error_by_macs(groups)))
-    return [*shown, ("curves", "Training curves", alt.curves(rows))]
+    for name in FIGURES:
+        for section in (section for section in sections if name in section.of.figures):
+            study = section.of
+            titles = {
+                "error_by_axis": f"Error against {words(panels.x_axis(study))}",
+                "gain": f"What {panels.lower(study.title)} gains",
+                "error_by_macs": "Error against cost",
+            }
+            word = study.gain.word if study.gain else ""
+            caption = study.captions.get(name) or CAPTIONS[name].format(label=study.label, word=word)
+            shown.append((study.figures[name], titles[name], caption, alt.BY_NAME[name](section)))
+    return [*shown, ("curves", "Training curves", CURVES, alt.curves(rows))]
 
 
 def inline(path: Path, prefix: str, title: str, description: str) -> Markup | None:

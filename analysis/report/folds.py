@@ -1,12 +1,15 @@
 """Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
+from analysis.runs.cell import AXES, Cell
 from analysis.runs.provenance import RunOrigin, seeds, values
+from analysis.runs.study import Gain
 from analysis.runs.text import shorten
 
 RUNS = 10
@@ -49,12 +52,12 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
         facts=_facts(cell),
         heads=("Seed", "Error (%)", "Started", "Run"),
         rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run.run_id) for run in listed],
-        more=_more(len(done), len(listed), f"--groups {cell.key.groups} --width {cell.key.width:g}"),
+        more=_more(len(done), len(listed), _options(cell.key), cell.table),
     )
 
 
 def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
-    """Details of a gain of shuffle, with its seeds."""
+    """Details of a gain, with its seeds."""
     listed = gain.seeds[: RUNS if in_full else 0]
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
     return Fold(
@@ -66,10 +69,15 @@ def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
         gaps=(),
         shown=(gain.shown,),
         facts=[("cells", [(links, "")])],
-        heads=("Seed", "Without (%)", "With (%)", "Gain (points)"),
+        heads=("Seed", *(f"{arm.capitalize()} (%)" for arm in arms(gain.by)), "Gain (points)"),
         rows=[(str(seed), _percent(off), _percent(on), difference(off, on)) for seed, off, on in listed],
-        more=_more(len(gain.seeds), len(listed), f"--groups {gain.key.groups} --width {gain.key.width:g}", "table3"),
+        more=_more(len(gain.seeds), len(listed), _options(gain.key), gain.table),
     )
+
+
+def arms(gain: Gain) -> tuple[str, str]:
+    """The arms in a word each: `without`, `with`; else their values."""
+    return ("without", "with") if gain.better is True else (str(gain.worse), str(gain.better))
 
 
 def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -101,7 +109,15 @@ def _cut(texts: Sequence[str], what: str) -> list[str]:
     return shown + ([f"{len(texts) - GAPS} more {what}."] if len(texts) > GAPS else [])
 
 
-def _more(there: int, listed: int, options: str, table: str = "table2") -> str:
+def _options(key: Cell) -> str:
+    """The arguments by which make explain finds a cell."""
+    usual = [(axis, key.get(axis)) for axis in ("groups", "width") if key.get(axis) is not None]
+    others = [f"{axis}={json.dumps(value)}" for axis, value in key.values if axis not in AXES]
+    words = [f"--{axis} {value:g}" for axis, value in usual] + (["--cell", *others] if others else [])
+    return " ".join(words)
+
+
+def _more(there: int, listed: int, options: str, table: str) -> str:
     if there <= listed:
         return ""
     return f"{there - listed:,} more: python -m analysis.explain {table} {options} lists them all."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.report.drilldown import TABLES, cell_name
+from analysis.report.drilldown import cell_name
 from analysis.report.folds import LONG
 from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
@@ -30,12 +30,15 @@ class Failed:
     why: str
 
 
-def failed(rows: pd.DataFrame) -> list[Failed]:
+def failed(rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[Failed]:
     """Runs of a protocol that failed, with their reasons."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [
         Failed(
-            str(run["run_id"]), f"{cell_name(run)}, seed {run['seed']}", run["state"], shorten(str(run["reason"]), LONG)
+            str(run["run_id"]),
+            f"{cell_name(run, axes)}, seed {run['seed']}",
+            run["state"],
+            shorten(str(run["reason"]), LONG),
         )
         for _, run in bad.iterrows()
     ]
@@ -43,7 +46,7 @@ def failed(rows: pd.DataFrame) -> list[Failed]:
 
 def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
     """Sentences: failed runs that are not listed; runs under way, stopped or planned, by cell; gaps in a grid."""
-    text = []
+    text, axes = [], [axis for section in sections for axis in section.of.axes]
     more = int(rows["state"].isin(BAD).sum()) - LISTED
     if more > 0:
         text.append(f"{more:,} more runs failed: make status lists them.")
@@ -51,7 +54,9 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
         part = rows[rows["state"] == state]
         if len(part):
             by_cell = part.groupby("cell_id", sort=False)
-            cells = [f"{short(cell_name(same.iloc[0]))} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell]
+            cells = [
+                f"{short(cell_name(same.iloc[0], axes))} ({name_seeds(sorted(same['seed']))})" for _, same in by_cell
+            ]
             listed = "; ".join(cells[:LISTED]) + (f"; {len(cells) - LISTED} more cells" if len(cells) > LISTED else "")
             text.append(f"{words}: {len(part):,} {plural(len(part), 'run')}. {listed}.")
     if text:
@@ -59,6 +64,6 @@ def waiting(rows: pd.DataFrame, sections: Sequence[Section]) -> list[str]:
     for section in sections:
         count = int((section.cells["seeds_planned"] == 0).sum())
         if count:
-            cells_of = f"cells of {TABLES[section.study]}"
+            cells_of = f"cells of {section.of.label}"
             text.append(f"{count} of the {len(section.cells)} {cells_of} are not planned under this protocol.")
     return text

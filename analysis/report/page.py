@@ -16,6 +16,7 @@ from analysis.report import alt
 from analysis.report.figures import Picture, picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
+from analysis.runs.study import BUILT_IN, Study, study
 from analysis.studies import assemble, claims_table, gains, notes, selection
 from analysis.studies.assemble import Section
 from analysis.studies.render import linked_table
@@ -64,24 +65,22 @@ class LatencyView:
 def write(
     results: Path,
     runs: pd.DataFrame,
-    groups: Sequence[Section],
-    shuffle: Sequence[Section],
+    *tables: Sequence[Section],
     room: int | None = None,
 ) -> Path:
     """Write results/report.html, after the figures that it shows.
 
     Args:
-        runs: what frame.runs gives for the folder `results`; groups, shuffle: the sections of assemble.sections.
+        runs: what frame.runs gives for the folder `results`; tables: sections of each study (assemble.sections).
         room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, groups, shuffle, room))
+    return files.write(results / files.REPORT, page(results, runs, *tables, room=room))
 
 
 def page(
     results: Path,
     runs: pd.DataFrame,
-    groups: Sequence[Section],
-    shuffle: Sequence[Section],
+    *tables: Sequence[Section],
     room: int | None = None,
 ) -> str:
     """The page as HTML. It does not depend on the time, the machine or the folder's name."""
@@ -93,13 +92,11 @@ def page(
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(encode_text(timing))
-    for place, protocol_id in enumerate(selection.protocols(known)):
-        rows = known[known["protocol_id"] == protocol_id]
-        sections = [section for section in (*groups, *shuffle) if section.protocol_id == protocol_id]
+    for place, (protocol_id, rows, sections) in enumerate(assemble.by_scope(known, tables)):
         complexity = assemble.table1(results) if place == 0 else None
         folder = f"figures/{protocol_id}" if place else "figures"
         for space in (figures - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, complexity, plans, space)
+            shown = view(results, folder, rows, sections, complexity, plans, space, _studies(sections))
             part = Markup(template.render(view=shown))
             if size + len(encode_text(part)) <= SIZE:
                 size += len(encode_text(part))
@@ -122,6 +119,13 @@ def page(
             how=HOW,
         )
     )
+
+
+def _studies(sections: Sequence[Section]) -> list[Study]:
+    """The studies of a protocol; the paper's two go together."""
+    mine = {section.study: section.of for section in sections}
+    papers = BUILT_IN if {*BUILT_IN} & {*mine} else ()
+    return [mine.get(name) or study(name) for name in (*papers, *(name for name in mine if name not in papers))]
 
 
 def _timing(results: Path, room: int) -> Markup:

@@ -16,15 +16,11 @@ from analysis.report.drilldown import CellOrigin
 from analysis.report.figures import Picture, pictures
 from analysis.report.folds import Fold, cell_fold, gain_fold
 from analysis.report.verdict_lines import SIGNS, LineGroup, groups
+from analysis.runs.study import Study
 from analysis.studies import grids, notes
 from analysis.studies.assemble import Section
 from analysis.studies.grids import Grid, plain
 from analysis.studies.render import linked_table
-
-TITLES = {
-    "groups": "Table 2. Top-1 error (%) against number of groups",
-    "shuffle": "Table 3. Top-1 error (%) without and with channel shuffle",
-}
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ class ProtocolView:
     summary: str
     reach: str
     verdicts: list[LineGroup]
+    tables_title: str
     tables: list[Table]
     figures: list[Picture]
     complexity: list[Table]
@@ -67,6 +64,7 @@ def view(
     complexity: pd.DataFrame | None,
     plans: Sequence[Plan],
     room: int,
+    studies: Sequence[Study] = (),
 ) -> ProtocolView:
     """The section of a protocol.
 
@@ -75,13 +73,15 @@ def view(
         rows: its runs, of frame.runs; sections: its tables, at most one a study.
         complexity: Table 1, for the section that shows it.
         plans: of all protocols.
+        studies: those that have a table here, or a sentence in its place; where not said, of the sections.
         room: bytes that its figures may take; with none, runs are not listed one by one either.
     """
+    studies = studies or [section.of for section in sections]
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = drilldown.cells(results, sections)
-    gains = [gain for section in sections if section.study == "shuffle" for gain in drilldown.gains(section, cells)]
-    mine = [plan for plan in plans if plan.protocol_id == protocol_id]
+    gains = [gain for section in sections for gain in drilldown.gains(section, cells)]
+    mine = [plan for plan in plans if protocol_id in (plan.protocol_id, plan.scope_id)]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return ProtocolView(
@@ -97,12 +97,15 @@ def view(
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
         reach=_reach(rows),
-        verdicts=groups(verdicts, {cell.cell_id: cell.anchor for cell in listed}),
-        tables=_tables(sections),
+        verdicts=groups(
+            verdicts, {cell.cell_id: cell.anchor for cell in listed}, {s.study: s.of.title for s in sections}
+        ),
+        tables_title=_tables_title(studies),
+        tables=_tables(studies, sections),
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
         cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
-        failed=missing.failed(rows),
+        failed=missing.failed(rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
         environment=environment.describe(rows, [run for cell in cells for run in cell.runs], mine),
     )
@@ -157,25 +160,36 @@ def _reach(rows: pd.DataFrame) -> str:
     )
 
 
-def _tables(sections: Sequence[Section]) -> list[Table]:
-    """Tables 2 and 3; a note that stands below the one is not said again below the other."""
-    found = [_table(study, sections) for study in TITLES]
-    return [found[0], replace(found[1], notes=tuple(note for note in found[1].notes if note not in found[0].notes))]
+def _tables_title(studies: Sequence[Study]) -> str:
+    """`Tables 2 and 3, beside the paper’s`."""
+    beside = ", beside the paper’s" if any(study.published for study in studies) else ""
+    return f"{drilldown.tables([study.label for study in studies])}{beside}"
 
 
-def _table(study: str, sections: Sequence[Section]) -> Table:
-    """Table 2 or 3, or a sentence in its place."""
-    mine = [section for section in sections if section.study == study]
-    if not mine:
+def _tables(studies: Sequence[Study], sections: Sequence[Section]) -> list[Table]:
+    """A table for each study; a note that stands below one is not said again below the next."""
+    said: set[str] = set()
+    found = []
+    for study in studies:
+        one = _table(study, [section for section in sections if section.study == study.name])
+        found.append(replace(one, notes=tuple(note for note in one.notes if note not in said)))
+        said.update(one.notes)
+    return found
+
+
+def _table(study: Study, sections: Sequence[Section]) -> Table:
+    """The table of a study, or a sentence in its place."""
+    if not sections:
         sentence = (
-            f"Not part of this protocol: the {study} study was not planned under it, and no run belongs to it alone."
+            f"Not part of this protocol: the {study.name} study was not planned under it, and no run belongs to it "
+            "alone."
         )
-        return Table(study, TITLES[study], Markup(""), (sentence,))
-    section = mine[0]
-    grid = grids.groups_grid(section) if study == "groups" else grids.shuffle_grid(section)
-    text = [grids.GAIN_SIGN] if study == "shuffle" else []
-    text += [*notes.on_intervals(study, section.cells, section.gains), grids.PAPER]
-    return Table(study, TITLES[study], linked_table(grid, 2 if study == "groups" else 1), tuple(text))
+        return Table(study.name, study.heading, Markup(""), (sentence,))
+    section = sections[0]
+    text = [study.gain.sign] if study.gain else []
+    text += notes.on_intervals(study, section.cells, section.gains)
+    text += [grids.PAPER] if study.built_in else []
+    return Table(study.name, study.heading, linked_table(grids.pivot(section), 1 if study.gain else 2), tuple(text))
 
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
@@ -184,10 +198,14 @@ def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> lis
     if table1 is not None:
         grid = grids.complexity_grid(table1)
         shown.append((grid, grid.title, 2))
-    cells = pd.concat([section.cells for section in sections])
-    distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
-    order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
-    shown.append((grids.trained_grid(replace(sections[0], cells=order)), "As trained", 1))
+    papers = [section for section in sections if section.of.built_in]
+    if papers:
+        cells = pd.concat([section.cells for section in papers])
+        distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
+        order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
+        shown.append((grids.trained_grid(replace(papers[0], cells=order)), "As trained", 1))
+    others = [section for section in sections if not section.of.built_in]
+    shown += [(grids.trained_grid(section), "As trained", 1) for section in others]
     notes = {"As trained": ("Multiply-adds of one image in millions; below them parameters.",)}
     return [
         Table("complexity", title, linked_table(grid, heads), notes.get(title, grid.notes))

@@ -52,13 +52,15 @@ class LineGroup:
     lines: list[Line]
 
 
-def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str]) -> list[LineGroup]:
+def groups(
+    verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapping[str, str] = STUDIES
+) -> list[LineGroup]:
     """Verdicts by study and unit, otherwise in the order they come in; `anchors` are places of cells by cell_id."""
     found = []
     for (study, unit), same in groupby(sorted(verdicts, key=_order), key=lambda one: (one.study, one.unit)):
         together = list(same)
         on = scale(together)
-        title = STUDIES.get(study, study) + (": order of the cells" if unit == TAU else "")
+        title = titles.get(study, study) + (": order of the cells" if unit == TAU else "")
         found.append(LineGroup(title, UNITS.get(unit, unit), on, [_line(verdict, on, anchors) for verdict in together]))
     return found
 

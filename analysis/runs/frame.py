@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +27,7 @@ COLUMNS = (
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
     "protocol",
 )
-"""Columns of `runs`, in this order."""
+"""Columns of `runs`, in this order; after them come other axes of networks, and axes of studies outside these."""
 
 
 def runs(results: Path) -> pd.DataFrame:
@@ -43,18 +43,23 @@ def runs(results: Path) -> pd.DataFrame:
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
         protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
+        scope_id: the protocol, or what a study's runs share that varies a part of the protocol.
 
     A run whose description or result holds numbers that no table can show is set aside: its row has an id, the state
     `damaged` and the reason, and nothing else.
     """
     known: dict[str, dict[str, Any]] = {}
-    for plan in read_plans(results):
+    plans = read_plans(results)
+    studied = {plan.study for plan in plans if not plan.scope_id}
+    for plan in plans:
         for entry, run in plan.described():
             row = known.setdefault(entry.run_id, {"run_id": entry.run_id, "planned_by": "", "state": "planned"})
+            if plan.scope_id:  # one table has runs of several protocols: what they share is their scope
+                row.update({f"scope.{plan.study}": plan.scope_id, "scope_id": plan.scope_id, **entry.axes})
             row["planned_by"] = ",".join(sorted({*filter(None, row["planned_by"].split(",")), plan.study}))
             row.update(preset=plan.preset, written=_seconds(plan.written))
             try:
-                row.update(_describe(run, entry.cell_id, plan.protocol_id))
+                row.update(_describe(run, entry.cell_id, entry.protocol_id or plan.protocol_id))
             except ValueError as error:
                 reason = f"The plan of {plan.study} names run {entry.run_id}: {str(error).removesuffix('.')}."
                 row.update(state="damaged", reason=reason)
@@ -67,8 +72,12 @@ def runs(results: Path) -> pd.DataFrame:
     described = [row for row in known.values() if "protocol" in row]
     names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
     for row in described:
+        if "scope_id" not in row or studied & {*row["planned_by"].split(",")}:
+            row["scope_id"] = row["protocol_id"]
+    for row in described:
         row["protocol"] = names[row["protocol_id"]]
-    table = pd.DataFrame(list(known.values()), columns=list(COLUMNS))
+    more = sorted({name for row in described for name in row} - {*COLUMNS, "scope_id"})
+    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, "scope_id", *more])
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)
@@ -130,12 +139,15 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
     """
     protocol = run.protocol
     data = protocol.data
-    try:
-        default_stem_channels(run.variant.axes["groups"], run.variant.axes["width"])
-    except OverflowError:
-        raise ValueError(f"its width is {run.variant.axes['width']:g}, and no network is so wide") from None
+    axes = plain(run.variant)
+    axes.pop("behaviour", None)
+    if {"groups", "width"} <= axes.keys():
+        try:
+            default_stem_channels(axes["groups"], axes["width"])
+        except OverflowError:
+            raise ValueError(f"its width is {axes['width']:g}, and no network is so wide") from None
     counts = {
-        **{key: run.variant.axes[key] for key in ("groups", "stem_channels")},
+        **{key: axes[key] for key in ("groups", "stem_channels") if axes.get(key) is not None},
         **{key: getattr(data, key) for key in ("classes", "channels", "train_images")},
         "test_images": data.val_images if data.evaluate == "val" else data.test_images,
         "resolution": protocol.resolution,
@@ -146,8 +158,7 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
             raise ValueError(f"its {key.replace('_', ' ')} is {value}, and must be at least 1")
     return {
         **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
-        "structure": run.variant.structure,
-        **{key: run.variant.axes[key] for key in ("width", "shuffle")},
+        **axes,
         **{key: getattr(protocol, key) for key in ("stem", "precision")},
         **counts,
         "data": data.name,
@@ -167,13 +178,3 @@ def _seconds(stamp: str | None) -> float:
         return datetime.fromisoformat(str(stamp)).timestamp()
     except (ValueError, OverflowError):  # a year that the clock does not have
         return float("nan")
-
-
-class CellKey(NamedTuple):
-    """One cell within a protocol: a variant, in the order that tables sort by."""
-
-    structure: str
-    width: float
-    groups: int
-    shuffle: bool
-    stem_channels: int

@@ -8,6 +8,7 @@ from typing import Any
 
 from ablations.core.json_subprocess import answer_json, run_module_json
 from ablations.core.paths import ROOT
+from analysis.runs.cell import Cell
 from analysis.runs.files import read_json, source_digest, write_json
 
 
@@ -15,19 +16,23 @@ from analysis.runs.files import read_json, source_digest, write_json
 class Subject:
     """A network and its input: everything that its cost depends on. Channel shuffle is not: it only moves channels."""
 
-    structure: str
-    groups: int
-    width: float
+    network: Cell
     stem: str
-    stem_channels: int
     channels: int
     resolution: int
     classes: int
 
     @property
     def name(self) -> str:
-        """Its key in complexity.json."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Its key in complexity.json, and how it is told to the process that measures."""
+        given = {axis: value for axis, value in asdict(self).items() if axis != "network"}
+        return json.dumps({**dict(self.network.values), **given}, sort_keys=True)
+
+
+def subject(cell: Cell, stem: str, channels: int, resolution: int, classes: int) -> Subject:
+    """The network and input of a cell; axes outside the network cost nothing."""
+    free = {axis: None for axis, _ in cell.values if axis == "shuffle" or "." in axis}
+    return Subject(cell.but(free), stem, channels, resolution, classes)
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,9 @@ class NetworkCost:
     params: int
 
 
-def at_224(structure: str, groups: int, width: float, stem_channels: int) -> Subject:
+def at_224(cell: Cell) -> Subject:
     """A network as the paper measures it: 3 x 224 x 224 input, the paper's stem, 1000 classes."""
-    return Subject(structure, groups, width, "imagenet", stem_channels, 3, 224, 1000)
+    return subject(cell, "imagenet", 3, 224, 1000)
 
 
 def costs(results: Path, subjects: Iterable[Subject], measure: bool = True) -> dict[Subject, NetworkCost | None]:
@@ -76,25 +81,25 @@ def _measure(subjects: list[Subject]) -> list[dict[str, int] | None]:
     """`_measure_one` of each, in a process of its own: torch takes seconds to import."""
     try:
         found: list[dict[str, int] | None] = run_module_json(
-            "analysis.runs.macs", [asdict(subject) for subject in subjects]
+            "analysis.runs.macs", [json.loads(subject.name) for subject in subjects]
         )
     except RuntimeError as error:
         raise RuntimeError(f"The complexity of networks could not be measured: {error}") from None
     return found
 
 
-def _measure_one(subject: Subject) -> dict[str, int] | None:
-    """The fields of NetworkCost, or None for a network that cannot be built. Imports torch."""
+def _measure_one(settings: dict[str, Any]) -> dict[str, int] | None:
+    """The fields of NetworkCost, or None for a network that this project cannot build. Imports torch."""
     from model import build, complexity
 
-    settings = {k: v for k, v in asdict(subject).items() if k not in ("channels", "resolution", "classes")}
+    channels, resolution, classes = (settings.pop(key) for key in ("channels", "resolution", "classes"))
     try:
-        network = build(**settings, num_classes=subject.classes, in_channels=subject.channels)
-    except ValueError:
+        network = build(settings.pop("structure"), **settings, num_classes=classes, in_channels=channels)
+    except (TypeError, ValueError):
         return None
-    found = complexity(network, (subject.channels, subject.resolution, subject.resolution))
+    found = complexity(network, (channels, resolution, resolution))
     return {"macs": found.macs, "conv_macs": found.conv_macs, "params": found.params}
 
 
 if __name__ == "__main__":
-    answer_json(lambda subjects: [_measure_one(Subject(**subject)) for subject in subjects])
+    answer_json(lambda subjects: [_measure_one(subject) for subject in subjects])

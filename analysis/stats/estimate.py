@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.runs.cell import Cell
+from analysis.stats.contrast import Contrast
 from analysis.stats.intervals import (
     EXAMPLES,
     LEVEL,
@@ -72,20 +73,19 @@ def estimate(contrast: Contrast, sample: Sample) -> Estimate:
     """
     means = {ref: float(np.mean(list(sample.errors[ref].values()))) for ref in contrast.refs}
     effect = contrast.of(means)
-    gains = _as_gains(contrast)
-    if gains and all(sample.pairs(ref.row) for ref, _ in gains):
+    gains = _as_gains(contrast, sample)
+    if gains and all(sample.pairs(sample.row(ref)) for ref, _ in gains):
         return _paired(gains, sample)
-    rows = {ref.row: sample.spreads[ref.row] for ref in contrast.refs}
+    rows = {sample.row(ref): sample.spreads[sample.row(ref)] for ref in contrast.refs}
     if all(len(sample.errors[ref]) == 1 for ref in contrast.refs) and any(s.df == 0 for s in rows.values()):
         return _from_images(contrast, sample, effect)
     welch = not all(equal_variances(spread) for spread in rows.values())
-    parts = []
+    parts: list[tuple[Spread, float, object]] = []
     for ref, weight in contrast.terms:
-        spread = sample.spread(ref)
-        parts.append(
-            (spread, weight**2 / len(sample.errors[ref]), ref if not equal_variances(rows[ref.row]) else ref.row)
-        )
-    cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if r.row == row) for row in rows)
+        row = sample.row(ref)
+        source = row if equal_variances(rows[row]) else ref
+        parts.append((sample.spread(ref), weight**2 / len(sample.errors[ref]), source))
+    cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if sample.row(r) == row) for row in rows)
     se, df = _satterthwaite(parts)
     levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, WELCH if welch else POOLED, levene_p, cells)
@@ -108,25 +108,26 @@ def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float
     return math.sqrt(total), total**2 / sum(v**2 / dfs[source] for source, v in variances.items())
 
 
-def _as_gains(contrast: Contrast) -> list[tuple[CellRef, float]]:
-    """The contrast as a weighted sum of shuffle's gains (by its cell without shuffle); empty where it is none."""
+def _as_gains(contrast: Contrast, sample: Sample) -> list[tuple[Cell, float]]:
+    """The contrast as a weighted sum of gains (by the worse cell of each); empty where it is none."""
     weights = dict(contrast.terms)
-    off = [(ref, weight) for ref, weight in contrast.terms if not ref.shuffle]
-    paired = all(weights.get(ref._replace(shuffle=True)) == -weight for ref, weight in off)
+    off = [(ref, weight) for ref, weight in contrast.terms if sample.is_worse(ref)]
+    paired = all(weights.get(sample.better(ref)) == -weight for ref, weight in off)
     return off if off and paired and len(contrast.terms) == 2 * len(off) else []
 
 
-def _paired(gains: list[tuple[CellRef, float]], sample: Sample) -> Estimate:
-    """A sum of shuffle's gains, each the mean of its pairs."""
-    effect, parts, rows = 0.0, [], {ref.row: sample.gain_spreads[ref.row] for ref, _ in gains}
+def _paired(gains: list[tuple[Cell, float]], sample: Sample) -> Estimate:
+    """A sum of gains, each the mean of its pairs."""
+    effect, parts, rows = 0.0, [], {sample.row(ref): sample.gain_spreads[sample.row(ref)] for ref, _ in gains}
     for ref, weight in gains:
         values = list(sample.gains(ref).values())
         effect += weight * float(np.mean(values))
-        pooled = rows[ref.row]
-        mine: tuple[Spread, object] = (pooled, ref.row) if equal_variances(pooled) else (own(values, pooled), ref)
+        row = sample.row(ref)
+        pooled = rows[row]
+        mine: tuple[Spread, object] = (pooled, row) if equal_variances(pooled) else (own(values, pooled), ref)
         parts.append((mine[0], weight**2 / len(values), mine[1]))
     se, df = _satterthwaite(parts)
-    cells = max(sum(r.row == row and not r.shuffle for r in sample.errors) for row in rows)
+    cells = max(sum(sample.row(r) == row and sample.is_worse(r) for r in sample.errors) for row in rows)
     levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
 

@@ -1,19 +1,20 @@
 """Errors of one protocol's runs by cell and seed, their pooled standard deviations, and per-image results on demand."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ablations.store.run_folder import read_correct
-from analysis.runs.frame import CellKey
-from analysis.stats.contrast import CellRef
+from analysis.runs.cell import Cell, own_stem
+from analysis.runs.study import Study, study
 from analysis.stats.intervals import Spread, pool, quantile
-from model.widths import default_stem_channels, stem_name
 
 ALIKE = 0.05
 """Level of Levene's test: below it the variances of a width's cells are not pooled, each cell has its own."""
@@ -26,7 +27,15 @@ Measured once, on other seeds than any study here uses: 0.02 and 0.13 over 16 se
 """
 
 
-def no_bits(ref: CellRef) -> np.ndarray | None:
+Row = tuple[Any, ...]
+"""Key of the cells that share a standard deviation: the values of the axes `Sample.pool`."""
+
+POOL = ("structure", "width")
+
+SHUFFLE = ("shuffle", False, True)
+
+
+def no_bits(ref: Cell) -> np.ndarray | None:
     """The bits where there are none."""
     return None
 
@@ -36,66 +45,83 @@ class Sample:
     """Errors in percent by cell and seed, of runs that are done.
 
     Attributes:
-        refs: the reference by which claims name each cell of the tables.
+        refs: the cell as claims name it, by the cell of the tables.
+        pool: axes of the cells that share a standard deviation. gain: axis whose arms may be paired by seed, with the
+            value of the worse and of the better arm.
         bits: (images,) bool, which test images the one run of a cell has right; None where that cannot be read.
     """
 
-    errors: Mapping[CellRef, Mapping[int, float]]
-    refs: Mapping[CellKey, CellRef] = field(default_factory=dict)
-    bits: Callable[[CellRef], np.ndarray | None] = no_bits
+    errors: Mapping[Cell, Mapping[int, float]]
+    refs: Mapping[Cell, Cell] = field(default_factory=dict)
+    bits: Callable[[Cell], np.ndarray | None] = no_bits
+    pool: tuple[str, ...] = POOL
+    gain: tuple[str, Any, Any] = SHUFFLE
 
     @cached_property
-    def spreads(self) -> dict[tuple[str, float], Spread]:
-        """Standard deviation between seeds, in points, pooled over all cells of a width: the more cells, the surer."""
-        rows: dict[tuple[str, float], list[list[float]]] = {}
+    def spreads(self) -> dict[Row, Spread]:
+        """Standard deviation between seeds, in points, pooled over all cells of a row: the more cells, the surer."""
+        rows: dict[Row, list[list[float]]] = {}
         for ref, values in self.errors.items():
-            rows.setdefault(ref.row, []).append(list(values.values()))
+            rows.setdefault(self.row(ref), []).append(list(values.values()))
         return {row: pool(groups) for row, groups in rows.items()}
 
     @cached_property
-    def gain_spreads(self) -> dict[tuple[str, float], Spread]:
-        """The same of shuffle's paired gains: error without it minus error with it, of equal seed."""
-        rows: dict[tuple[str, float], list[list[float]]] = {}
+    def gain_spreads(self) -> dict[Row, Spread]:
+        """The same of paired gains: error of the worse arm minus that of the better one, of equal seed."""
+        rows: dict[Row, list[list[float]]] = {}
         for ref in self.errors:
-            if not ref.shuffle:
-                rows.setdefault(ref.row, []).append(list(self.gains(ref).values()))
+            if self.is_worse(ref):
+                rows.setdefault(self.row(ref), []).append(list(self.gains(ref).values()))
         return {row: pool(groups) for row, groups in rows.items()}
 
-    def gains(self, ref: CellRef) -> dict[int, float]:
-        """Shuffle's gain by seed that both arms have, in points."""
-        off, on = (self.errors.get(ref._replace(shuffle=arm), {}) for arm in (False, True))
+    def gains(self, ref: Cell) -> dict[int, float]:
+        """The gain by seed that both arms have, in points; `ref` is the worse arm."""
+        off, on = self.errors.get(ref, {}), self.errors.get(self.better(ref), {})
         return {seed: off[seed] - on[seed] for seed in off if seed in on}
 
-    def ref(self, key: CellKey) -> CellRef:
-        """The reference by which claims name a cell of the tables, whether it was run or not."""
-        return self.refs.get(key, CellRef(key.groups, key.width, key.shuffle, key.structure))
+    def row(self, ref: Cell) -> Row:
+        """Key of the cells that share a standard deviation with a cell."""
+        return tuple(ref.get(axis) for axis in self.pool)
 
-    def name(self, ref: CellRef) -> str:
+    def is_worse(self, ref: Cell) -> bool:
+        """Whether a cell is the worse arm of a gain."""
+        axis, worse, _ = self.gain
+        return bool(ref.get(axis) == worse)
+
+    def better(self, ref: Cell) -> Cell:
+        """The better arm to a worse one."""
+        axis, _, better = self.gain
+        return ref.but({axis: better})
+
+    def ref(self, key: Cell) -> Cell:
+        """A cell of the tables as claims name it, whether it was run or not."""
+        return self.refs.get(key, key.but({"stem_channels": None}))
+
+    def name(self, ref: Cell) -> str:
         """A cell's name in a sentence, with its stem where the runs that stand for it have not the default one."""
-        stems = [stem_name(key.groups, key.width, key.stem_channels) for key, one in self.refs.items() if one == ref]
-        return ", ".join([ref.name, *(stem for stem in stems[:1] if stem and not ref.stem_channels)])
+        return next((key for key, one in self.refs.items() if one == ref), ref).name
 
-    def spread(self, ref: CellRef) -> Spread:
+    def spread(self, ref: Cell) -> Spread:
         """The standard deviation of a cell's seeds: pooled over its width, or its own where variances differ."""
-        pooled = self.spreads.get(ref.row, Spread(math.nan, 0, math.nan))
+        pooled = self.spreads.get(self.row(ref), Spread(math.nan, 0, math.nan))
         return pooled if equal_variances(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
 
-    def pairs(self, row: tuple[str, float]) -> bool:
-        """Whether shuffle's gains at a width are taken pair by pair: by rule, from the numbers of seeds alone.
+    def pairs(self, row: Row) -> bool:
+        """Whether gains of a row are taken pair by pair: by rule, from the numbers of seeds alone.
 
-        Pairing removes what a seed does to both arms alike, and pays for it with degrees of freedom: two gains a width
+        Pairing removes what a seed does to both arms alike, and pays for it with degrees of freedom: two gains a row
         instead of all its cells. It is used where it narrows intervals at PAIR_CORRELATION, and every seed has both
         arms: t(paired) sqrt(1 - correlation) < t(unpaired).
         """
-        arms = [ref for ref in self.errors if ref.row == row and not ref.shuffle]
-        complete = all(self.errors[r].keys() == self.errors.get(r._replace(shuffle=True), {}).keys() for r in arms)
+        arms = [ref for ref in self.errors if self.row(ref) == row and self.is_worse(ref)]
+        complete = all(self.errors[r].keys() == self.errors.get(self.better(r), {}).keys() for r in arms)
         paired, unpaired = self._df(self.gain_spreads, row), self._df(self.spreads, row)
         if not (arms and complete and paired):
             return False
         return quantile(paired) * math.sqrt(1 - PAIR_CORRELATION) < quantile(max(1, unpaired))
 
     @staticmethod
-    def _df(spreads: Mapping[tuple[str, float], Spread], row: tuple[str, float]) -> int:
+    def _df(spreads: Mapping[Row, Spread], row: Row) -> int:
         return spreads[row].df if row in spreads else 0
 
 
@@ -110,16 +136,23 @@ def own(values: list[float], pooled: Spread) -> Spread:
     return Spread(alone.sd, alone.df, pooled.levene_p)
 
 
-def sample(rows: pd.DataFrame, results: Path) -> Sample:
+def sample(rows: pd.DataFrame, results: Path, of: Study | None = None) -> Sample:
     """The sample of one protocol's runs, as frame.runs gives them.
 
     Of a network that was run with several stems, claims mean the one with the default stem, else with fewest channels.
     """
-    cells = {CellKey(*key): part for key, part in rows.groupby(list(CellKey._fields))}  # type: ignore[misc, arg-type]
-    meant: dict[tuple[object, ...], int] = {}
-    for key in sorted(cells, key=lambda k: (k.stem_channels != default_stem_channels(k.groups, k.width), k)):
-        meant.setdefault((key.structure, key.width, key.groups), key.stem_channels)
-    refs = {key: _ref(key, meant[key.structure, key.width, key.groups]) for key in cells}
+    of = of or study("groups")
+    cells = {key: rows.loc[part] for key, part in by_cell(rows, of).items()}
+    meant: dict[Cell, Any] = {}
+    for key in sorted(cells, key=lambda k: (own_stem(k) != "", k)):
+        meant.setdefault(_anystem(key), key.get("stem_channels"))
+    if of.built_in:
+        refs = {
+            key: key.but({"stem_channels": None}) if key.get("stem_channels") == meant[_anystem(key)] else key
+            for key in cells
+        }
+    else:
+        refs = _by_axes(cells, of)
     runs = {refs[key]: part[part["state"] == "done"] for key, part in cells.items()}
     errors = {
         ref: dict(zip(part["seed"].astype(int), 100 * part["error"].astype(float), strict=True))
@@ -127,16 +160,32 @@ def sample(rows: pd.DataFrame, results: Path) -> Sample:
         if len(part)
     }
 
-    def bits(ref: CellRef) -> np.ndarray | None:
+    def bits(ref: Cell) -> np.ndarray | None:
         only = runs[ref].iloc[0]
         return read_bits(results, str(only["run_id"]), int(only["tested"]))
 
-    return Sample(errors, refs, bits)
+    gain = (of.gain.axis, of.gain.worse, of.gain.better) if of.gain else SHUFFLE
+    return Sample(errors, refs, bits, of.pool, gain)
 
 
-def _ref(key: CellKey, meant: int) -> CellRef:
-    stem = 0 if key.stem_channels == meant else key.stem_channels
-    return CellRef(key.groups, key.width, bool(key.shuffle), key.structure, stem)
+def _by_axes(cells: Iterable[Cell], of: Study) -> dict[Cell, Cell]:
+    """Cells as claims name them, by the axes of their study; those that are then equal keep all that they have."""
+    short = {key: Cell.of({axis: key.get(axis) for axis in of.axes}) for key in cells}
+    twice = {ref for ref, count in Counter(short.values()).items() if count > 1}
+    return {key: key if ref in twice else ref for key, ref in short.items()}
+
+
+def by_cell(rows: pd.DataFrame, of: Study) -> dict[Cell, list[Any]]:
+    """The index of each cell's runs."""
+    found: dict[Cell, list[Any]] = {}
+    for index, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        found.setdefault(of.cell(row), []).append(index)
+    return found
+
+
+def _anystem(key: Cell) -> Cell:
+    """The networks that are built alike but for their stem and shuffle."""
+    return key.but({"stem_channels": None, "shuffle": None})
 
 
 def read_bits(results: Path, run_id: str, images: int) -> np.ndarray | None:

@@ -1,6 +1,6 @@
 """The tables as data: complexity (Table 1), and Tables 2 and 3 with one section for each protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,11 +9,12 @@ import pandas as pd
 
 from analysis import paper
 from analysis.claims import judge
-from analysis.claims.parser import CLAIMS, read_claims
+from analysis.claims.parser import claims_of
 from analysis.claims.verdict import Verdict
-from analysis.runs import frame
+from analysis.runs.cell import Cell
 from analysis.runs.macs import at_224, costs
-from analysis.stats.contrast import CellRef
+from analysis.runs.study import Study
+from analysis.runs.study import study as study_of
 from analysis.stats.sample import Sample, sample
 from analysis.studies import cells, gains, notes, selection
 from model.widths import resolve_stem
@@ -30,7 +31,8 @@ class Section:
 
     Attributes:
         cells: one row per cell, columns cells.COLUMNS; the paper's grid is always whole.
-        gains: shuffle's gain by cell, columns gains.COLUMNS; no rows in the groups study.
+        gains: the gain by cell, columns gains.COLUMNS; no rows where the study has none.
+        of: the study. protocol_id: of the protocol, or of the scope of a study that varies a part of it.
         runs: the protocol's runs, as frame.runs gives them.
         title: data and training in a few words; scope: in full.
         protocol: what sets the protocol apart from the others in the folder; empty where there is one only.
@@ -46,48 +48,54 @@ class Section:
     cells: pd.DataFrame
     gains: pd.DataFrame
     runs: pd.DataFrame
+    of: Study
     verdicts: tuple[Verdict, ...] = ()
     protocol: str = ""
 
 
 def sections(
-    study: str, frame: pd.DataFrame, results: Path, claims: Path = CLAIMS, measure: bool = True
+    study: str | Study, frame: pd.DataFrame, results: Path, claims: Path | None = None, measure: bool = True
 ) -> list[Section]:
     """Sections of a study's table, the protocol that was planned last first; none where no run is known.
 
     Args:
-        study: `groups` (Table 2) or `shuffle` (Table 3).
+        study: itself, or the name of one of the paper's: `groups` (Table 2), `shuffle` (Table 3).
         frame: what frame.runs gives for the folder `results`.
-        claims: the file of claims.
+        claims: a file of claims, to judge by these and not by the study's own.
         measure: as for macs.costs.
 
     Raises:
         UserError: a claim is malformed.
     """
-    known = selection.known(frame)
-    asked = [claim for claim in read_claims(claims) if claim.study == study]
+    one = study_of(study) if isinstance(study, str) else study
+    known = selection.runs_of(one, selection.known(frame))
+    asked = claims_of(one, claims)
+    by = selection.scope(one)
     found: list[Section] = []
-    for protocol_id in selection.shown(study, known):
-        rows = known[known["protocol_id"] == protocol_id]
-        keys = selection.keys(study, rows)
-        drawn = sample(rows, results)
-        table = cells.summarise(study, rows, keys, results, drawn, measure)
-        gain = gains.summarise(rows, keys if study == "shuffle" else [], drawn)
+    for scope_id in selection.shown(one, known):
+        rows = known[known[by] == scope_id]
+        if one.elsewhere:
+            rows = rows.assign(protocol_id=scope_id, protocol=notes.without(str(rows["protocol"].iloc[0]), one))
+        keys = selection.keys(one, rows)
+        drawn = sample(rows, results, one)
+        table = cells.summarise(one, rows, keys, results, drawn, measure)
+        gain = gains.summarise(one, rows, keys, drawn)
         mine = rows[rows["cell_id"].isin(table["cell_id"])]
         title, scope = notes.title(rows), notes.scope(rows, table)
-        text = (*notes.on_preset(rows), *notes.on_intervals(study, table, gain), *notes.on_left_out(rows))
-        text += (*notes.on_gaps(study, mine, table), *notes.on_origin(mine))
+        text = (*notes.on_preset(rows), *notes.on_intervals(one, table, gain), *notes.on_left_out(rows))
+        text += (*notes.on_gaps(one, mine, table), *notes.on_origin(mine))
         text += tuple(notes.orphans(frame)) if not found else ()
-        judged = tuple(judge.verdicts(asked, drawn, scope, protocol_id, _ids(rows, drawn)))
+        judged = tuple(judge.verdicts(asked, drawn, scope, scope_id, _ids(rows, drawn, one)))
         apart = str(rows["protocol"].iloc[0])
-        found.append(Section(study, protocol_id, title, scope, text, table, gain, mine, judged, apart))
+        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, judged, apart))
     return found
 
 
-def _ids(rows: pd.DataFrame, drawn: Sample) -> dict[CellRef, str]:
+def _ids(rows: pd.DataFrame, drawn: Sample, study: Study) -> dict[Cell, str]:
     """cell_id of every cell that was planned or run."""
-    keys = rows[[*frame.CellKey._fields, "cell_id"]].drop_duplicates()
-    return {drawn.ref(frame.CellKey(*key)): cell_id for *key, cell_id in keys.itertuples(index=False)}
+    return {
+        drawn.ref(study.cell(row)): str(row["cell_id"]) for row in rows.drop_duplicates("cell_id").to_dict("records")
+    }
 
 
 def table1(results: Path, measure: bool = True) -> pd.DataFrame:
@@ -99,14 +107,17 @@ def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     wanted = [("shufflenet", width, groups) for width in paper.WIDTHS for groups in paper.GROUPS]
     wanted[:0] = [("shufflenet", width, groups) for width, groups in paper.TABLE_5_COMPLEXITY]
     wanted += [("blog", 1.0, groups) for groups in paper.GROUPS]
-    subjects = [at_224(name, g, width, resolve_stem(g, width, "imagenet", None)) for name, width, g in wanted]
-    known = costs(results, subjects, measure)
+    networks = [
+        Cell.of({"structure": name, "width": w, "groups": g, "stem_channels": resolve_stem(g, w, "imagenet", None)})
+        for name, w, g in wanted
+    ]
+    known = costs(results, map(at_224, networks), measure)
     rows = []
-    for subject in subjects:
-        cost, printed = known[subject], paper.complexity(subject.width, subject.groups)
+    for network in networks:
+        cost, printed = known[at_224(network)], paper.complexity(network["width"], network["groups"])
         rows.append(
             {
-                **{key: getattr(subject, key) for key in ("structure", "width", "groups", "stem_channels")},
+                **dict(network.values),
                 **{key: getattr(cost, key, None) for key in ("conv_macs", "macs", "params")},
                 "paper_macs": int(1_000_000 * printed.value) if printed else None,
                 "paper_table": printed.table if printed else "",
@@ -115,6 +126,23 @@ def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(TABLE_1_COLUMNS))
     whole = ["conv_macs", "macs", "params", "paper_macs"]
     return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def by_scope(
+    known: pd.DataFrame, tables: Sequence[Sequence[Section]]
+) -> Iterator[tuple[str, pd.DataFrame, list[Section]]]:
+    """Scope, runs and sections of what has a part of the page of its own, the one planned last first.
+
+    Args:
+        known: of selection.known. tables: the sections of each study.
+    """
+    for scope_id in selection.protocols(known):
+        sections = [section for table in tables for section in table if section.protocol_id == scope_id]
+        rows = known[known["scope_id"] == scope_id]
+        if sections and sections[0].of.elsewhere:
+            rows = sections[0].runs
+        if sections:
+            yield scope_id, rows, sections
 
 
 def combined(sections: Sequence[Section], part: Literal["cells", "gains"]) -> pd.DataFrame:

@@ -7,11 +7,13 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.frame import FAILED, CellKey
-from analysis.runs.macs import Subject, at_224, costs
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.frame import FAILED
+from analysis.runs.macs import at_224, costs, subject
+from analysis.runs.study import Study
 from analysis.runs.text import plural
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
-from analysis.stats.sample import Sample
+from analysis.stats.sample import Sample, by_cell
 
 COLUMNS = (
     *("study", "width", "groups", "shuffle", "macs", "params", "error_mean", "error_low", "error_high"),
@@ -20,13 +22,13 @@ COLUMNS = (
     *("structure", "stem_channels", "preset", "data", "classes", "train_images", "test_images", "evaluate"),
     *("resolution", "stem", "precision", "epochs", "protocol_id", "cell_id"),
 )
-"""Columns of table2.csv and table3.csv; the first thirteen are fixed by name and order."""
+"""Columns of table2.csv and table3.csv, the first thirteen fixed by name and order; then axes of another study."""
 
 PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
 def summarise(
-    study: str, rows: pd.DataFrame, keys: Iterable[CellKey], results: Path, sample: Sample, measure: bool = True
+    study: Study, rows: pd.DataFrame, keys: Iterable[Cell], results: Path, sample: Sample, measure: bool = True
 ) -> pd.DataFrame:
     """One row per cell of `keys`, from the runs `rows` of one protocol and their `sample`; `measure` as for macs.costs.
 
@@ -42,42 +44,37 @@ def summarise(
             failed are those whose last attempt failed, diverged or was killed. state: the same in words.
     """
     cells = list(keys)
-    groups = dict(list(rows.groupby(list(CellKey._fields))))
-    runs = [groups.get(tuple(key), rows.iloc[:0]) for key in cells]
+    found = by_cell(rows, study)
+    runs = [rows.loc[found.get(key, [])] for key in cells]
     done = [part.loc[part["state"] == "done"] for part in runs]
     first = rows.iloc[0]
-    trained = [_subject(key, first) for key in cells]
-    published = [at_224(key.structure, key.groups, key.width, key.stem_channels) for key in cells]
+    given = [int(first[name]) for name in ("channels", "resolution", "classes")]
+    trained = [subject(key, str(first["stem"]), *given) for key in cells]
+    published = [at_224(key) for key in cells]
     known = costs(results, [*trained, *published], measure)
     table = []
     for k, key in enumerate(cells):
         spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
         mean = _interval(done[k], spread)
-        printed, ours = paper.error(key.width, key.groups, key.shuffle), key.structure == "shufflenet"
-        complexity = paper.complexity(key.width, key.groups)
+        printed = study.paper(key)
+        ours = key.get("structure") == "shufflenet" and {axis for axis, _ in key.values if "." not in axis} <= {*AXES}
+        complexity = paper.complexity(key["width"], key["groups"]) if ours else None
         table.append(
             {
-                **key._asdict(),
+                **dict(key.values),
                 **{name: first[name] for name in ("protocol_id", "preset", *PROTOCOL)},
-                **{"study": study, "error_mean": mean.mean, "error_low": mean.low, "error_high": mean.high},
+                **{"study": study.name, "error_mean": mean.mean, "error_low": mean.low, "error_high": mean.high},
                 **{"interval": mean.kind, "sd": spread.sd, "df": spread.df, "levene_p": spread.levene_p},
                 **_count(runs[k]),
                 "macs": cost.macs if cost else None,
                 "params": cost.params if cost else None,
                 "macs_224": cost_224.macs if cost_224 else None,
                 "params_224": cost_224.params if cost_224 else None,
-                "paper_macs": 1_000_000 * complexity.value if complexity and ours else None,
-                "paper_error": printed.value if printed and ours else None,
+                "paper_macs": 1_000_000 * complexity.value if complexity else None,
+                "paper_error": printed.value if printed else None,
             }
         )
-    return _typed(pd.DataFrame(table, columns=list(COLUMNS)))
-
-
-def _subject(key: CellKey, protocol: pd.Series) -> Subject:
-    """The network and input of a cell as it is trained."""
-    channels, resolution, classes = (int(protocol[name]) for name in ("channels", "resolution", "classes"))
-    stem = str(protocol["stem"])
-    return Subject(key.structure, key.groups, key.width, stem, key.stem_channels, channels, resolution, classes)
+    return _typed(pd.DataFrame(table, columns=[*COLUMNS, *(axis for axis in study.axes if axis not in COLUMNS)]))
 
 
 def _interval(done: pd.DataFrame, spread: Spread) -> Interval:

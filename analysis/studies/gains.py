@@ -1,12 +1,12 @@
-"""What shuffle gains: error without it minus error with it, by cell."""
+"""What a study's gain is: error of the worse arm minus error of the better one (without and with shuffle), by cell."""
 
 import math
 from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis import paper
-from analysis.runs.frame import CellKey
+from analysis.runs.cell import Cell
+from analysis.runs.study import Study
 from analysis.stats.contrast import gain
 from analysis.stats.estimate import Estimate, estimate
 from analysis.stats.intervals import Interval
@@ -25,26 +25,30 @@ RULE = (
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
 
 
-def summarise(rows: pd.DataFrame, keys: Iterable[CellKey], sample: Sample) -> pd.DataFrame:
-    """One row per (structure, width, groups, stem) of Table 3's `keys`, from the runs `rows` of one protocol.
+def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sample) -> pd.DataFrame:
+    """One row per pair of arms among a study's `keys`, from the runs `rows` of one protocol; none without a gain.
 
     Columns, all in percentage points:
-        gain, gain_low, gain_high: error without shuffle minus error with it, and its 95 % interval; positive means
-            that shuffle helps. The same contrast, and so the same numbers, as the claims about it.
-        seeds_off, seeds_on: seeds done of each arm. method: how the interval was found.
+        gain, gain_low, gain_high: error of the worse arm (without shuffle) minus that of the better one, and its 95 %
+            interval; positive means that shuffle helps. The same contrast, and so the same numbers, as claims about it.
+        seeds_off, seeds_on: seeds done of the worse and of the better arm. method: how the interval was found.
         interval: what it is over: `seeds` (t, standard error `se` with `df` degrees of freedom), `examples` (of one run
             each, from which test images each arm has right: run-to-run variation not covered), or empty.
     """
     table = []
-    for key in (key for key in keys if key.shuffle):
-        on, off = sample.ref(key), sample.ref(key._replace(shuffle=False))
+    cells, by = list(keys), study.gain
+    for key in (key for key in cells if by and key.get(by.axis) == by.better):
+        worse = sample.better(key).but({sample.gain[0]: sample.gain[1]})
+        if worse not in cells:
+            continue
+        on, off = sample.ref(key), sample.ref(worse)
         seeds = {arm: len(sample.errors.get(arm, {})) for arm in (off, on)}
         found = estimate(gain(off, on), sample) if all(seeds.values()) else None
         interval = found.interval() if found else Interval(*3 * (float("nan"),), "")
-        printed = paper.shuffle_gain(key.width, key.groups) if key.structure == "shufflenet" else None
+        printed = study.paper_gain(key)
         table.append(
             {
-                **key._asdict(),
+                **dict(key.values),
                 **{"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high},
                 **{"interval": interval.kind, "seeds_off": seeds[off], "seeds_on": seeds[on]},
                 **_how(found),
@@ -52,7 +56,7 @@ def summarise(rows: pd.DataFrame, keys: Iterable[CellKey], sample: Sample) -> pd
                 "protocol_id": rows["protocol_id"].iloc[0],
             }
         )
-    frame = pd.DataFrame(table, columns=list(COLUMNS))
+    frame = pd.DataFrame(table, columns=[*COLUMNS, *(axis for axis in study.axes if axis not in (*COLUMNS, "shuffle"))])
     real = ["gain", "gain_low", "gain_high", "se", "df", "levene_p", "paper_gain"]
     frame[real] = frame[real].astype(float).round(4)
     return frame

@@ -8,15 +8,17 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
+from analysis.runs.cell import heading, network, own_stem
+from analysis.runs.study import Study
+from analysis.runs.study import study as study_of
 from analysis.runs.text import plural
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
 from analysis.studies.assemble import Section
-from model.widths import stem_name
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 
-GAIN_SIGN = "Δ is the error without shuffle minus the error with it: above 0, shuffle helps."
+Anchors = Mapping[tuple[int, int], str]
 
 
 @dataclass(frozen=True)
@@ -61,59 +63,96 @@ def complexity_grid(table: pd.DataFrame) -> Grid:
 
 def trained_grid(section: Section) -> Grid:
     """Complexity of a section's networks as they are trained."""
-    rows = []
-    for name, same in by_row(section.cells):
-        cost = {row["groups"]: f"{millions(row['macs'], 2)}\n{number(row['params'])}" for _, row in same.iterrows()}
-        shown = {**_elsewhere(section.cells, same), **cost}
-        rows.append({"Network": name, **{f"g={g}": shown.get(g, "") for g in _groups(section.cells)}})
+    rows, study, heads = [], trained_layout(section.of), columns(section.cells, trained_layout(section.of))
+    for name, same in by_row(section.cells, study.rows):
+        cost = {
+            _column(row, study): f"{millions(row['macs'], 2)}\n{number(row['params'])}" for _, row in same.iterrows()
+        }
+        shown = {**_elsewhere(section.cells, same, study), **cost}
+        rows.append({"Network": name, **{head: shown.get(head, "") for head in heads}})
     text = "Multiply-adds of one image in millions, and parameters, of the networks as trained."
     title = f"Complexity as trained: {section.title}"
     return Grid(f"trained-{section.protocol_id}", title, _frame(rows), (text, section.scope))
 
 
-def groups_grid(section: Section) -> Grid:
+def trained_layout(study: Study) -> Study:
+    """The layout of what networks cost: that of Table 2 for the paper's, which share networks."""
+    return study_of("groups") if study.built_in else study
+
+
+def pivot(section: Section) -> Grid:
+    """A study's table as the paper lays out its own: errors by row and column, or both arms and their difference."""
+    study = section.of
+    frame, anchors = _arms(section) if study.gain else _errors(section)
+    sign = (study.gain.sign,) if study.gain else ()
+    source = (PAPER,) if study.published and study.built_in else ()
+    notes = (*sign, section.scope, *section.notes, *source)
+    return Grid(
+        f"{study.name}-{section.protocol_id}", f"{study.heading}: {section.title}", frame, notes, anchors=anchors
+    )
+
+
+def _errors(section: Section) -> tuple[pd.DataFrame, Anchors]:
     """Table 2: a row per width, a column per number of groups; the paper's row below ours."""
     rows: list[dict[str, str]] = []
-    anchors = {}
-    for name, same in by_row(section.cells):
-        elsewhere = _elsewhere(section.cells, same)
-        found = {row["groups"]: row for _, row in same.iterrows()}
-        anchors.update({(len(rows), 3 + k): cell_anchor(found.get(g)) for k, g in enumerate(_groups(section.cells))})
-        ours = {f"g={g}": error_text(found[g]) if g in found else elsewhere.get(g, "") for g in _groups(section.cells)}
+    anchors, study, heads = {}, section.of, columns(section.cells, section.of)
+    for name, same in by_row(section.cells, study.rows):
+        elsewhere = _elsewhere(section.cells, same, study)
+        found = {_column(row, study): row for _, row in same.iterrows()}
+        anchors.update({(len(rows), 3 + k): cell_anchor(found.get(head)) for k, head in enumerate(heads)})
+        ours = {head: error_text(found[head]) if head in found else elsewhere.get(head, "") for head in heads}
         rows.append({"Network": name, "": "ours", "MACs (M)": _span(same["macs"]), **ours})
         if same["paper_error"].notna().any():
-            printed = {f"g={g}": decimal(found[g]["paper_error"]) if g in found else "" for g in _groups(section.cells)}
-            width = same["width"].iloc[0]
-            rows.append({"Network": name, "": "paper", "MACs (M)": f"{paper.TABLE_2_COMPLEXITY[width]}", **printed})
-    title = f"Table 2. Top-1 error (%) against number of groups: {section.title}"
-    notes = (section.scope, *section.notes, PAPER)
-    return Grid(f"groups-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
+            printed = {head: decimal(found[head]["paper_error"]) if head in found else "" for head in heads}
+            macs = paper.TABLE_2_COMPLEXITY.get(same["width"].iloc[0], "") if study.built_in else ""
+            rows.append({"Network": name, "": "paper", "MACs (M)": f"{macs}", **printed})
+    return _frame(rows), _present(anchors)
 
 
-def shuffle_grid(section: Section) -> Grid:
+def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
     """Table 3: a row per width and number of groups; error without and with shuffle, and the difference."""
     rows: list[dict[tuple[str, str], str]] = []
-    anchors = {}
-    gained = {_cell(row): row for _, row in section.gains.iterrows()}
-    for cell, arms in section.cells.groupby(["structure", "width", "groups", "stem_channels"], sort=False):
-        off, on = arms[~arms["shuffle"]].iloc[0], arms[arms["shuffle"]].iloc[0]
-        gain = gained[cell]
-        shown = (cell_anchor(off), cell_anchor(on), gain_anchor(on) if pd.notna(gain["gain"]) else "")
-        anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
-        rows.append(
-            {
-                ("", "Network"): f"{row_name(on)} (g={on['groups']})",
-                ("Ours", "No shuffle"): error_text(off),
-                ("Ours", "Shuffle"): error_text(on),
-                ("Ours", "Δ (points)"): gain_text(gain),
-                ("Paper", "No shuffle"): decimal(off["paper_error"]),
-                ("Paper", "Shuffle"): decimal(on["paper_error"]),
-                ("Paper", "Δ (points)"): decimal(gain["paper_gain"]),
-            }
+    anchors, study = {}, section.of
+    assert study.gain
+    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
+    gained = {_key(row, axes): row for row in section.gains.to_dict("records")}
+    values = (study.gain.worse, study.gain.better)
+    heads = [heading(study.gain.axis, value) for value in values]
+    for _, arms in section.cells.groupby(axes, sort=False, dropna=False):
+        found = [arms[arms[study.gain.axis] == value] for value in values]
+        off, on = (part.iloc[0] if len(part) else None for part in found)
+        gain = gained.get(_key(arms.iloc[0], axes), {"gain": float("nan"), "paper_gain": float("nan")})
+        shown = (
+            cell_anchor(off),
+            cell_anchor(on),
+            gain_anchor(on) if on is not None and pd.notna(gain["gain"]) else "",
         )
-    title = f"Table 3. Top-1 error (%) without and with channel shuffle: {section.title}"
-    notes = (GAIN_SIGN, section.scope, *section.notes, PAPER)
-    return Grid(f"shuffle-{section.protocol_id}", title, _frame(rows), notes, anchors=_present(anchors))
+        anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
+        ours = [error_text(row) if row is not None else "not planned" for row in (off, on)]
+        theirs = [decimal(row["paper_error"]) if row is not None else "–" for row in (off, on)]
+        lines = {("", "Network"): place(arms.iloc[0], study)}
+        for who, texts in (("Ours", [*ours, gain_text(gain)]), ("Paper", [*theirs, decimal(gain["paper_gain"])])):
+            if who == "Ours" or study.published:
+                lines |= dict(zip([(who, head) for head in (*heads, "Δ (points)")], texts, strict=True))
+        rows.append(lines)
+    return _frame(rows), _present(anchors)
+
+
+def place(row: pd.Series, study: Study) -> str:
+    """A row of a table with two arms, `ShuffleNet 0.5x (g=3)`: what stands after the first axis is in brackets."""
+    rest = ", ".join(heading(axis, row[axis]) for axis in study.rows[1:] if pd.notna(row[axis]))
+    return f"{row_name(row, study.rows[:1])} ({rest})" if rest else row_name(row, study.rows[:1])
+
+
+def columns(cells: pd.DataFrame, study: Study) -> list[str]:
+    """Headings of a study's columns, values rising."""
+    there = cells[list(study.columns)].drop_duplicates() if study.columns else cells.iloc[:1]
+    order = there.sort_values(list(study.columns)) if study.columns else there
+    return [_column(row, study) for _, row in order.iterrows()]
+
+
+def _column(row: pd.Series, study: Study) -> str:
+    return ", ".join(heading(axis, row[axis]) for axis in study.columns if pd.notna(row[axis])) or "Error (%)"
 
 
 def error_text(row: pd.Series) -> str:
@@ -123,14 +162,14 @@ def error_text(row: pd.Series) -> str:
     return f"{_bracketed(row, 'error_mean', 'error_low', 'error_high', '')}\n{row['state']}"
 
 
-def gain_text(row: pd.Series) -> str:
+def gain_text(row: Mapping[Any, Any] | pd.Series) -> str:
     """A difference: `+1.2 [0.3, 2.1]` and below it `3 seeds`, or `3 pairs` where seeds are paired."""
     if pd.isna(row["gain"]):
         return "–"
     return f"{_bracketed(row, 'gain', 'gain_low', 'gain_high', '+')}\n{gain_seeds(row)}"
 
 
-def gain_seeds(row: pd.Series) -> str:
+def gain_seeds(row: Mapping[Any, Any] | pd.Series) -> str:
     """`3 pairs`, `1 seed`, `2 and 3 seeds`: what a gain rests on."""
     off, on = int(row["seeds_off"]), int(row["seeds_on"])
     if row["method"] == PAIRED:
@@ -138,10 +177,10 @@ def gain_seeds(row: pd.Series) -> str:
     return f"{off} and {on} seeds" if off != on else f"{on} {plural(on, 'seed')}"
 
 
-def row_name(row: pd.Series) -> str:
+def row_name(row: pd.Series, axes: Sequence[str] = ("width",)) -> str:
     """`ShuffleNet 0.5x`, with the stem where it is not the default of this network."""
-    stem = _own_stem(row)
-    return f"{_network(row)}, {stem}" if stem else _network(row)
+    stem = own_stem(row)
+    return f"{_network(row, axes)}, {stem}" if stem else _network(row, axes)
 
 
 def short(name: str) -> str:
@@ -149,40 +188,41 @@ def short(name: str) -> str:
     return name.removeprefix("ShuffleNet ")
 
 
-def by_row(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def by_row(cells: pd.DataFrame, axes: Sequence[str] = ("width",)) -> list[tuple[str, pd.DataFrame]]:
     """Rows of Table 2, or lines of a figure: name and cells, at most one cell for each number of groups and shuffle.
 
     A structure and width has a row of networks with their default stems, and one for each other stem: all networks
     with it are there, also those whose default it is. The first is left out where the others show all of it.
     """
     found: list[tuple[str, pd.DataFrame]] = []
-    for _, same in cells.groupby(["structure", "width"], sort=False):
-        own = same.apply(_own_stem, axis=1) != ""
+    for _, same in cells.groupby(list(dict.fromkeys(["structure", *axes])), sort=False, dropna=False):
+        own = same.apply(own_stem, axis=1) != ""
         stems = sorted(same.loc[own, "stem_channels"].unique())
-        name, usual = _network(same.iloc[0]), same[~own]
+        name, usual = _network(same.iloc[0], axes), same[~own]
         if not usual["stem_channels"].isin(stems).all():
             found.append((name, usual))
         found += [(f"{name}, stem {stem}", same[same["stem_channels"] == stem]) for stem in stems]
     return found
 
 
-def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame) -> dict[int, str]:
-    """`see stem 16` by number of groups: networks of a line with default stems that were run with others only."""
+def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame, study: Study) -> dict[str, str]:
+    """`see stem 16` by column: networks of a line with default stems that were run with others only."""
     first = line.iloc[0]
-    if line.apply(_own_stem, axis=1).ne("").any():
+    if line.apply(own_stem, axis=1).ne("").any():
         return {}
-    beside = cells[(cells["structure"] == first["structure"]) & (cells["width"] == first["width"])]
-    missing = beside[~beside["groups"].isin(line["groups"])]
-    stems = {g: sorted(same["stem_channels"].unique()) for g, same in missing.groupby("groups")}
-    return {int(str(g)): f"see stem {' and '.join(map(str, found))}" for g, found in stems.items()}
+    axes = list(dict.fromkeys(["structure", *study.rows]))
+    beside = cells[(cells[axes] == first[axes]).all(axis=1)]
+    heads = {_column(row, study) for _, row in line.iterrows()}
+    stems: dict[str, set[int]] = {}
+    for _, row in beside.iterrows():
+        if _column(row, study) not in heads:
+            stems.setdefault(_column(row, study), set()).add(row["stem_channels"])
+    return {head: f"see stem {' and '.join(map(str, sorted(found)))}" for head, found in stems.items()}
 
 
-def _network(row: pd.Series) -> str:
-    return f"{'ShuffleNet' if row['structure'] == 'shufflenet' else row['structure'] + ' variant'} {row['width']:g}x"
-
-
-def _own_stem(row: pd.Series) -> str:
-    return stem_name(int(row["groups"]), float(row["width"]), int(row["stem_channels"]))
+def _network(row: pd.Series, axes: Sequence[str]) -> str:
+    rest = (heading(axis, row[axis]) for axis in axes if axis != "structure" and pd.notna(row[axis]))
+    return " ".join([network(str(row["structure"])), *rest])
 
 
 def millions(count: object, places: int) -> str:
@@ -204,19 +244,15 @@ def _present(anchors: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], st
     return {place: anchor for place, anchor in anchors.items() if anchor}
 
 
-def _bracketed(row: pd.Series, mean: str, low: str, high: str, sign: str) -> str:
+def _bracketed(row: Mapping[Any, Any] | pd.Series, mean: str, low: str, high: str, sign: str) -> str:
     if pd.isna(row[low]):
         return decimal(row[mean], sign)
     mark = "‡" if row["interval"] == EXAMPLES else ""
     return f"{decimal(row[mean], sign)} [{decimal(row[low])}, {decimal(row[high])}]{mark}"
 
 
-def _groups(cells: pd.DataFrame) -> Sequence[int]:
-    return sorted(cells["groups"].unique())
-
-
-def _cell(row: pd.Series) -> tuple[object, ...]:
-    return row["structure"], row["width"], row["groups"], row["stem_channels"]
+def _key(row: Any, axes: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(row[axis]) else row[axis] for axis in axes)
 
 
 def _span(macs: pd.Series) -> str:

@@ -1,9 +1,14 @@
 """The words around a table: what it was trained on, what its intervals mean, what is missing and why."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from ablations.core import presets
+from analysis.runs.cell import Cell
 from analysis.runs.frame import FAILED
+from analysis.runs.study import Study, words
 from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
@@ -53,34 +58,36 @@ def planned_seeds(table: pd.DataFrame) -> pd.Series:
     return planned if len(planned) else table["seeds_done"]
 
 
-def on_intervals(study: str, table: pd.DataFrame, gain: pd.DataFrame) -> list[str]:
+def on_intervals(study: Study, table: pd.DataFrame, gain: pd.DataFrame) -> list[str]:
     """What the brackets mean, and how wide seeds spread at each width."""
     kinds = {*table["interval"], *gain["interval"]}
-    text = [ON_SEEDS] if SEEDS in kinds else []
+    text = [ON_SEEDS.replace("one width", shared(study))] if SEEDS in kinds else []
     text += [ON_EXAMPLES] if EXAMPLES in kinds else []
-    text += [gains.RULE] if study == "shuffle" else []
-    text += [_spread(table)] if table["df"].gt(0).any() else []
-    unlike = table.loc[table["levene_p"] < ALIKE, "width"].drop_duplicates()
-    if len(unlike):
+    text += [gains.RULE] if study.gain else []
+    text += [_spread(table, study)] if table["df"].gt(0).any() else []
+    unlike = table.loc[table["levene_p"] < ALIKE].to_dict("records")
+    if unlike:
+        places = dict.fromkeys(_pool(row, study).but({"structure": None}).name or "all" for row in unlike)
         text.append(
-            f"At {', '.join(f'{width:g}x' for width in unlike)} the cells spread differently (Levene): each interval "
+            f"At {', '.join(places)} the cells spread differently (Levene): each interval "
             "there has its cell's own standard deviation, differences are Welch's."
         )
     return text
 
 
-def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def on_gaps(study: Study, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """What is not planned, and which runs are not done and why."""
     text = []
-    if not selection.planned_for(study, rows).any():
+    if not selection.planned_for(study.name, rows).any():
         text.append(
-            f"The {study} study has not been planned under this protocol: what is here was trained for other tables. "
-            f"make ablation-{study} PRESET={rows['preset'].iloc[0] if len(rows) else 'quick'} trains the rest."
+            f"The {study.name} study has not been planned under this protocol: what is here was trained for other "
+            f"tables. make ablation-{study.name} PRESET={rows['preset'].iloc[0] if len(rows) else 'quick'} trains the "
+            "rest."
         )
     elif (table["seeds_planned"] == 0).any():
         text.append("Cells marked “not planned” were left out of the sweep; the grid is the paper's.")
     bad = rows[rows["state"].isin((*FAILED, "damaged"))]
-    text += [_reason(run) for _, run in bad.head(LISTED).iterrows()]
+    text += [_reason(run, study) for run in bad.head(LISTED).to_dict("records")]
     if len(bad) > LISTED:
         text.append(f"{len(bad) - LISTED} more runs failed: make status lists them.")
     waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
@@ -137,23 +144,36 @@ def orphans(frame: pd.DataFrame) -> list[str]:
     return [str(reason) for reason in lost["reason"].head(LISTED)]
 
 
-def _spread(part: pd.DataFrame) -> str:
-    """Standard deviation by width, with degrees of freedom and Levene's p; a range where each cell has its own."""
-    words = []
-    for (structure, width), same in part[part["df"] > 0].groupby(["structure", "width"], sort=False):
+def shared(study: Study) -> str:
+    """Whose standard deviation is pooled: cells of `one width`, of `one label smoothing and width`."""
+    return f"one {' and '.join(words(axis) for axis in study.pool[1:])}" if study.pool[1:] else "this table"
+
+
+def without(protocol: str, study: Study) -> str:
+    """The name of a protocol without the axes that a study varies."""
+    varied = [words(axis) for axis in study.elsewhere]
+    return ", ".join(part for part in protocol.split(", ") if not any(word in part for word in varied))
+
+
+def _pool(row: Any, study: Study) -> Cell:
+    return Cell.of({axis: row[axis] for axis in study.pool})
+
+
+def _spread(part: pd.DataFrame, study: Study) -> str:
+    """Standard deviation by row, with degrees of freedom and Levene's p; a range where each cell has its own."""
+    said = []
+    for _, same in part[part["df"] > 0].groupby(list(study.pool), sort=False):
         one = same.iloc[0]
         levene = f", Levene p {one['levene_p']:.2f}" if pd.notna(one["levene_p"]) else ""
-        prefix = "" if structure == "shufflenet" else f"{structure} "
         low, high = same["sd"].min(), same["sd"].max()
         sd = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
-        words.append(f"{prefix}{width:g}x {sd} (df {one['df']}{levene})")
-    return f"Standard deviation between seeds in points: {'; '.join(words)}."
+        said.append(f"{_pool(one, study).name or 'all cells'} {sd} (df {one['df']}{levene})")
+    return f"Standard deviation between seeds in points: {'; '.join(said)}."
 
 
-def _reason(run: pd.Series) -> str:
-    structure = "" if run["structure"] == "shufflenet" else f"{run['structure']} "
-    arm = "" if run["shuffle"] else " no shuffle"
-    return f"{structure}{run['width']:g}x g={run['groups']}{arm}, seed {run['seed']}: {run['state']}: {run['reason']}"
+def _reason(run: Mapping[Any, Any], study: Study) -> str:
+    name = study.cell(run).but({"stem_channels": None}).name
+    return f"{name}, seed {run['seed']}: {run['state']}: {run['reason']}"
 
 
 def _data(first: pd.Series) -> str:

@@ -1,44 +1,56 @@
 """Which cells a study's table has under a protocol: the paper's grid, always whole, and whatever else was run."""
 
+from typing import Any
+
 import pandas as pd
 
-from analysis import paper
-from analysis.runs.frame import CellKey
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.frame import COLUMNS
+from analysis.runs.study import BUILT_IN, NO_STUDY, Study
 from model.widths import resolve_stem
 
-
-def layout(study: str, stem: str) -> list[CellKey]:
-    """The cells of the paper's table, in its order: widths falling, groups rising, without shuffle before with."""
-    if study == "groups":
-        grid = [(width, groups, True) for width in paper.WIDTHS for groups in paper.GROUPS]
-    else:
-        grid = [
-            (w, groups, shuffle) for w in paper.WIDTHS for groups in paper.SHUFFLE_GROUPS for shuffle in (False, True)
-        ]
-    return [
-        CellKey("shufflenet", w, groups, shuffle, resolve_stem(groups, w, stem, None)) for w, groups, shuffle in grid
-    ]
+WHOLE = ("groups", "stem_channels", "seed", "classes", "channels", "train_images", "test_images", "resolution")
 
 
-def keys(study: str, rows: pd.DataFrame) -> list[CellKey]:
-    """The layout, and the other cells among the runs `rows` of one protocol that belong to the study.
+def layout(study: Study, stem: str) -> list[Cell]:
+    """The cells that the paper prints, of a study of this project."""
+    found = []
+    for given, _ in study.published:
+        cell = Cell.of({**study.defaults, **given})
+        found.append(cell.but({"stem_channels": resolve_stem(cell["groups"], cell["width"], stem, None)}))
+    return found
 
-    Table 2 shows networks with shuffle. Table 3 shows both arms of whatever was planned for it or run without shuffle;
-    g = 1 has one arm only (there the shuffle is the identity), so it has no place in it.
+
+def keys(study: Study, rows: pd.DataFrame) -> list[Cell]:
+    """The cells of a study's table among the runs `rows` of one protocol, in its order.
+
+    The paper's tables have their layout and whatever else was run: Table 2 shows networks with shuffle. Table 3 shows
+    both arms of whatever was planned for it or run without shuffle; g = 1 has one arm only (there the shuffle is the
+    identity), so it has no place in it. Another study has the cells that are planned for it.
     """
-    columns = list(CellKey._fields)
-    if study == "groups":
-        found = {CellKey(*values) for values in rows.loc[rows["shuffle"], columns].itertuples(index=False)}
+    if not study.built_in:
+        return sorted({study.cell(row) for row in rows.to_dict("records")}, key=lambda cell: order(cell, study))
+    if study.gain:
+        asked = planned_for(study.name, rows)
+        chosen = rows[(asked | ~rows["shuffle"]) & (rows["groups"] > 1)]
+        arms = (study.gain.worse, study.gain.better)
+        found = {study.cell(row).but({study.gain.axis: arm}) for row in chosen.to_dict("records") for arm in arms}
     else:
-        planned = planned_for("shuffle", rows)
-        chosen = rows.loc[(planned | ~rows["shuffle"]) & (rows["groups"] > 1), columns]
-        found = {
-            CellKey(*values)._replace(shuffle=arm) for values in chosen.itertuples(index=False) for arm in (False, True)
-        }
+        found = {study.cell(row) for row in rows[rows["shuffle"]].to_dict("records")}
     # A grid cell that was run with a stem of the user's choice stands in for the one with the default stem.
-    run = {key[:4] for key in found}
-    grid = {key for key in layout(study, str(rows["stem"].iloc[0])) if key[:4] not in run}
-    return sorted(grid | found, key=_order)
+    run = {key.but({"stem_channels": None}) for key in found}
+    planned = layout(study, str(rows["stem"].iloc[0]))
+    grid = {key for key in planned if key.but({"stem_channels": None}) not in run}
+    return sorted(grid | found, key=lambda cell: order(cell, study))
+
+
+def order(cell: Cell, study: Study) -> tuple[Any, ...]:
+    """Place of a cell: the paper's network first, widths falling, then its other axes rising, without before with."""
+    name, width = cell.get("structure"), cell.get("width")
+    others = [axis for axis in (*study.rows, *study.columns) if axis not in AXES]
+    axes = ("groups", "stem_channels", *others, "shuffle")
+    values = tuple((cell.get(axis) is not None, cell.get(axis) or 0) for axis in axes)
+    return (name != "shufflenet", str(name), -(width or 0), *values)
 
 
 def planned_for(study: str, rows: pd.DataFrame) -> pd.Series:
@@ -48,33 +60,59 @@ def planned_for(study: str, rows: pd.DataFrame) -> pd.Series:
 
 def known(frame: pd.DataFrame) -> pd.DataFrame:
     """The runs of a frame whose cell is known (all but those without a description), with plain types."""
-    rows = frame.dropna(subset=["cell_id", "structure"])
-    whole = ("groups", "stem_channels", "seed", "classes", "channels", "train_images", "test_images", "resolution")
-    types = {**dict.fromkeys((*whole, "epochs", "batch_size"), int), "width": float, "shuffle": bool}
-    return rows.astype(types)
+    return _typed(frame.dropna(subset=["cell_id", "structure"]))
 
 
-def protocols(frame: pd.DataFrame) -> list[str]:
-    """Protocols of known runs: the one planned last comes first, those of runs without a plan come last."""
-    when = frame.groupby("protocol_id").agg(written=("written", "max"), started=("started", "max"))
+def runs_of(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that a study's table may show: those planned for it; for the paper's, all that are of no other study."""
+    if not study.built_in:
+        return _typed(frame[planned_for(study.name, frame)])
+    papers = (*BUILT_IN, *NO_STUDY)
+    mine = [not names or any(name in papers for name in names.split(",")) for names in frame["planned_by"]]
+    other = [axis for axis in variant_axes(frame) if axis not in AXES]
+    plain = frame[list(AXES)].notna().all(axis=1) & frame[other].isna().all(axis=1)
+    return _typed(frame[pd.Series(mine, index=frame.index, dtype=bool) & plain])
+
+
+def variant_axes(frame: pd.DataFrame) -> list[str]:
+    """Columns that are axes of networks."""
+    return [*AXES, *(name for name in frame.columns if name not in (*COLUMNS, "scope_id") and "." not in name)]
+
+
+def scope(study: Study) -> str:
+    """The column whose values tell a study's tables apart."""
+    return f"scope.{study.name}" if study.elsewhere else "protocol_id"
+
+
+def protocols(frame: pd.DataFrame, by: str = "scope_id") -> list[str]:
+    """Scopes of known runs: the one planned last comes first, those of runs without a plan come last."""
+    when = frame.groupby(by).agg(written=("written", "max"), started=("started", "max"))
     when["started"] = when["started"].fillna("")
     return list(when.sort_values(["written", "started"], ascending=False, na_position="last", kind="stable").index)
 
 
-def shown(study: str, frame: pd.DataFrame) -> list[str]:
-    """Protocols that a study's table has a section for, in the order of `protocols`.
+def shown(study: Study, frame: pd.DataFrame) -> list[str]:
+    """Scopes that a study's table has a section for, in the order of `protocols`; `frame` has the study's runs.
 
     Those that it was planned under, and those with runs that no other table would show. Failing both, the first of
     all: its table is then laid out with the cells that the other study trained, and says that the rest is not planned.
     """
-    everything, chosen = protocols(frame), []
+    everything, chosen = protocols(frame, scope(study)), []
+    if not study.built_in:
+        return everything
     for protocol_id in everything:
         rows = frame[frame["protocol_id"] == protocol_id]
-        alone = ~rows["shuffle"] if study == "shuffle" else rows["shuffle"] & ~planned_for("shuffle", rows)
-        if planned_for(study, rows).any() or alone.any():
+        alone = ~rows["shuffle"] if study.gain else rows["shuffle"] & ~planned_for("shuffle", rows)
+        if planned_for(study.name, rows).any() or alone.any():
             chosen.append(protocol_id)
     return chosen or everything[:1]
 
 
-def _order(key: CellKey) -> tuple[object, ...]:
-    return (key.structure != "shufflenet", key.structure, -key.width, key.groups, key.stem_channels, key.shuffle)
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Whole numbers, numbers and truth values as such; a column that has gaps keeps them."""
+    types: dict[str, Any] = {**dict.fromkeys((*WHOLE, "epochs", "batch_size"), int), "width": float, "shuffle": bool}
+    whole = [name for name in types if rows[name].notna().all()]
+    typed = rows.astype({name: types[name] for name in whole})
+    for name in (name for name in types if name not in whole):
+        typed[name] = pd.Series([v if v != v else types[name](v) for v in rows[name]], rows.index, dtype=object)
+    return typed

@@ -9,11 +9,12 @@ from scipy import stats
 
 from analysis.claims.hypothesis_tests import run_test
 from analysis.claims.parser import NOT_POSITIVE, POSITIVE, Claim
-from analysis.stats.contrast import CellRef, Contrast, gain
+from analysis.stats.contrast import Contrast, gain
 from analysis.stats.intervals import EXAMPLES
 from analysis.stats.sample import Sample
+from tests.make import shufflenet_cell
 
-REFS = tuple(CellRef(groups, 0.5) for groups in (1, 2, 3, 4, 8))
+REFS = tuple(shufflenet_cell(groups, 0.5) for groups in (1, 2, 3, 4, 8))
 GAINS = tuple(gain(REFS[0], ref) for ref in REFS[1:])
 
 
@@ -62,7 +63,7 @@ def test_unequal_seeds_and_the_interval_agree_with_p(seeds: tuple[int, int]) -> 
     for start in range(40):
         sample = draw((41.0, 39.5, 40, 40, 39.5), seeds[1], start=start)
         errors = {
-            ref: {k: e[k] for k in range(seeds[0] if ref.groups in (1, 3) else seeds[1])}
+            ref: {k: e[k] for k in range(seeds[0] if ref["groups"] in (1, 3) else seeds[1])}
             for ref, e in sample.errors.items()
         }
         found = run_test(claim("any", *GAINS), Sample(errors))
@@ -136,7 +137,7 @@ def test_not_exceeding_the_margin() -> None:
 
 def test_one_seed_has_mcnemars_p() -> None:
     source = np.random.default_rng(0)
-    bits = {ref: source.random(2000) > 0.3 + 0.03 * (ref.groups == 1) for ref in REFS}
+    bits = {ref: source.random(2000) > 0.3 + 0.03 * (ref["groups"] == 1) for ref in REFS}
     sample = Sample({ref: {0: 100 * float(1 - b.mean())} for ref, b in bits.items()}, {}, bits.get)
     found = run_test(claim("contrast", GAINS[0]), sample)
     one, two = bits[REFS[0]], bits[REFS[1]]

@@ -10,14 +10,15 @@ from analysis.claims.judge import judge, verdicts
 from analysis.claims.parser import NOT_POSITIVE, POSITIVE, Claim, read_claims
 from analysis.claims.power import POWER, seeds_needed
 from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, SUPPORTED, Verdict
-from analysis.stats.contrast import CellRef, Contrast, gain
+from analysis.stats.contrast import Contrast, gain
 from analysis.stats.intervals import SEEDS
 from analysis.stats.sample import PAIR_CORRELATION, Sample
 from benchmarks.verdicts import mistakes
 from benchmarks.worlds import false_alarm, flat, hardest, papers, simulate
+from tests.make import shufflenet_cell
 
 CLAIMS = read_claims()
-A, B, C = (CellRef(groups, 0.5) for groups in (1, 2, 8))
+A, B, C = (shufflenet_cell(groups, 0.5) for groups in (1, 2, 8))
 IDS = {A: "a" * 16, B: "b" * 16, C: "c" * 16}
 ROUNDS = 400
 LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / ROUNDS)
@@ -114,7 +115,7 @@ def test_what_is_missing_is_said() -> None:
     found = one(Sample({A: near(40, 0, 1)}))
     assert (found.verdict, found.effect, found.p) == (NOT_TESTED, None, None)
     assert found.reason == "No run is done of 0.5x g=2." and found.seeds_least == 0
-    other = one(Sample({A: near(40, 0, 1)}), [claim("x", gain(A, CellRef(4, 0.5)))])
+    other = one(Sample({A: near(40, 0, 1)}), [claim("x", gain(A, shufflenet_cell(4, 0.5)))])
     assert other.reason == "Not planned: 0.5x g=4."
     assert other.cells == (("a" * 16, "0.5x g=1"), ("", "0.5x g=4"))
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from ablations.core.errors import UserError
 from analysis import paper
 from analysis.claims.parser import CLAIMS, read_claims
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.runs.study import study
+from analysis.stats.contrast import Contrast
+from tests.make import shufflenet_cell
 
 GOOD = """\
 # A comment.
@@ -50,7 +52,7 @@ def test_the_papers_claims() -> None:
 
 
 def test_every_test_is_the_contrast_it_says(tmp_path: Path) -> None:
-    a, b, c = (CellRef(groups, 0.5) for groups in (1, 2, 3))
+    a, b, c = (shufflenet_cell(groups, 0.5) for groups in (1, 2, 3))
     tests = {
         "gain: {from: {groups: 1, width: 0.5}, to: {groups: 2, width: 0.5}}": [((a, 1), (b, -1))],
         # (a - b) - (b - c)
@@ -82,12 +84,12 @@ def test_for_makes_a_claim_of_each_value(tmp_path: Path) -> None:
     )
     three, eight = read_claims(write(tmp_path, text))
     assert (three.id, three.says) == ("helps-0.5x-g3", "At 0.5x with 3.")
-    assert eight.contrasts[0].refs == (CellRef(8, 0.5, False), CellRef(8, 0.5)) and eight.paper == 5.8
+    assert eight.contrasts[0].refs == (shufflenet_cell(8, 0.5, False), shufflenet_cell(8, 0.5)) and eight.paper == 5.8
 
 
 def test_one_group_has_one_cell(tmp_path: Path) -> None:
     text = swapped("from: {groups: 1, width: 0.5}", "from: {groups: 1, width: 0.5, shuffle: false}")
-    assert read_claims(write(tmp_path, text))[0].refs[0] == CellRef(1, 0.5, True)
+    assert read_claims(write(tmp_path, text))[0].refs[0] == shufflenet_cell(1, 0.5, True)
 
 
 BAD = {
@@ -175,7 +177,7 @@ def test_the_paper_effects_are_the_papers() -> None:
     for claim in read_claims():
         numbers = {}
         for ref in claim.refs:
-            found = paper.error(ref.width, ref.groups, ref.shuffle)
+            found = study(claim.study).paper(ref)
             assert found
             numbers[ref] = found.value
         effects = [contrast.of(numbers) for contrast in claim.contrasts]

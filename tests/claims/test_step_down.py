@@ -13,12 +13,13 @@ from analysis.claims.judge import judge, verdicts
 from analysis.claims.parser import POSITIVE, Claim, read_claims
 from analysis.claims.step_down import Family
 from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, size
-from analysis.stats.contrast import CellRef, Contrast, gain
+from analysis.stats.contrast import Contrast, gain
 from analysis.stats.multiple_comparisons import holm
 from analysis.stats.sample import Sample
 from benchmarks.worlds import flat, papers
+from tests.make import shufflenet_cell
 
-CELLS = [CellRef(groups, 0.5) for groups in (1, 2, 3, 8)]
+CELLS = [shufflenet_cell(groups, 0.5) for groups in (1, 2, 3, 8)]
 A, B, C, D = CELLS
 ERROR = 0.006
 """Four standard errors of the simulation at 0.05."""

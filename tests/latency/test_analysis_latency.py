@@ -26,7 +26,7 @@ FORMS = (".svg", ".png", "-column.svg")
 
 def fewer(subjects: list[Subject]) -> list[dict[str, int] | None]:
     """Multiply-adds that fall by two in a hundred for each group more than one."""
-    counts = [int(1e6 * s.width * s.resolution * (1 - 0.02 * (s.groups - 1))) for s in subjects]
+    counts = [int(1e6 * s.network["width"] * s.resolution * (1 - 0.02 * (s.network["groups"] - 1))) for s in subjects]
     return [{"macs": one, "conv_macs": one, "params": 1} for one in counts]
 
 

@@ -125,9 +125,9 @@ def test_budgets_in_proportion(found):
 
 def test_the_least_gain_is_that_of_the_t_test(jobs):
     """One comparison of two cells, of seven of a width; the level is shared by Holm's strictest rule."""
-    from analysis.stats.contrast import CellRef
+    from tests.make import shufflenet_cell
 
-    refs = {CellRef(v["groups"], v["width"], v["shuffle"]) for v in (job.run.variant.axes for job in jobs)}
+    refs = {shufflenet_cell(v["groups"], v["width"], v["shuffle"]) for v in (job.run.variant.axes for job in jobs)}
     claims = read_claims()
     gain = next(c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive")
     rivals = sum(claim.study == gain.study for claim in claims)

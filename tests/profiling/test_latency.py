@@ -72,7 +72,7 @@ def test_every_variant_is_measured_once_and_by_every_engine(tmp_path, capsys, mo
 def test_the_answer_is_that_of_the_page(tmp_path, capsys, monkeypatch):
     """The command asks analysis in a process of its own; multiply-adds are kept, so that this one needs no torch."""
     results = planned(tmp_path)
-    fewer = lambda subjects: [{"macs": 1000 - s.groups, "conv_macs": 1, "params": 1} for s in subjects]  # noqa: E731
+    fewer = lambda subjects: [{"macs": 1000 - s.network["groups"], "conv_macs": 1, "params": 1} for s in subjects]  # noqa: E731
     monkeypatch.setattr(macs, "_measure", fewer)
     monkeypatch.setattr(latency, "measure", lambda *_: [])
     monkeypatch.setattr(latency_rows, "to_csv", lambda _: made.read_bytes())

@@ -20,7 +20,7 @@ def cells(results: Path, study: str = "groups") -> list[CellOrigin]:
 
 
 def cell(results: Path, groups: int = 3, width: float = 0.25) -> CellOrigin:
-    (found,) = [one for one in cells(results) if one.runs and (one.key.groups, one.key.width) == (groups, width)]
+    (found,) = [one for one in cells(results) if one.runs and (one.key["groups"], one.key["width"]) == (groups, width)]
     return found
 
 
@@ -115,7 +115,7 @@ def test_a_cell_of_both_tables_is_one_with_both_numbers(tmp_path: Path) -> None:
     found = drilldown.cells(tmp_path, sections)
     assert len(found) == 15 + 6
     both = [one for one in found if one.shown[0].table == "Tables 2 and 3"]
-    assert {one.key.groups for one in both} == {3, 8} and len(both) == 6
+    assert {one.key["groups"] for one in both} == {3, 8} and len(both) == 6
     assert {one.shown[0].table for one in found if one not in both} == {"Table 2", "Table 3"}
 
 

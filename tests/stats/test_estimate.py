@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.stats.contrast import CellRef, Contrast, gain
+from analysis.stats.contrast import Contrast, gain
 from analysis.stats.estimate import PAIRED, POOLED, TEST_IMAGES, WELCH, estimate, mcnemar
 from analysis.stats.intervals import EXAMPLES, NONE, SEEDS, above
 from analysis.stats.sample import Sample
+from tests.make import shufflenet_cell
 
-A, B, C = (CellRef(groups, 0.5) for groups in (1, 3, 8))
-OFF, ON = CellRef(8, 0.5, False), CellRef(8, 0.5)
-OFF3, ON3 = CellRef(3, 0.5, False), CellRef(3, 0.5)
+A, B, C = (shufflenet_cell(groups, 0.5) for groups in (1, 3, 8))
+ROW = ("shufflenet", 0.5)
+OFF, ON = shufflenet_cell(8, 0.5, False), shufflenet_cell(8, 0.5)
+OFF3, ON3 = shufflenet_cell(3, 0.5, False), shufflenet_cell(3, 0.5)
 
 
 def seeds(*values: float) -> dict[int, float]:
@@ -55,7 +57,7 @@ def test_welch_needs_two_seeds_of_its_own() -> None:
 
 
 def test_across_widths_satterthwaite() -> None:
-    wide, wider = CellRef(1, 1.0), CellRef(8, 1.0)
+    wide, wider = shufflenet_cell(1, 1.0), shufflenet_cell(8, 1.0)
     errors = {A: seeds(41, 43), C: seeds(36, 40), wide: seeds(20, 21, 22), wider: seeds(20, 24, 25)}
     found = estimate(gain(A, C) - gain(wide, wider), Sample(errors))
     # 0.5x: variance (2 + 8) / 2 = 5, df 2, shares 1/2 + 1/2; 1x: (2 + 14) / 4 = 4, df 4, shares 1/3 + 1/3.
@@ -68,11 +70,11 @@ def test_across_widths_satterthwaite() -> None:
 def test_pairing_is_decided_by_numbers_of_seeds_alone() -> None:
     for other in (0.0, 3.0):  # whatever the errors are
         few = {ref: seeds(40, 42 + other, 41) for ref in (OFF, ON, OFF3, ON3, A)}
-        assert not Sample(few).pairs(OFF.row)
+        assert not Sample(few).pairs(ROW)
         many = {ref: {k: 40 + (k * 7 % 5) + other * (k % 2) for k in range(30)} for ref in (OFF, ON, OFF3, ON3, A)}
-        assert Sample(many).pairs(OFF.row)
-    assert not Sample({**many, ON: {k: 40.0 + k % 3 for k in range(29)}}).pairs(OFF.row), "a seed without its pair"
-    assert not Sample({A: seeds(1, 2)}).pairs(A.row) and not Sample({}).pairs(A.row)
+        assert Sample(many).pairs(ROW)
+    assert not Sample({**many, ON: {k: 40.0 + k % 3 for k in range(29)}}).pairs(ROW), "a seed without its pair"
+    assert not Sample({A: seeds(1, 2)}).pairs(ROW) and not Sample({}).pairs(ROW)
 
 
 def test_paired_is_the_paired_t_with_a_common_spread() -> None:

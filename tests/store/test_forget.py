@@ -7,6 +7,8 @@ import pytest
 from ablations.store.forget import main
 from ablations.store.plans import read_plans
 from analysis.runs import frame
+from analysis.runs import study as study_module
+from analysis.runs.cell import AXES, Cell
 from analysis.studies import selection
 from tests import results_fixture as fixture
 
@@ -48,14 +50,15 @@ def test_a_plan_that_never_trained_goes_and_only_it(results, capsys):
 
 
 def test_finished_runs_of_deleted_plans_stay_in_a_table(results):
-    for study in ("groups", "shuffle"):
-        assert main(["--results", str(results), "--study", study, "--yes"]) == 0
+    for name in ("groups", "shuffle"):
+        assert main(["--results", str(results), "--study", name, "--yes"]) == 0
     assert read_plans(results) == []
     rows = selection.known(frame.runs(results))
     assert rows["state"].tolist() == ["done", "done"]
-    shown = [selection.keys(study, rows) for study in ("groups", "shuffle") if selection.shown(study, rows)]
+    both = [study_module.study(name) for name in ("groups", "shuffle")]
+    shown = [selection.keys(one, rows) for one in both if selection.shown(one, rows)]
     for row in rows.itertuples():
-        key = frame.CellKey(row.structure, row.width, row.groups, row.shuffle, row.stem_channels)
+        key = Cell.of({axis: getattr(row, axis) for axis in AXES})
         assert any(key in keys for keys in shown)
 
 

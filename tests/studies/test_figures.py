@@ -40,9 +40,9 @@ def section(results: Path, study: str) -> Section:
 def draw(results: Path, width: float) -> dict[str, Figure]:
     groups, shuffle = section(results, "groups"), section(results, "shuffle")
     return {
-        "groups": panels.error_by_groups(groups, width),
+        "groups": panels.error_by_axis(groups, width),
         "macs": panels.error_by_macs(groups, width),
-        "gain": panels.shuffle_gain(shuffle, width),
+        "gain": panels.gain(shuffle, width),
         "curves": curves.curves(shuffle.runs, results, shuffle.title, width),
     }
 
@@ -56,9 +56,9 @@ def test_the_same_results_give_the_same_bytes(results: Path) -> None:
 
 
 def test_the_users_settings_change_nothing(results: Path) -> None:
-    plain = style.svg(panels.shuffle_gain(section(results, "shuffle")))
+    plain = style.svg(panels.gain(section(results, "shuffle")))
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.hashsalt": None}):
-        assert style.svg(panels.shuffle_gain(section(results, "shuffle"))) == plain
+        assert style.svg(panels.gain(section(results, "shuffle"))) == plain
         assert matplotlib.rcParams["font.size"] == 20
 
 
@@ -70,26 +70,26 @@ def test_no_text_is_cut_or_overlaps(results: Path, width: float) -> None:
 
 def test_the_papers_numbers_have_their_own_scale_unless_the_data_are_its_own(results: Path) -> None:
     ours = section(results, "groups")
-    assert len(panels.error_by_groups(ours).axes) == 2
+    assert len(panels.error_by_axis(ours).axes) == 2
     papers = replace(ours, cells=ours.cells.assign(data="imagenet", resolution=224))
-    for draw_one in (panels.error_by_groups, panels.error_by_macs):
+    for draw_one in (panels.error_by_axis, panels.error_by_macs):
         (axes,) = draw_one(papers).axes
         assert any(line.get_linestyle() == "--" for line in axes.get_lines())
 
 
 def test_an_interval_is_drawn_only_where_there_is_one(results: Path) -> None:
     ours = section(results, "groups")
-    bands = lambda s: sum(len(c.get_paths()) for c in panels.error_by_groups(s).axes[0].collections)  # noqa: E731
+    bands = lambda s: sum(len(c.get_paths()) for c in panels.error_by_axis(s).axes[0].collections)  # noqa: E731
     without = ours.cells.assign(interval="", error_low=float("nan"), error_high=float("nan"))
     assert bands(ours) > 0 and bands(replace(ours, cells=without)) == 0
 
 
 def test_subtitles_carry_the_scope(results: Path) -> None:
     said: Callable[[Figure], str] = lambda figure: " ".join(text.get_text() for text in figure.texts)  # noqa: E731
-    text = said(panels.error_by_groups(section(results, "groups")))
+    text = said(panels.error_by_axis(section(results, "groups")))
     assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 seeds." in text
     assert "run-to-run variation not covered" in text, "the extra networks have one seed"
-    assert "2 seeds an arm" in said(panels.shuffle_gain(section(results, "shuffle")))
+    assert "2 seeds an arm" in said(panels.gain(section(results, "shuffle")))
 
 
 def test_curves_of_no_runs_say_so(results: Path) -> None:

@@ -53,7 +53,7 @@ def test_all_seeds_of_an_arm_count(tmp_path: Path) -> None:
     found = gain(tmp_path)
     assert (found["gain"], found["seeds_off"], found["seeds_on"]) == (3, 2, 3)
     (section,) = assemble.sections("shuffle", frame.runs(tmp_path), tmp_path)
-    assert "2 and 3 seeds" in grids.shuffle_grid(section).frame.to_string()
+    assert "2 and 3 seeds" in grids.pivot(section).frame.to_string()
 
 
 def test_many_seeds_are_paired_by_rule(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_many_seeds_are_paired_by_rule(tmp_path: Path) -> None:
     found = gain(tmp_path)
     assert found["method"] == PAIRED and found["df"] == 29
     (section,) = assemble.sections("shuffle", frame.runs(tmp_path), tmp_path)
-    assert "30 pairs" in grids.shuffle_grid(section).frame.to_string()
+    assert "30 pairs" in grids.pivot(section).frame.to_string()
 
 
 def test_one_pair_is_judged_on_its_images(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_table_2_to_the_letter(tmp_path: Path) -> None:
     (section,) = sections("groups", tmp_path)
     assert section.cells.iloc[:, :14].to_csv(index=False) == TABLE_2_CSV
     known = {"protocol": section.protocol_id, "damaged": fixture.run(4, 0.25, seed=1).run_id}
-    text = render.markdown("Number of groups", [grids.groups_grid(section)])
+    text = render.markdown("Number of groups", [grids.pivot(section)])
     assert text == TABLE_2_MARKDOWN.format(**known)
 
 
@@ -127,7 +127,7 @@ def test_table_3_to_the_letter(tmp_path: Path) -> None:
     for groups, shuffle, error in ((3, False, 0.40), (3, True, 0.36), (8, True, 0.38)):
         fixture.write_done(tmp_path, fixture.run(groups, 0.25, shuffle), error)
     (section,) = sections("shuffle", tmp_path)
-    text = render.markdown("Channel shuffle", [grids.shuffle_grid(section)])
+    text = render.markdown("Channel shuffle", [grids.pivot(section)])
     assert TABLE_3_MARKDOWN in text
     assert "one seed, 95 % interval from its test images alone; run-to-run variation is not covered." in text
     assert "1 planned run not done yet" in text
@@ -173,7 +173,7 @@ def test_whatever_else_was_run_is_shown(tmp_path: Path) -> None:
     assert shown.keys() == extra.keys()
     assert pd.isna(shown["blog variant 0.25x"]["paper_error"])
     assert len(section.cells) == 15 + 2, "the cell with a stem of its own stands in for the grid's"
-    names = grids.groups_grid(section).frame["Network"].tolist()
+    names = grids.pivot(section).frame["Network"].tolist()
     assert names[0] == "ShuffleNet 1.5x" and names[-1] == "blog variant 0.25x"
 
 
@@ -259,7 +259,7 @@ def test_a_single_protocol_has_no_name(tmp_path: Path, monkeypatch: pytest.Monke
 def rows_of(results: Path) -> dict[str, list[str]]:
     """Rows of Table 2 at 0.25x, as trained: error or word by number of groups."""
     (section,) = sections("groups", results)
-    shown = grids.groups_grid(section).frame
+    shown = grids.pivot(section).frame
     ours = shown[(shown[""] == "ours") & shown["Network"].str.contains("0.25x")]
     return {row[0]: [cell.split(" [")[0].split("\n")[0] for cell in row[3:]] for row in ours.itertuples(index=False)}
 
@@ -290,7 +290,7 @@ def test_stems_that_are_not_the_default_have_rows_that_say_so(
         fixture.write_done(tmp_path, fixture.run(groups, 0.25, stem_channels=stem), (groups + stem) / 100)
     assert rows_of(tmp_path) == {f"ShuffleNet 0.25x{name}": cells for name, cells in expected.items()}
     (section,) = sections("groups", tmp_path)
-    for figure in (panels.error_by_groups(section), panels.error_by_macs(section)):
+    for figure in (panels.error_by_axis(section), panels.error_by_macs(section)):
         names = {text.get_text() for text in figure.legends[0].get_texts()}
         assert {f"0.25x{name}" for name in expected} <= names
     titles = {axes.get_title() for axes in curves.curves(section.runs, tmp_path, "").axes}

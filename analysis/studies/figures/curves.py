@@ -27,7 +27,7 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
         title: the protocol in a few words.
         width: of the figure in inches; a narrow figure has widths as columns, a wide one as rows.
     """
-    shown = runs[runs["structure"] == "shufflenet"]
+    shown = runs[(runs["structure"] == "shufflenet") & runs[["groups", "width"]].notna().all(axis=1)]
     # A width has a row of panels, or several where networks were run with other stems than their default.
     networks = by_row(shown.sort_values("width", ascending=False, kind="stable")) if len(shown) else []
     networks = networks or [(f"ShuffleNet {w:g}x", shown) for w in paper.WIDTHS]

@@ -1,6 +1,6 @@
 """Figures of a section: error against groups, what shuffle gains, error against cost."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis import paper
+from analysis.runs.cell import heading, said
+from analysis.runs.study import Study, words
 from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.studies.assemble import Section
@@ -19,57 +21,63 @@ from analysis.studies.grids import by_row, row_name, short
 from analysis.studies.notes import planned_seeds
 
 
-def error_by_groups(section: Section, width: float = WIDE) -> Figure:
-    """Top-1 error (%) against number of groups, a line per width; the paper's dashed.
+def error_by_axis(section: Section, width: float = WIDE) -> Figure:
+    """Top-1 error (%) against the axis of the table's columns (number of groups), a line per row; the paper's dashed.
 
     The paper's numbers are ImageNet's: they share the axes only where the section's data are ImageNet too, and have a
     panel with its own scale elsewhere. `width` of the figure in inches.
     """
-    cells = section.cells
-    groups = sorted(cells["groups"].unique())
+    cells, axis = section.cells, x_axis(section.of)
+    values = sorted(cells[axis].dropna().unique())
     with style():
         text = f"{section.title}; {_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}"
-        fig = figure(width, 2.75 if width < 5 else 3.1, "Error against number of groups", text)
+        fig = figure(width, 2.75 if width < 5 else 3.1, f"Error against {words(axis)}", text)
         left, right = _panels(fig, section)
-        for name, same, colour, marker in _lines(cells):
-            same = same.set_index("groups").reindex(groups)
+        for name, same, colour, marker in _lines(cells, _rows(section.of)):
+            same = same.drop_duplicates(axis).set_index(axis).reindex(values)
             _interval_line(left, same, colour, marker, name)
             if same["paper_error"].notna().any():
                 look: dict[str, Any] = {"ls": "--", "marker": marker, "mfc": "white", "color": colour}
-                right.plot(range(len(groups)), same["paper_error"], **look)
+                right.plot(range(len(values)), same["paper_error"], **look)
         for axes in dict.fromkeys((left, right)):
-            axes.set_xticks(range(len(groups)), [str(group) for group in groups])
-            axes.set_xlim(-0.3, len(groups) - 0.7)
-            axes.set_xlabel("Number of groups g")
+            axes.set_xticks(range(len(values)), [tick(axis, value) for value in values])
+            axes.set_xlim(-0.3, len(values) - 0.7)
+            axes.set_xlabel("Number of groups g" if axis == "groups" else words(axis).capitalize())
             axes.yaxis.set_major_locator(MaxNLocator(6))
         left.set_ylabel("Top-1 error (%)")
-        _legend(fig, [*_width_keys(cells), _key("--", "o", "white", "paper")])
+        papers = [_key("--", "o", "white", "paper")] if section.of.published else []
+        _legend(fig, [*_row_keys(cells, _rows(section.of)), *papers])
     return fig
 
 
-def shuffle_gain(section: Section, width: float = WIDE) -> Figure:
-    """What shuffle takes off the error, in percentage points, by cell with its interval; the paper's beside it."""
-    gains = section.gains.iloc[::-1].reset_index(drop=True)
+def gain(section: Section, width: float = WIDE) -> Figure:
+    """What the study's gain takes off the error, in percentage points, by cell with its interval, and the paper's."""
+    gains, study = section.gains.iloc[::-1].reset_index(drop=True), section.of
+    assert study.gain
+    worse, better = study.gain.arms
     with style():
         text = (
             f"{section.title}; {_seeds(planned_seeds(section.cells))} an arm. "
-            f"{_bands(gains['interval'], 'Bars')} Right of 0: shuffle helps."
+            f"{_bands(gains['interval'], 'Bars')} Right of 0: {study.gain.helps}."
         )
-        fig = figure(width, 1.35 + 0.24 * len(gains), "What channel shuffle gains", text)
+        fig = figure(width, 1.35 + 0.24 * len(gains), f"What {lower(study.title)} gains", text)
         axes = fig.subplots()
         axes.axvline(0, color="black", lw=0.8)
         places = np.arange(len(gains))
         low, high = gains["gain"] - gains["gain_low"], gains["gain_high"] - gains["gain"]
         bars = axes.errorbar(gains["gain"], places + 0.13, xerr=[low, high], fmt="o", color=BLUE, capsize=2.5, lw=1.2)
         dots = axes.plot(gains["paper_gain"], places - 0.17, "D", color=GREY, mfc="white", ms=3.8)[0]
-        names = [f"{_legend_name(row_name(row))}, g={row['groups']}" for _, row in gains.iterrows()]
+        names = [
+            ", ".join([_legend_name(row_name(row, study.rows[:1])), *rest(row, study)]) for _, row in gains.iterrows()
+        ]
         axes.set_yticks(places, names)
         axes.set_ylim(-0.6, len(gains) - 0.4)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("Error without shuffle − error with it (points)")
-        keys: list[Any] = [bars, dots]
-        fig.legend(keys, [str(section.cells["data"].iloc[0]), "paper (ImageNet)"], loc="outside lower center", ncols=2)
+        axes.set_xlabel(f"Error {worse} − error {better} (points)")
+        keys: list[Any] = [bars, dots][: 1 + bool(study.published)]
+        named = [str(section.cells["data"].iloc[0]), "paper (ImageNet)"][: len(keys)]
+        fig.legend(keys, named, loc="outside lower center", ncols=2)
     return fig
 
 
@@ -91,12 +99,11 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
             _cost_panel(right, printed, "paper_macs", "paper_error", section)
         for axes in dict.fromkeys((left, right) if stacked else (left,)):
             axes.set_ylabel("Top-1 error (%)")
-        keys = [
-            _key("", GROUP_MARKERS.get(g, "o"), "white", f"g={g}") for g in sorted(section.cells["groups"].unique())
-        ]
-        hues = [
-            Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in _lines(section.cells)
-        ]
+        axis, rows = x_axis(section.of), _rows(section.of)
+        values = sorted(section.cells[axis].dropna().unique())
+        keys = [_key("", _marker(section, value), "white", heading(axis, value)) for value in values]
+        lines = _lines(section.cells, rows)
+        hues = [Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in lines]
         fronts = [Line2D([], [], color=GREY, lw=0.9, label="front")]
         if right is left:
             fronts.append(Line2D([], [], color=GREY, lw=0.9, ls="--", label="paper's"))
@@ -117,18 +124,17 @@ def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
 
 def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section: Section) -> None:
     x, y = cells[cost].astype(float) / 1e6, cells[error].astype(float)
-    colours = {k: colour for _, same, colour, _ in _lines(section.cells) for k in same.index}
+    lines, axis = _lines(section.cells, _rows(section.of)), x_axis(section.of)
+    colours = {k: colour for _, same, colour, _ in lines for k in same.index}
     best = _front_line(axes, cells[cost], y, "-")
     for k, (index, row) in enumerate(cells.iterrows()):
         edge = {"mec": "black", "mew": 1.0} if k in best else {"mec": "white", "mew": 0.4}
-        hue, hollow = colours[index], not row["shuffle"]
+        hue, hollow = colours[index], pd.notna(row["shuffle"]) and not row["shuffle"]
         look = {"mfc": "white", "mec": hue} if hollow else {"mfc": hue, **edge}
-        axes.plot(
-            x.iloc[k], y.iloc[k], GROUP_MARKERS.get(row["groups"], "o"), ms=4.6, zorder=3 if k in best else 2, **look
-        )
+        axes.plot(x.iloc[k], y.iloc[k], _marker(section, row[axis]), ms=4.6, zorder=3 if k in best else 2, **look)
     if len(x) and x.max() > 2 * x.min():
         axes.set_xscale("log")
-        ticks = sorted({float(f"{value:.2g}") for value in x.groupby(cells["width"]).median()})
+        ticks = sorted({float(f"{value:.2g}") for value in x.groupby(cells["width"], dropna=False).median()})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     else:
@@ -181,14 +187,14 @@ def _interval_line(axes: Axes, cells: pd.DataFrame, colour: str, marker: str, na
         axes.errorbar(x, mean, yerr=bars, fmt="none", ecolor=colour, capsize=2, lw=0.9)
 
 
-def _lines(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str]]:
+def _lines(cells: pd.DataFrame, axes: Sequence[str]) -> list[tuple[str, pd.DataFrame, str, str]]:
     """Name, cells, colour and marker of each line: a width, a structure, a stem."""
     known, others = {width: look for width, *look in LINES}, 0
     found = []
-    for name, same in by_row(cells):
+    for name, same in by_row(cells, axes):
         name = _legend_name(name)
-        width = float(same["width"].iloc[0])
-        plain = name == f"{width:g}x"
+        width = same["width"].iloc[0]
+        plain = pd.notna(width) and name == f"{width:g}x"
         colour, marker = known[width] if plain and width in known else OTHERS[others % len(OTHERS)]
         others += not (plain and width in known)
         found.append((name, same, colour, marker))
@@ -200,8 +206,41 @@ def _legend_name(name: str) -> str:
     return short(name).replace(" variant", "")
 
 
-def _width_keys(cells: pd.DataFrame) -> list[Line2D]:
-    return [Line2D([], [], color=colour, marker=marker, label=name) for name, _, colour, marker in _lines(cells)]
+def x_axis(study: Study) -> str:
+    """The axis that figures go along: the first of the table's columns, else the last of its rows."""
+    return study.columns[0] if study.columns else study.rows[-1]
+
+
+def _rows(study: Study) -> list[str]:
+    """The axes that tell lines of a figure apart."""
+    return [axis for axis in (*study.rows, *study.columns) if axis != x_axis(study)]
+
+
+def tick(axis: str, value: Any) -> str:
+    """A value on an axis."""
+    return said(axis, value) or heading(axis, value) if isinstance(value, bool | np.bool_) else str(value)
+
+
+def rest(row: pd.Series, study: Study) -> list[str]:
+    """What a row's name leaves out, `g=3`."""
+    return [heading(axis, row[axis]) for axis in study.rows[1:] if pd.notna(row[axis])]
+
+
+def _marker(section: Section, value: Any) -> str:
+    """Of a value of the axis that figures go along."""
+    axis, looks = x_axis(section.of), list(GROUP_MARKERS.values())
+    if axis == "groups":
+        return GROUP_MARKERS.get(value, "o")
+    return looks[sorted(section.cells[axis].dropna().unique()).index(value) % len(looks)] if pd.notna(value) else "o"
+
+
+def lower(title: str) -> str:
+    """A title within a sentence; abbreviations keep their letters."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+
+
+def _row_keys(cells: pd.DataFrame, axes: Sequence[str]) -> list[Line2D]:
+    return [Line2D([], [], color=colour, marker=marker, label=name) for name, _, colour, marker in _lines(cells, axes)]
 
 
 def _key(line: str, marker: str, face: str, name: str) -> Line2D:
@@ -228,3 +267,7 @@ def _bands(kinds: pd.Series, what: str = "Bands") -> str:
     if (kinds == EXAMPLES).any():
         text.append("Bars: 95 % over test images of one seed, run-to-run variation not covered.")
     return " ".join(text) or "Too few seeds for an interval."
+
+
+BY_NAME = {"error_by_axis": error_by_axis, "gain": gain, "error_by_macs": error_by_macs}
+"""The figures that a study may ask for."""

@@ -1,0 +1,222 @@
+"""Studies that the code has never seen: a recipe axis and an axis of the network, from plans that define them."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from ablations.core.paths import CONF
+from ablations.core.run_spec import Axes, Run, Variant
+from ablations.store.plans import PlannedRun, read_plans, write_plans
+from analysis.explain.commands import main as explain
+from analysis.publish import publish
+from analysis.reference.commands import check_study, pack_study
+from analysis.runs import frame
+from analysis.runs.study import studies
+from model.family import Input, load
+from tests import make
+from tests import results_fixture as fixture
+
+CLAIM = {"says": "At {width}, it helps.", "for": {"width": [0.25, 0.5]}, "margin": 0.5}
+
+SMOOTHING = {
+    "study": "smoothing",
+    "title": "Label smoothing",
+    "axes": ["model.width", "recipe.label_smoothing"],
+    "defaults": {"model.structure": "shufflenet", "model.width": 1.0, "recipe.label_smoothing": 0.0},
+    "table": {
+        "rows": ["model.width"],
+        "columns": ["recipe.label_smoothing"],
+        "gain": {"axis": "recipe.label_smoothing", "from": 0.0, "to": 0.1},
+        "pool": ["model.width"],
+    },
+    "figures": ["error_by_axis", "gain", "error_by_macs"],
+    "claims": [{"id": "smooth", **CLAIM, "gain": {"from": {}, "to": {"label_smoothing": 0.1}}}],
+    "published": [
+        {"cell": {"model.width": 0.5, "recipe.label_smoothing": 0.0}, "error": 30.0, "table": "Table 7", "column": "0"},
+        {
+            "cell": {"model.width": 0.5, "recipe.label_smoothing": 0.1},
+            "error": 28.5,
+            "table": "Table 7",
+            "column": "0.1",
+        },
+    ],
+}
+
+SE = {
+    "study": "blocks",
+    "title": "SE blocks",
+    "axes": ["model.width", "model.se"],
+    "defaults": {"model.structure": "shufflenet", "model.width": 1.0, "model.groups": 3, "model.se": False},
+    "table": {"rows": ["model.width"], "columns": ["model.se"], "pool": ["model.width"]},
+    "figures": ["error_by_axis", "error_by_macs"],
+    "claims": [{"id": "se", **CLAIM, "gain": {"from": {"se": False}, "to": {"se": True}}}],
+}
+
+
+def smoothing(results: Path) -> list[Run]:
+    """Half a point is gained at 0.5x, five at 0.25x; a run failed."""
+    jobs = []
+    for width in (0.25, 0.5):
+        for value in (0.0, 0.1):
+            under = replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, label_smoothing=value))
+            for seed in range(3):
+                run = fixture.run(3, width, seed=seed, under=under)
+                jobs.append(
+                    PlannedRun("smoothing", "quick", run, "5c0be" + "0" * 11, {"recipe.label_smoothing": value})
+                )
+                error = 0.3 + 0.001 * seed - (0.05 if width == 0.25 else 0.005) * (value > 0)
+                fixture.write_done(results, run, error)
+    write_plans(jobs, results, "python -m ablations", {"smoothing": SMOOTHING})
+    return [job.run for job in jobs]
+
+
+def blocks(results: Path) -> None:
+    jobs = []
+    for width in (0.25, 0.5):
+        for se in (False, True):
+            for seed in range(2):
+                one = fixture.run(3, width, seed=seed)
+                one = replace(one, variant=one.variant.with_axes(se=True)) if se else one
+                jobs.append(PlannedRun("blocks", "quick", one))
+                fixture.write_done(results, one, 0.3 + 0.001 * seed - 0.04 * se)
+    write_plans(jobs, results, "python -m ablations", {"blocks": SE})
+
+
+@pytest.fixture(scope="module")
+def smoothed(tmp_path_factory) -> Path:
+    results = tmp_path_factory.mktemp("smoothing")
+    smoothing(results)
+    publish(results)
+    return results
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.runs.macs._measure", fixture.cheap_costs)
+        yield
+
+
+def verdicts(results: Path) -> dict[str, str]:
+    return {one["claim"]: one["verdict"] for one in json.loads((results / "claims.json").read_text())["claims"]}
+
+
+def test_a_recipe_axis_has_a_table_with_the_papers_numbers_beside_ours(smoothed):
+    table = pd.read_csv(smoothed / "tables" / "smoothing.csv")
+    assert table["recipe.label_smoothing"].tolist() == [0.0, 0.1, 0.0, 0.1] and table["seeds_done"].tolist() == [3] * 4
+    assert table["error_mean"].round(2).tolist() == [30.1, 29.6, 30.1, 25.1]
+    gains = pd.read_csv(smoothed / "tables" / "gains.csv").set_index("width")
+    assert gains.loc[0.5, "paper_gain"] == 1.5 and gains.loc[0.25, "gain"] == pytest.approx(5)
+    text = (smoothed / "tables" / "smoothing.md").read_text()
+    assert "ShuffleNet 0.5x" in text and "Label smoothing 0.1, ours" in text and "28.5" in text
+    assert not (smoothed / "tables" / "table2.csv").exists(), "its runs are of no study of the paper"
+
+
+def test_its_claims_are_judged_and_its_figures_and_page_are_there(smoothed):
+    assert verdicts(smoothed) == {"smooth-0.25x": "supported", "smooth-0.5x": "supported"}
+    for name in ("error_by_axis", "gain", "error_by_macs"):
+        assert (smoothed / "figures" / f"smoothing_{name}.svg").exists()
+    page = (smoothed / "report.html").read_text()
+    assert "Label smoothing" in page and "label smoothing 0.1" in page and "What label smoothing gains" in page
+    assert "Table 2. Top-1" not in page
+
+
+def test_explain_finds_a_cell_by_any_axis(smoothed, capsys):
+    words = ["smoothing", "--cell", "label_smoothing=0.1", "--width", "0.25", "--results", str(smoothed)]
+    assert explain(words) == 0
+    said = capsys.readouterr().out
+    assert "25.1" in said and "label smoothing 0.1" in said and "3 of 3 seeds" in said
+    assert explain(["smoothing", "--cell", "depth=3", "--results", str(smoothed)]) == 1
+    assert "the axes of smoothing are width, recipe.label_smoothing" in capsys.readouterr().err
+
+
+def test_other_claims_may_be_judged_on_the_same_runs(smoothed, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "- id: worse\n  study: smoothing\n  source: me\n  says: It does harm.\n  margin: 0.5\n  paper: null\n"
+        "  gain: {from: {width: 0.25, label_smoothing: 0.1}, to: {width: 0.25}}\n"
+    )
+    publish(smoothed, claims=path)
+    assert verdicts(smoothed) == {"worse": "contradicted"}
+    publish(smoothed)
+    assert "smooth-0.25x" in verdicts(smoothed)
+
+
+def test_a_pack_of_it_checks(tmp_path):
+    results = tmp_path / "results"
+    smoothing(results)
+    pack_study(results, tmp_path / "packed")
+    (tmp_path / "place").mkdir()
+    count, wrong = check_study(tmp_path / "packed", tmp_path / "place")
+    assert not wrong and count > 10
+
+
+def test_an_axis_of_the_network_that_came_later_has_its_default_where_a_run_leaves_it_out(tmp_path):
+    blocks(tmp_path)
+    fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], widths=[0.25]))
+    publish(tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "blocks.csv")
+    assert table["se"].tolist() == [False, True] * 2 and (table["seeds_done"] == 2).all()
+    assert set(verdicts(tmp_path)) >= {"se-0.25x", "se-0.5x"}
+    groups = pd.read_csv(tmp_path / "tables" / "table2.csv")
+    assert len(groups) == 15, "cells of another study are none of Table 2"
+    assert explain(["blocks", "--cell", "se=true", "width=0.25", "--results", str(tmp_path)]) == 0
+
+
+def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
+    runs = [fixture.run(groups, 0.25, seed=seed) for groups in (1, 3) for seed in (0, 1)]
+    fixture.write_plan(tmp_path, "shuffle-mine", runs)
+    for one in runs:
+        fixture.write_done(tmp_path, one, 0.4 + 0.01 * one.seed)
+    (study,) = studies(read_plans(tmp_path), frame.runs(tmp_path)["planned_by"])
+    assert study.axes == ("groups",) and study.name == "shuffle-mine"
+    publish(tmp_path)
+    assert pd.read_csv(tmp_path / "tables" / "shuffle-mine.csv")["error_mean"].tolist() == [40.5, 40.5]
+
+
+def test_a_definition_that_is_none_is_a_sentence(tmp_path):
+    run = make.run()
+    write_plans([PlannedRun("odd", "quick", run)], tmp_path, "x", {"odd": {"axes": 3}})
+    with pytest.raises(Exception, match="The plan of odd does not define a study"):
+        studies(read_plans(tmp_path), ["odd"])
+
+
+@pytest.mark.parametrize(("name", "table", "rows"), [("structures", "table4", 15), ("mobilenet", "table5", 10)])
+def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, name, table, rows):
+    """Tables 4 and 5: a family lacks axes of another, and what a description leaves out is its own family's default."""
+    monkeypatch.setattr("analysis.runs.macs._measure", lambda subjects: [None] * len(subjects))
+    content = yaml.safe_load((CONF / "ablation" / f"{name}.yaml").read_text())
+    grid = [dict(zip(one, values, strict=True)) for one in content["cells"] for values in _product(one)]
+    families = {f: {f"model.{axis}": v for axis, v in load(f).defaults.items()} for f in _structures(grid)}
+    files = {key: yaml.safe_load((CONF / "ablation" / content[key]).read_text()) for key in ("claims", "published")}
+    axes = list(dict.fromkeys(key for one in grid for key in one))
+    usual = {**families["shufflenet"], "model.structure": "shufflenet"}
+    definition = {**content, **files, "axes": axes, "defaults": usual, "families": families}
+    jobs = []
+    for k, one in enumerate(grid):
+        given = {axis.removeprefix("model."): value for axis, value in one.items()}
+        family = load(given.pop("structure"))
+        variant = Variant(family.name, Axes(family.settle({**family.defaults, **given}, Input(10, 1, 24, "stride2"))))
+        for seed in (0, 1):
+            run = Run(variant, fixture.PROTOCOL, seed)
+            jobs.append(PlannedRun(name, "quick", run))
+            fixture.write_done(tmp_path, run, 0.3 + 0.01 * k + 0.001 * seed)
+    write_plans(jobs, tmp_path, "python -m ablations", {name: definition})
+    publish(tmp_path)
+    found = pd.read_csv(tmp_path / "tables" / f"{table}.csv")
+    assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
+    assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
+    assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+
+
+def _product(one):
+    return itertools.product(*(value if isinstance(value, list) else [value] for value in one.values()))
+
+
+def _structures(grid):
+    return dict.fromkeys(one["model.structure"] for one in grid)
