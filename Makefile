@@ -1,8 +1,9 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
-# Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
+# Variables: PRESET=quick|cifar10-short|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
+#            WITH=folder (make compare)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 
@@ -22,11 +23,11 @@ define MARK
 endef
 home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(MARK)$(1)$(MARK)))
 folder = $(subst $(MARK),,$(call home,$(1)))
-$(foreach name,RESULTS DATA_DIR FROM CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
+$(foreach name,RESULTS DATA_DIR FROM WITH CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
 override RESULTS := $(or $(RESULTS),results)
 $(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH,\
 	$(eval override $(name) := $$(value $(name))))
-export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH
+export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH
 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
@@ -91,6 +92,10 @@ explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS
 	@$(PY) -m analysis.explain "$${TABLE:-table2}" --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
 		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
 		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
+
+compare: $(READY) ## do other runs agree with these? make compare WITH=folder (a results folder or a committed study)
+	@test -n "$$WITH" || { echo "error: say what to compare with: make compare WITH=results/reference/cifar10" >&2; exit 3; }
+	@$(PY) -m analysis.compare $(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS) -- "$$RESULTS" "$$WITH"
 
 notebooks: $(READY) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results="$$RESULTS"

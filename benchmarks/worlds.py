@@ -8,13 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import paper
-from analysis.claims.judge import judge
+from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.claims.verdict import CONTRADICTED, SUPPORTED
+from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
 from analysis.stats.contrast import CellRef
 from analysis.stats.sample import Sample
 
 LEVEL = 0.05
+
+
+def normal(source: np.random.Generator, seeds: int) -> np.ndarray:
+    """Normal deviations."""
+    return source.normal(size=seeds)
+
+
+def heavy(source: np.random.Generator, seeds: int) -> np.ndarray:
+    """Heavy tails: Student's t with 5 degrees of freedom."""
+    return source.standard_t(5, size=seeds) / math.sqrt(5 / 3)
+
+
+def skewed(source: np.random.Generator, seeds: int) -> np.ndarray:
+    """Exponential deviations: a seed that fails does so to one side."""
+    return source.exponential(size=seeds) - 1
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class World:
         uneven: cells' standard deviations go from sd / uneven to sd x uneven.
         shared: correlation of all cells of one seed, as equal batches might cause.
         lost: share of runs that are missing.
+        noise: deviations of a cell's seeds, of mean 0 and standard deviation 1.
     """
 
     means: Mapping[CellRef, float]
@@ -32,6 +48,7 @@ class World:
     uneven: float = 1.0
     shared: float = 0.0
     lost: float = 0.0
+    noise: Callable[[np.random.Generator, int], np.ndarray] = normal
 
     def draw(self, seeds: int, source: np.random.Generator) -> Sample:
         """One simulated study."""
@@ -40,7 +57,7 @@ class World:
         scales = self.sd * self.uneven ** np.linspace(-1, 1, len(refs))[source.permutation(len(refs))]
         errors = {}
         for ref, scale in zip(refs, scales, strict=True):
-            own = source.normal(size=seeds)
+            own = self.noise(source, seeds)
             values = self.means[ref] + scale * (math.sqrt(self.shared) * common + math.sqrt(1 - self.shared) * own)
             kept = source.random(seeds) >= self.lost if self.lost else np.ones(seeds, bool)
             errors[ref] = {seed: float(values[seed]) for seed in range(seeds) if kept[seed] or not kept.any()}
@@ -49,13 +66,19 @@ class World:
 
 @dataclass
 class Tally:
-    """Counts over simulated studies, by claim: raw p at 5 % with its side, verdicts, and studies with any of them."""
+    """Counts over simulated studies, by claim: raw p at 5 % with its side, verdicts, and studies with any of them.
+
+    `decided` counts claims found on one side or the other; with `_holm`, had Holm's p decided.
+    """
 
     rounds: int
     raw: Counter[tuple[str, str]]
     verdicts: Counter[tuple[str, str]]
     covered: Counter[str]
     family: int
+    family_holm: int = 0
+    decided: int = 0
+    decided_holm: int = 0
 
     def rate(self, claim: str, *kinds: str) -> float:
         """Share of studies with one of these verdicts."""
@@ -81,14 +104,63 @@ def simulate(
     for _ in range(rounds):
         found = judge(claims, world.draw(seeds, source))
         tally.family += any(wrong(one.claim, one.verdict) for one in found)
+        by_holm = [(one.claim, side(one)) for one in found if one.p_holm <= LEVEL]
+        tally.family_holm += any(wrong(claim, verdict) for claim, verdict in by_holm)
+        tally.decided_holm += len(by_holm)
+        tally.decided += sum(one.p_adjusted <= LEVEL for one in found)
         for one in found:
             tally.verdicts[one.claim.id, one.verdict] += 1
             if one.tested and one.tested.p <= LEVEL:
-                side = SUPPORTED if one.tested.p_for < one.tested.p_against else CONTRADICTED
-                tally.raw[one.claim.id, side] += 1
+                tally.raw[one.claim.id, side(one)] += 1
             true = truth(one.claim, world.means)
             tally.covered[one.claim.id] += bool(one.tested and one.tested.low <= true <= one.tested.high)
     return tally
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """What a sequential plan comes to, over simulated studies: studies with a mistake, claims decided, runs made."""
+
+    wrong: float
+    decided: float
+    runs: float
+
+
+def simulate_looks(
+    claims: Sequence[Claim],
+    world: World,
+    seeds: Sequence[int],
+    rounds: int,
+    wrong: Callable[[Claim, str], bool],
+    start: int = 0,
+    planned: bool = True,
+) -> Sequential:
+    """Look at studies at these numbers of seeds; seeds are added only to cells that open claims need.
+
+    Args:
+        seeds: at each look, rising; planned: whether alpha is spent over the looks, else each has the full level.
+    """
+    source, bad, decided, runs = np.random.default_rng(start), 0, 0, 0
+    for _ in range(rounds):
+        full, verdicts = world.draw(seeds[-1], source).errors, dict[str, str]()
+        have = dict.fromkeys(full, 0)
+        for k, number in enumerate(seeds):
+            needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
+            have |= dict.fromkeys(needed, number)
+            sample = Sample({ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
+            looks = [n / seeds[-1] for n in seeds[: k + 1]] if planned else []
+            for one in judge(claims, sample, looks):
+                if one.verdict in (SUPPORTED, CONTRADICTED, NO_EFFECT):
+                    verdicts.setdefault(one.claim.id, one.verdict)
+        bad += any(wrong(claim, verdicts.get(claim.id, "")) for claim in claims)
+        decided += len(verdicts)
+        runs += sum(have.values())
+    return Sequential(bad / rounds, decided / rounds, runs / rounds)
+
+
+def side(one: Judgement) -> str:
+    """The verdict of a claim that is decided."""
+    return SUPPORTED if one.tested and one.tested.p_for < one.tested.p_against else CONTRADICTED
 
 
 def refs_of(claims: Sequence[Claim]) -> list[CellRef]:

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from ablations.core.verdict_summary import summary
 from analysis.claims.verdict import Verdict
 from analysis.studies.claims_table import effect_text, signed
 from tests.sweeps import ROOT
@@ -90,5 +91,6 @@ def test_verdicts_are_those_of_the_reference_study():
     lines = [
         f"| {one.verdict} | {one.says} | {effect_text(one)} | {signed(one.paper_effect, one.unit)} |" for one in judged
     ]
+    assert summary(study["claims"]) in " ".join(README.split())
     shown = README[README.index("| verdict | claim |") :].split("\n\n")[0].splitlines()[2:]
     assert shown == lines

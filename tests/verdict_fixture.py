@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, POINTS, SUPPORTED, TAU, Verdict
 from analysis.report.drilldown import cell_name
 from analysis.studies.assemble import Section
 
@@ -108,10 +108,10 @@ def every_kind(groups: Section, shuffle: Section) -> tuple[Section, Section]:
             p=None,
             p_holm=None,
             levene_p=None,
-            verdict=INCONCLUSIVE,
+            verdict=NOT_TESTED,
             seeds_least=0,
             method="",
-            reason="Not judged: ShuffleNet 1x, g=4 has no finished run.",
+            reason="No run is done of ShuffleNet 1x, g=4.",
             cells=(("", "ShuffleNet 1x, g=4"),),
         ),
         verdict(

@@ -26,6 +26,7 @@ class DataConfig:
 class GlyphsConfig(DataConfig):
     """Characters rendered from matplotlib's fonts."""
 
+    typefaces: str = "heldout"
     characters: str = "0123456789"
     rotation: float = 15.0
     shift: float = 3.0
@@ -117,6 +118,7 @@ class Config:
     claims: Any = None
     published: Any = None
     preset: str = "custom"
+    note: str = ""
     seed: int = 0
     precision: str = "auto"
     model: dict[str, Any] = field(default_factory=lambda: {"structure": "shufflenet", "stem": "imagenet"})

@@ -126,7 +126,10 @@ class Composer:
                 [*self._launch_overrides(), *mine, *own_grid, *fixed],
                 RunMode.MULTIRUN,
             )
-            params, cells = dict(config.hydra.sweeper.params or {}), OmegaConf.to_container(config.cells)
+            sweeper = config.hydra.sweeper
+            narrow = sweeper.get("narrow") or {}
+            params = {key: narrow.get(key, value) for key, value in (sweeper.params or {}).items()}
+            cells = OmegaConf.to_container(config.cells)
             check_exclude(OmegaConf.to_container(config.exclude))
             check_name(
                 dict(zip(own, chosen, strict=True)).get("ablation"),

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
+from ablations.core.verdict_summary import OPEN, summary
 
 Process = subprocess.Popen[str]
 
@@ -41,11 +41,12 @@ def standby() -> AbstractContextManager[Process]:
     return _process("--results", "-", "--json", streams=subprocess.PIPE)
 
 
-def publish(results: Path, process: Process | None = None) -> bool:
+def publish(results: Path, process: Process | None = None, note: str = "") -> bool:
     """Write tables, figures and the report, and say where they are.
 
     Args:
         process: from `standby`; None: a new one.
+        note: a sentence on the verdicts, see `presets.note`.
 
     Returns:
         False, with a sentence on standard error, where that failed.
@@ -59,6 +60,8 @@ def publish(results: Path, process: Process | None = None) -> bool:
     out = console()
     for line in verdict_lines(read_json(results / "claims.json") or {}):
         out.print(line, markup=False)
+    if note:
+        out.print(note, markup=False)
     folders = sorted({str(path.parent) for path in files if path.parent != results})
     out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
     out.print(f"Report: {results / REPORT}", markup=False)
@@ -69,9 +72,8 @@ def verdict_lines(content: dict[str, Any]) -> list[str]:
     """The verdicts of claims.json in short, of the protocol that was planned last: counts, then what is decided."""
     claims = content.get("claims", [])
     mine = [one for one in claims if one["protocol_id"] == claims[0]["protocol_id"]]
-    counts = Counter(one["verdict"] for one in mine)
-    lines = [f"Claims: {', '.join(f'{number} {verdict}' for verdict, number in counts.most_common())}."] if mine else []
-    return lines + [f"  {one['verdict']:12}  {one['says']}" for one in mine if one["verdict"] != "inconclusive"]
+    lines = [f"Claims: {summary(mine)}."] if mine else []
+    return lines + [f"  {one['verdict']:12}  {one['says']}" for one in mine if one["verdict"] not in OPEN]
 
 
 def publish_within(results: Path, seconds: float) -> None:

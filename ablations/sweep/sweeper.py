@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from ablations.core import console, provenance
+from ablations.core import console, presets, provenance
 from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.signals import Detached, Interrupted
@@ -35,10 +35,15 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E40
 
 @dataclass
 class AblationSweeperConf:
-    """Settings of the sweeper: `params` is the grid, as Hydra's basic sweeper takes it."""
+    """Settings of the sweeper: `params` is the grid, as Hydra's basic sweeper takes it.
+
+    `narrow`: what a preset gives axes of the grid in place of the study's values, by key; axes that no study has are
+    passed over.
+    """
 
     _target_: str = "hydra_plugins.ablations.AblationSweeper"
     params: dict[str, str] | None = field(default_factory=dict)
+    narrow: dict[str, str] = field(default_factory=dict)
 
 
 class AblationSweeper(BasicSweeper):
@@ -47,7 +52,7 @@ class AblationSweeper(BasicSweeper):
     Ends the program itself, with exit code 0 only when every planned run is done and the tables are written.
     """
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
+    def __init__(self, params: dict[str, str] | None = None, narrow: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size=None, params=params)
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -111,7 +116,9 @@ class AblationSweeper(BasicSweeper):
         """Say what came of the plan and publish it. Returns whether all runs are done and published."""
         left = unfinished(plan, results)
         messages.show_outcome(plan, left, results)
-        published = publishing.publish(results, publisher) if publish else True
+        config = plan.planned[0].config
+        note = presets.note(config.preset, config.data.name)
+        published = publishing.publish(results, publisher, note) if publish else True
         return published and not left
 
 

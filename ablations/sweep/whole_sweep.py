@@ -29,7 +29,7 @@ PER_RUN = ("runtime.evaluate_every",)
 EVERY_SET = frozenset(
     ("name", "cache_dir", "resolution", "cache_resolution", "train_images", "val_images", "test_images", "evaluate")
 )
-GLYPHS = EVERY_SET | {"characters", "rotation", "shift", "contrast", "noise", "data_seed"}
+GLYPHS = EVERY_SET | {"typefaces", "characters", "rotation", "shift", "contrast", "noise", "data_seed"}
 CIFAR = EVERY_SET | {"dir", "download"}
 FOLDER = EVERY_SET | {"dir", "skip_broken", "keep"}
 DATA_KEYS = {"glyphs": GLYPHS, "cifar10": CIFAR, "cifar100": CIFAR, "imagefolder": FOLDER, "imagenet": FOLDER}

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.stats.contrast import CellRef, Contrast
+from analysis.stats.contrast import Contrast
 from analysis.stats.estimate import POOLED, Estimate, estimate
 from analysis.stats.intervals import EXAMPLES, LEVEL, NONE, above, least_known, quantile
 from analysis.stats.multiple_comparisons import many_to_one, many_to_one_quantile, range_of_means, range_quantile
 from analysis.stats.sample import Sample
-
-TAIL = (1 - LEVEL) / 2
 
 
 @dataclass(frozen=True)
@@ -50,26 +48,28 @@ class TestResult:
         return self.exact_p if self.exact_p >= 0 else min(1.0, 2 * min(self.p_for, self.p_against))
 
 
-def run_test(claim: Claim, sample: Sample) -> TestResult:
-    """Test a claim, all of whose cells have a run."""
+def run_test(claim: Claim, sample: Sample, alpha: float = 1 - LEVEL) -> TestResult:
+    """Test a claim, all of whose cells have a run; alpha: chance that the interval misses the effect."""
     estimates = [estimate(contrast, sample) for contrast in claim.contrasts]
     if claim.kind == "order":
-        return _order(estimates, len(claim.refs))
+        return _order(estimates, len(claim.refs), alpha)
     if claim.kind == "any":
-        return _largest(estimates, _loadings(claim.contrasts, estimates, sample), claim.margin)
+        counts = [[len(sample.errors[ref]) for ref in contrast.refs] for contrast in claim.contrasts]
+        common = all(one.method == POOLED for one in estimates)
+        return _largest(estimates, loadings(claim.contrasts, counts) if common else (), claim.margin, alpha / 2)
     if claim.kind == "every":
         # The least of gains is the largest of losses: for and against change places.
         losses = [_negated(one) for one in estimates]
-        found = _largest(losses, (), claim.margin)
+        found = _largest(losses, (), claim.margin, alpha / 2)
         return _turned(found)
-    return _single(estimates[0], claim)
+    return _single(estimates[0], claim, alpha / 2)
 
 
-def _single(one: Estimate, claim: Claim) -> TestResult:
+def _single(one: Estimate, claim: Claim, tail: float) -> TestResult:
     """One contrast: a two-sided t test against 0, or against the margin where the claim is that it is not exceeded."""
     if not one.known:
         return TestResult(one.effect, method=one.method, levene_p=one.levene_p, cells=one.cells)
-    interval = one.interval()
+    interval = one.interval(tail)
     against = claim.margin if claim.direction == NOT_POSITIVE else 0.0
     more, less = above(one.t(against), one.df), above(-one.t(against), one.df)
     ends = (claim.margin - one.effect) / one.se, (claim.margin + one.effect) / one.se
@@ -87,12 +87,12 @@ def _single(one: Estimate, claim: Claim) -> TestResult:
     )
 
 
-def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin: float) -> TestResult:
+def _largest(estimates: Sequence[Estimate], lambdas: tuple[float, ...], margin: float, tail: float) -> TestResult:
     """The largest of several gains, tested as such.
 
     That one is above 0 takes the distribution of the largest of them (Dunnett's, or Bonferroni's where the comparisons
     are not many to one with a common spread). That none is takes every one to be below it, each at the full level
-    (Berger's intersection-union test). The interval joins both: P(true largest < low) and P(> high) are 2.5 % at most.
+    (Berger's intersection-union test). The interval joins both: P(true largest < low) and P(> high) are `tail` at most.
     """
     effect = max(one.effect for one in estimates)
     if not all(one.known for one in estimates):
@@ -100,22 +100,22 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
     df, k = estimates[0].df, len(estimates)
 
     def some_above(value: float) -> float:
-        if loadings:
-            return many_to_one(max(one.t(value) for one in estimates), df, loadings)
+        if lambdas:
+            return many_to_one(max(one.t(value) for one in estimates), df, lambdas)
         return min(1.0, k * min(above(one.t(value), one.df) for one in estimates))
 
     def all_below(value: float) -> float:
         return max(above(-one.t(value), one.df) for one in estimates)
 
     def shift(one: Estimate) -> float:
-        return many_to_one_quantile(TAIL, df, loadings) if loadings else quantile(one.df, TAIL / k)
+        return many_to_one_quantile(tail, df, lambdas) if lambdas else quantile(one.df, tail / k)
 
     best = max(estimates, key=lambda one: one.t())
     nearest = min(((margin - one.effect) / one.se for one in estimates), default=math.nan)
     return TestResult(
         effect,
         low=max(one.effect - shift(one) * one.se for one in estimates),
-        high=max(one.effect + quantile(one.df) * one.se for one in estimates),
+        high=max(one.effect + quantile(one.df, tail) * one.se for one in estimates),
         p_for=some_above(0.0),
         p_against=all_below(0.0),
         p_none=max(some_above(-margin), all_below(margin)),
@@ -126,7 +126,7 @@ def _largest(estimates: Sequence[Estimate], loadings: tuple[float, ...], margin:
     )
 
 
-def _order(estimates: Sequence[Estimate], arms: int) -> TestResult:
+def _order(estimates: Sequence[Estimate], arms: int, alpha: float) -> TestResult:
     """Kendall's tau of the true errors with the paper's, from which pairs' order is certain, all at once.
 
     Each estimate is a pair's difference in the paper's direction. The interval counts the pairs that simultaneous
@@ -146,7 +146,7 @@ def _order(estimates: Sequence[Estimate], arms: int) -> TestResult:
         return range_of_means(t, df, arms) if common else min(1.0, 2 * n * above(t, one.df))
 
     def certain(one: Estimate) -> bool:
-        limit = range_quantile(1 - LEVEL, df, arms) if common else quantile(one.df, (1 - LEVEL) / 2 / n)
+        limit = range_quantile(alpha, df, arms) if common else quantile(one.df, alpha / 2 / n)
         return abs(one.t()) > limit
 
     agree = sorted((one for one, sign in zip(estimates, signs, strict=True) if sign > 0), key=lambda e: -abs(e.t()))
@@ -167,16 +167,16 @@ def _order(estimates: Sequence[Estimate], arms: int) -> TestResult:
     )
 
 
-def _loadings(contrasts: Sequence[Contrast], estimates: Sequence[Estimate], sample: Sample) -> tuple[float, ...]:
-    """Dunnett's correlations as square roots, or none where these are not gains over one control with one spread."""
-    worse = {contrast.terms[0] for contrast in contrasts}
-    plain = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts) and len(worse) == 1
-    if not plain or not all(one.method == POOLED and one.df == estimates[0].df for one in estimates):
+def loadings(contrasts: Sequence[Contrast], counts: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """Dunnett's correlations as square roots, or none where these are not gains over one control within a width.
+
+    Args:
+        counts: seeds of each contrast's cells, the control first.
+    """
+    gains = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts)
+    if not gains or len({c.terms[0] for c in contrasts}) > 1 or len({ref.row for c in contrasts for ref in c.refs}) > 1:
         return ()
-    control: CellRef = contrasts[0].terms[0][0]
-    n0 = len(sample.errors[control])
-    counts = [len(sample.errors[contrast.terms[1][0]]) for contrast in contrasts]
-    return tuple(math.sqrt(n / (n + n0)) for n in counts)
+    return tuple(math.sqrt(n / (n + n0)) for n0, n in counts)
 
 
 def _negated(one: Estimate) -> Estimate:

@@ -1,17 +1,18 @@
 """From claims and runs to verdicts: each claim tested, all claims of a study adjusted together, and said in words."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from analysis.claims import step_down
 from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
-from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, Verdict
+from analysis.claims.step_down import Family
+from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, SUPPORTED, Verdict, size
 from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
-from analysis.stats.multiple_comparisons import holm
 from analysis.stats.sample import Sample
 
 WORDS = ("study", "source", "says", "direction", "margin", "unit")
@@ -24,40 +25,51 @@ class Judgement:
     """A claim, what the runs say of it (None where cells have no run), and the verdict.
 
     Attributes:
-        p_holm: two-sided p adjusted over the study's claims; NaN where there is none.
+        p_adjusted: two-sided p adjusted over the study's claims together (step_down); NaN where there is none.
+        p_holm: the same by Holm's rule.
         rivals: how many claims of the study were tested and are not decided, this one among them.
     """
 
     claim: Claim
     tested: TestResult | None
     verdict: str
+    p_adjusted: float
     p_holm: float
     rivals: int
 
 
-def judge(claims: Sequence[Claim], sample: Sample) -> list[Judgement]:
+def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) -> list[Judgement]:
     """Judge all claims of one study.
 
-    Supported or contradicted: the two-sided p, adjusted by Holm over those claims of the study that the runs can test,
-    is at most 5 %. No effect: the effect lies within the claim's margin, by two one-sided tests, adjusted likewise; an
-    effect that is surely there and surely smaller than the margin counts as none. Each kind of verdict is thus wrong
-    for some claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained
-    networks, not of two structures.
+    Args:
+        looks: of a sequential plan, the shares of its seeds that were in at each look up to this one (alpha_spending).
+            Each p is adjusted for the looks before and then over claims.
+
+    Supported or contradicted: the two-sided p, adjusted over those claims of the study that the runs can test, is at
+    most 5 %. No effect: the effect lies within the claim's margin, by two one-sided tests, adjusted likewise; an effect
+    that is surely there and surely smaller than the margin counts as none. Each kind of verdict is thus wrong for some
+    claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained networks,
+    not of two structures.
     """
+    return _judge(claims, sample, looks)[0]
+
+
+def _judge(
+    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()
+) -> tuple[list[Judgement], Family, Family]:
+    """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
-    adjusted = [math.nan] * len(claims)
-    for kind in (SEEDS, EXAMPLES):
-        _adjust(adjusted, tested, kind, [one.p if one else math.nan for one in tested])
-    within = [math.nan] * len(claims)
-    _adjust(within, tested, SEEDS, [one.p_none if one else math.nan for one in tested])
-    verdicts = [_verdict(one, p, none) for one, p, none in zip(tested, adjusted, within, strict=True)]
-    rivals = sum(
-        one is not None and one.kind == SEEDS and v == INCONCLUSIVE for one, v in zip(tested, verdicts, strict=True)
-    )
-    return [
-        Judgement(claim, one, verdict, p, max(1, rivals))
-        for claim, one, verdict, p in zip(claims, tested, verdicts, adjusted, strict=True)
+    differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
+    of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
+    by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
+    adjusted, within = {**by_holm, **differ.adjusted()}, none.adjusted()
+    verdicts = [_verdict(one, adjusted.get(k, math.nan), within.get(k, math.nan)) for k, one in enumerate(tested)]
+    rivals = max(1, sum(verdicts[k] == INCONCLUSIVE for k in differ.p))
+    found = [
+        Judgement(claim, tested[k], verdicts[k], adjusted.get(k, math.nan), by_holm.get(k, math.nan), rivals)
+        for k, claim in enumerate(claims)
     ]
+    return found, differ, none
 
 
 def verdicts(
@@ -68,26 +80,56 @@ def verdicts(
     Args:
         ids: cell_id of every cell that a plan has or that was run.
     """
-    return [_shown(found, sample, scope, protocol_id, ids) for found in judge(claims, sample)]
+    found, differ, none = _judge(claims, sample)
+    shown = [_shown(one, sample, scope, protocol_id, ids) for one in found]
+    return [replace(one, **more) for one, more in zip(shown, _simultaneous(found, sample, differ, none), strict=True)]
+
+
+def _simultaneous(found: Sequence[Judgement], sample: Sample, differ: Family, none: Family) -> Iterator[dict[str, Any]]:
+    """Interval at the level of each verdict, and the size beside the paper's; nothing where there is no p of seeds.
+
+    Of open claims: the interval at the level at which the procedure stopped. Of decided ones: the interval that holds
+    for all claims at once, cut at 0 or the margin, which the later steps exclude (Guilbaud, Biometrical Journal 50,
+    2008). Sizes go by the interval for all claims at once.
+    """
+    undecided = [k for k in differ.p if not found[k].p_adjusted <= 1 - LEVEL]
+    every = differ.level(list(differ.p))
+    # The least p of those left open is above the level, which the search finds to a few digits only.
+    stopped = min([differ.level(undecided), *(differ.p[k] * (1 - 1e-9) for k in undecided)]) if undecided else every
+    for k, one in enumerate(found):
+        if k not in differ.p:
+            yield {}
+            continue
+        claim = one.claim
+        at_once = run_test(claim, sample, every)
+        low, high = at_once.low, at_once.high
+        null = claim.margin if claim.direction == NOT_POSITIVE else 0.0
+        upwards = (one.verdict == SUPPORTED) == (claim.direction != NOT_POSITIVE)
+        if one.verdict == NO_EFFECT:
+            inner = run_test(claim, sample, 2 * none.level(list(none.p)))
+            low, high = max(inner.low, -claim.margin), min(inner.high, claim.margin)
+        elif k in undecided:
+            last = run_test(claim, sample, stopped)
+            low, high = last.low, last.high
+        else:
+            low, high = (max(low, null), high) if upwards else (low, min(high, null))
+        beside = "" if claim.paper is None else size(at_once.low, at_once.high, claim.paper, claim.margin)
+        yield {"low_simultaneous": _number(low), "high_simultaneous": _number(high), "size": beside}
 
 
 def _complete(claim: Claim, sample: Sample) -> bool:
     return all(sample.errors.get(ref) for ref in claim.refs)
 
 
-def _adjust(into: list[float], tested: Sequence[TestResult | None], kind: str, p: Sequence[float]) -> None:
-    """Holm over the claims whose test is of a kind and has a p."""
-    places = [k for k, one in enumerate(tested) if one and one.kind == kind and not math.isnan(p[k])]
-    for k, value in zip(places, holm([p[k] for k in places]), strict=True):
-        into[k] = value
-
-
-def _verdict(one: TestResult | None, p_holm: float, p_none: float) -> str:
-    if one is None or one.kind != SEEDS:
+def _verdict(one: TestResult | None, p: float, p_none: float) -> str:
+    """From the adjusted p of a difference and of none."""
+    if one is None:
+        return NOT_TESTED
+    if one.kind != SEEDS:
         return INCONCLUSIVE
     if p_none <= 1 - LEVEL:
         return NO_EFFECT
-    if p_holm <= 1 - LEVEL:
+    if p <= 1 - LEVEL:
         return SUPPORTED if one.p_for < one.p_against else CONTRADICTED
     return INCONCLUSIVE
 
@@ -107,6 +149,7 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
         verdict=found.verdict,
         **numbers,
         paper_effect=claim.paper,
+        p_adjusted=_number(found.p_adjusted),
         p_holm=_number(found.p_holm),
         method=one.method if one else "",
         seeds_least=min(seeds),
@@ -125,9 +168,9 @@ def _reason(found: Judgement, sample: Sample, planned: Mapping[CellRef, str], ne
         lacking = [ref for ref in claim.refs if not sample.errors.get(ref)]
         never = [ref for ref in lacking if ref not in planned]
         waiting = [ref for ref in lacking if ref in planned]
-        parts = [f"no run is done of {_names(waiting, sample)}"] if waiting else []
-        parts += [f"not planned: {_names(never, sample)}"] if never else []
-        return f"Not tested: {'; '.join(parts)}."
+        parts = [f"No run is done of {_names(waiting, sample)}."] if waiting else []
+        parts += [f"Not planned: {_names(never, sample)}."] if never else []
+        return " ".join(parts)
     if one.kind == EXAMPLES:
         differ = "differ" if one.p <= 1 - LEVEL else "do not differ for certain"
         whose = "these two networks" if len(claim.refs) == 2 else "these networks"

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 
 SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE = "supported", "contradicted", "no effect", "inconclusive"
-VERDICTS = (SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE)
+NOT_TESTED = "not tested"
+VERDICTS = (SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE, NOT_TESTED)
+
+AS_LARGE, SMALLER, LARGER = "as large", "smaller", "larger"
+OPPOSITE, NOT_TOLD_APART = "opposite", "not told apart"
 
 POINTS, TAU = "points", "tau"
 """Units of an effect: percentage points of top-1 error, or Kendall's tau (-1 .. 1)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A claim judged under one protocol. Numbers that there are none of are None, never NaN.
 
@@ -17,8 +21,12 @@ class Verdict:
         claim, study, source, says: id, study, where the paper says it, and the sentence, from claims.yaml.
         effect, low, high: in `unit`, with the 95 % interval; above 0 is what the claim says, unless `direction` is
             `not_positive` (the claim then is that the effect does not exceed the margin).
+        low_simultaneous, high_simultaneous: the interval at the level that the verdict is taken at, over all claims of
+            the study: it excludes 0 (`no effect`: lies within the margin) where the claim is decided, and only there.
         margin: effects no larger than this count as none. paper_effect: the same contrast of the paper's numbers.
-        p, p_holm: two-sided p of `no effect`, raw and adjusted over the study's claims.
+        size: the effect beside the paper's, AS_LARGE .. NOT_TOLD_APART; empty where either is not known.
+        p, p_adjusted: two-sided p of `no effect`, raw and adjusted over the study's claims together (step_down): what
+            the verdict goes by. p_holm: adjusted by Holm's rule, which is never less.
         method: how interval and p were found, in words. levene_p: that the cells' spreads are alike, where testable.
         seeds_least, seeds_most: seeds done in the cells that the claim is about.
         seeds_needed: seeds a cell that would probably decide an inconclusive claim, at the effect and spread seen.
@@ -38,9 +46,13 @@ class Verdict:
     effect: float | None
     low: float | None
     high: float | None
+    low_simultaneous: float | None = None
+    high_simultaneous: float | None = None
     margin: float
     paper_effect: float | None
+    size: str = ""
     p: float | None
+    p_adjusted: float | None = None
     p_holm: float | None
     method: str
     levene_p: float | None
@@ -50,3 +62,18 @@ class Verdict:
     reason: str
     scope: str
     cells: tuple[tuple[str, str], ...]
+
+
+def size(low: float, high: float, paper: float, margin: float) -> str:
+    """An effect beside the paper's, from a simultaneous interval of the effect.
+
+    As large: the whole interval lies within the margin of the paper's effect. Else the interval may exclude the paper's
+    effect: the effect is smaller, larger, or of the other sign.
+    """
+    if paper < 0:
+        low, high, paper = -high, -low, -paper
+    if abs(low - paper) <= margin and abs(high - paper) <= margin:
+        return AS_LARGE
+    if high < paper:
+        return OPPOSITE if high < 0 else SMALLER
+    return LARGER if low > paper else NOT_TOLD_APART

@@ -27,12 +27,16 @@ class Scale:
 
 @dataclass(frozen=True)
 class Row:
-    """Positions of one claim's marks; None where there is none. `cut` ends of an interval go on beyond the plot."""
+    """Positions of one claim's marks; None where there is none. `cut` ends of an interval go on beyond the plot.
+
+    `at_once` is the interval that belongs to the verdict, over all claims of the study.
+    """
 
     zero: float
     band: tuple[float, float]
     interval: tuple[float, float] | None
     cut: tuple[bool, bool]
+    at_once: tuple[float, float] | None
     effect: float | None
     paper: float | None
 
@@ -50,7 +54,8 @@ def scale(verdicts: Sequence[Verdict]) -> Scale:
         values += [verdict.margin, -verdict.margin]
         values += [value for value in (verdict.effect, verdict.paper_effect) if value is not None]
     span = max(max(values) - min(values), 1e-6)
-    ends = [end for verdict in verdicts for end in (verdict.low, verdict.high) if end is not None]
+    intervals = [(one.low, one.high, one.low_simultaneous, one.high_simultaneous) for one in verdicts]
+    ends = [end for interval in intervals for end in interval if end is not None]
     low = max(min([*values, *ends]), min(values) - span)
     high = min(max([*values, *ends]), max(values) + span)
     return _with_ticks(low, high)
@@ -67,9 +72,16 @@ def row(verdict: Verdict, on: Scale) -> Row:
         band=(on.place(-verdict.margin), on.place(verdict.margin)),
         interval=interval,
         cut=cut,
+        at_once=_ends(verdict, on),
         effect=None if verdict.effect is None else on.place(verdict.effect),
         paper=None if verdict.paper_effect is None else on.place(verdict.paper_effect),
     )
+
+
+def _ends(verdict: Verdict, on: Scale) -> tuple[float, float] | None:
+    if verdict.low_simultaneous is None or verdict.high_simultaneous is None:
+        return None
+    return on.place(verdict.low_simultaneous), on.place(verdict.high_simultaneous)
 
 
 def _with_ticks(low: float, high: float) -> Scale:

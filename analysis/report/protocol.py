@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from markupsafe import Markup
 
+from ablations.core.verdict_summary import summary
 from ablations.store.plans import Plan
 from analysis import paper
 from analysis.claims.verdict import VERDICTS
@@ -46,6 +47,7 @@ class ProtocolView:
     scope: list[tuple[str, str]]
     alerts: list[str]
     tally: list[tuple[str, str, str, int]]
+    summary: str
     reach: str
     verdicts: list[LineGroup]
     tables: list[Table]
@@ -93,6 +95,7 @@ def view(
             for word, count in zip(VERDICTS, counts, strict=True)
             if count
         ],
+        summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
         reach=_reach(rows),
         verdicts=groups(verdicts, {cell.cell_id: cell.anchor for cell in listed}),
         tables=_tables(sections),
@@ -133,7 +136,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
         text.append(
             f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below."
         )
-    text += notes.on_left_out(rows)
+    text = [*notes.on_preset(rows), *text, *notes.on_left_out(rows)]
     mixed = sum(bool(cell.warnings) for cell in cells)
     if mixed:
         text.append(

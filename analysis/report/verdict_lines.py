@@ -7,11 +7,23 @@ from itertools import groupby
 from markupsafe import Markup
 
 from analysis.claims.parser import NOT_POSITIVE
-from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, POINTS, SUPPORTED, TAU, Verdict
+from analysis.claims.verdict import (
+    AS_LARGE,
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NO_EFFECT,
+    NOT_TESTED,
+    NOT_TOLD_APART,
+    OPPOSITE,
+    POINTS,
+    SUPPORTED,
+    TAU,
+    Verdict,
+)
 from analysis.report.forest import Row, Scale, row, scale
 from analysis.studies.claims_table import claimed, p_text, seeds_text, signed
 
-SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?"}
+SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?", NOT_TESTED: "–"}
 STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}
 UNITS = {POINTS: "percentage points of top-1 error", TAU: "Kendall’s τ"}
 
@@ -61,12 +73,20 @@ def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:
         verdict=verdict,
         css=verdict.verdict.replace(" ", "-") if known else "inconclusive",
         sign=SIGNS.get(verdict.verdict, ""),
-        remark=verdict.reason,
+        remark=" ".join(filter(None, [_beside(verdict), verdict.reason])),
         row=row(verdict, on),
         text=_words(verdict),
         value=_value(verdict),
         facts=_facts(verdict, anchors),
     )
+
+
+def _beside(verdict: Verdict) -> str:
+    """Of a claim that is left open: that its effect is surely another than the paper's, which is a finding."""
+    if verdict.verdict != INCONCLUSIVE or verdict.size in ("", NOT_TOLD_APART):
+        return ""
+    words = {AS_LARGE: "As large as in the paper.", OPPOSITE: "Surely of the other sign than in the paper."}
+    return words.get(verdict.size, f"Surely {verdict.size} than in the paper.")
 
 
 def _words(verdict: Verdict) -> str:
@@ -76,7 +96,8 @@ def _words(verdict: Verdict) -> str:
     unit = UNITS.get(verdict.unit, verdict.unit)
     interval = "no interval" if verdict.low is None else f"95 % interval {_interval(verdict, ' to ')}"
     theirs = "" if verdict.paper_effect is None else f"; the paper’s effect {_signed(verdict, verdict.paper_effect)}"
-    return f"effect {_signed(verdict, verdict.effect)} {unit}, {interval}{theirs}; margin {verdict.margin:g}"
+    at_once = f" ({over} over all claims)" if (over := _at_once(verdict)) else ""
+    return f"effect {_signed(verdict, verdict.effect)} {unit}, {interval}{at_once}{theirs}; margin {verdict.margin:g}"
 
 
 def _value(verdict: Verdict) -> Markup:
@@ -102,7 +123,9 @@ def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]
     facts = [
         ("Claim", f"{verdict.claim}, from {verdict.source}"),
         ("Direction", _direction(verdict)),
-        ("p of no effect", f"{p_text(verdict.p)}; adjusted over the study’s claims {p_text(verdict.p_holm)}"),
+        ("p of no effect", _p(verdict)),
+        ("Size beside the paper’s", verdict.size),
+        ("Over all claims", _at_once(verdict)),
         ("Method", verdict.method),
         ("Levene p", levene),
         ("Seeds a cell", seeds_text(verdict)),
@@ -110,6 +133,16 @@ def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]
         ("Cells", Markup(", ").join(_cell(cell_id, name, anchors) for cell_id, name in verdict.cells)),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _p(verdict: Verdict) -> str:
+    adjusted = f"adjusted over the study’s claims {p_text(verdict.p_adjusted)}"
+    return f"{p_text(verdict.p)}; {adjusted} (by Holm’s rule {p_text(verdict.p_holm)})"
+
+
+def _at_once(verdict: Verdict) -> str:
+    ends = (verdict.low_simultaneous, verdict.high_simultaneous)
+    return "" if None in ends else f"interval {' to '.join(_signed(verdict, end) for end in ends)}"
 
 
 def _direction(verdict: Verdict) -> str:

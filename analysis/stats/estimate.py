@@ -8,7 +8,17 @@ import numpy as np
 from scipy import special
 
 from analysis.stats.contrast import CellRef, Contrast
-from analysis.stats.intervals import EXAMPLES, NONE, SEEDS, Interval, Spread, least_known, paired_examples, quantile
+from analysis.stats.intervals import (
+    EXAMPLES,
+    LEVEL,
+    NONE,
+    SEEDS,
+    Interval,
+    Spread,
+    least_known,
+    paired_examples,
+    quantile,
+)
 from analysis.stats.sample import Sample, equal_variances, own
 
 POOLED = "t, standard deviation pooled over the width"
@@ -47,11 +57,11 @@ class Estimate:
         """How many standard errors the effect lies above a value."""
         return (self.effect - against) / self.se
 
-    def interval(self) -> Interval:
-        """The 95 % interval of this contrast alone; none where the runs do not tell."""
+    def interval(self, tail: float = (1 - LEVEL) / 2) -> Interval:
+        """The 95 % interval of this contrast alone, or with another tail; none where the runs do not tell."""
         if not self.known:
             return Interval(self.effect, math.nan, math.nan, NONE)
-        half = quantile(self.df) * self.se
+        half = quantile(self.df, tail) * self.se
         return Interval(self.effect, self.effect - half, self.effect + half, self.kind)
 
 

@@ -75,7 +75,7 @@ def sections(
         gain = gains.summarise(rows, keys if study == "shuffle" else [], drawn)
         mine = rows[rows["cell_id"].isin(table["cell_id"])]
         title, scope = notes.title(rows), notes.scope(rows, table)
-        text = (*notes.on_intervals(study, table, gain), *notes.on_left_out(rows))
+        text = (*notes.on_preset(rows), *notes.on_intervals(study, table, gain), *notes.on_left_out(rows))
         text += (*notes.on_gaps(study, mine, table), *notes.on_origin(mine))
         text += tuple(notes.orphans(frame)) if not found else ()
         judged = tuple(judge.verdicts(asked, drawn, scope, protocol_id, _ids(rows, drawn)))

@@ -14,10 +14,11 @@ from analysis.studies.grids import Grid
 
 HOW = (
     "Effects are in percentage points of top-1 error (tau where it says so); “claimed” says where "
-    "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers.",
-    "Supported and contradicted: two-sided p, adjusted over the study's claims by Holm, is at most 0.05. No effect: "
+    "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers. "
+    "Size: the effect beside the paper's, from an interval over all claims of the study at once.",
+    "Supported and contradicted: two-sided p, adjusted over the study's claims together, is at most 0.05. No effect: "
     "two one-sided tests place the effect within the margin. Inconclusive: the runs do not decide; the note says how "
-    "many seeds a cell probably would.",
+    "many seeds a cell probably would. Not tested: a cell has no run.",
 )
 
 
@@ -47,8 +48,9 @@ def grid(section: Section) -> Grid:
             "Claimed": claimed(one),
             "Effect": effect_text(one),
             "Paper": signed(one.paper_effect, one.unit),
+            "Size": one.size or "–",
             "p": p_text(one.p),
-            "p (Holm)": p_text(one.p_holm),
+            "p (adjusted)": p_text(one.p_adjusted),
             "Seeds": seeds_text(one),
             "Note": one.reason,
         }
@@ -56,7 +58,7 @@ def grid(section: Section) -> Grid:
     ]
     methods = sorted({one.method for one in section.verdicts if one.method})
     notes = (section.scope, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
-    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "p", "p (Holm)", "Seeds", "Note"]
+    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "Size", "p", "p (adjusted)", "Seeds", "Note"]
     title = f"Claims of the {section.study} study: {section.title}"
     return Grid(
         f"claims-{section.study}-{section.protocol_id}", title, pd.DataFrame(rows, columns=columns), notes, prose=True

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ablations.core import presets
 from analysis.runs.frame import FAILED
 from analysis.runs.text import plural
 from analysis.stats.intervals import EXAMPLES, SEEDS
@@ -88,6 +89,12 @@ def on_gaps(study: str, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
             f"{waiting} planned {plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."
         )
     return text
+
+
+def on_preset(rows: pd.DataFrame) -> list[str]:
+    """What the preset says about its results."""
+    first = rows.iloc[0]
+    return list(filter(None, [presets.note(str(first["preset"]), str(first["data"]))]))
 
 
 def on_origin(rows: pd.DataFrame) -> list[str]:

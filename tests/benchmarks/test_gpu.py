@@ -12,7 +12,7 @@ BARE = """
 import sys
 from importlib.abc import MetaPathFinder
 
-ABSENT = {"omegaconf", "hydra", "pydantic", "pandas", "scipy", "PIL", "matplotlib", "yaml", "rich", "psutil"}
+ABSENT = {"omegaconf", "hydra", "pydantic", "pydantic_core", "pandas", "scipy", "PIL", "yaml", "rich"}
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

@@ -9,7 +9,7 @@ from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.judge import judge, verdicts
 from analysis.claims.parser import NOT_POSITIVE, POSITIVE, Claim, read_claims
 from analysis.claims.power import POWER, seeds_needed
-from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, SUPPORTED, Verdict
+from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, SUPPORTED, Verdict
 from analysis.stats.contrast import CellRef, Contrast, gain
 from analysis.stats.intervals import SEEDS
 from analysis.stats.sample import PAIR_CORRELATION, Sample
@@ -93,9 +93,15 @@ def test_holm_over_the_claims_of_a_study() -> None:
     sample = Sample({A: near(42, -1, 0, 1), B: near(39.2, -1, 0, 1), C: near(42, -1, 0, 1)})
     alone = one(sample)
     assert alone.verdict == SUPPORTED and alone.p == alone.p_holm
-    rivals = [claim("x", gain(A, B)), *(claim(f"y{k}", gain(A, C)) for k in range(9))]
-    together = one(sample, rivals)
-    assert together.p_holm == pytest.approx(10 * alone.p, abs=1e-5) and together.verdict == INCONCLUSIVE
+    twins = one(sample, [claim("x", gain(A, B)), *(claim(f"y{k}", gain(A, C)) for k in range(9))])
+    assert twins.p_holm == pytest.approx(10 * alone.p, abs=1e-5)
+    assert twins.verdict == SUPPORTED  # nine of them are one claim
+    widths = [A._replace(width=float(width)) for width in range(1, 10)]
+    rivals = [claim("x", gain(A, B)), *(claim(f"y{ref.width}", gain(ref, ref._replace(groups=2))) for ref in widths)]
+    others = {cell: near(40, -1, 0, 1) for ref in widths for cell in (ref, ref._replace(groups=2))}
+    together = one(Sample({**sample.errors, **others}), rivals)
+    assert alone.p and together.p_adjusted == pytest.approx(1 - (1 - alone.p) ** 10, abs=0.03)
+    assert together.verdict == INCONCLUSIVE
     assert together.reason.startswith("Beyond chance on its own, not among all claims")
 
 
@@ -106,10 +112,10 @@ def test_an_untested_claim_takes_no_share_of_the_level() -> None:
 
 def test_what_is_missing_is_said() -> None:
     found = one(Sample({A: near(40, 0, 1)}))
-    assert (found.verdict, found.effect, found.p) == (INCONCLUSIVE, None, None)
-    assert found.reason == "Not tested: no run is done of 0.5x g=2." and found.seeds_least == 0
+    assert (found.verdict, found.effect, found.p) == (NOT_TESTED, None, None)
+    assert found.reason == "No run is done of 0.5x g=2." and found.seeds_least == 0
     other = one(Sample({A: near(40, 0, 1)}), [claim("x", gain(A, CellRef(4, 0.5)))])
-    assert other.reason == "Not tested: not planned: 0.5x g=4."
+    assert other.reason == "Not planned: 0.5x g=4."
     assert other.cells == (("a" * 16, "0.5x g=1"), ("", "0.5x g=4"))
 
 

@@ -89,18 +89,31 @@ def test_splits_are_drawn_from_separate_streams():
 
 
 def test_typefaces_are_held_out():
-    used = [set(glyph_fonts.faces(split)) for split in ("train", "val", "test")]
+    used = [set(glyph_fonts.faces(split, "heldout")) for split in ("train", "val", "test")]
     assert [len(faces) for faces in used] == [13, 4, 4] and len(set.union(*used)) == 21
-    families = [sorted(face[:9] for face in glyph_fonts.faces(split)) for split in ("val", "test")]
+    families = [sorted(face[:9] for face in glyph_fonts.faces(split, "heldout")) for split in ("val", "test")]
     assert families[0][:3] == families[1][:3] == ["DejaVuSan", "DejaVuSer", "STIXGener"]
 
 
-def test_each_split_is_set_in_its_own_faces(config, monkeypatch):
+@pytest.mark.parametrize("typefaces", glyph_fonts.CHOICES)
+def test_each_split_is_set_in_its_faces(config, monkeypatch, typefaces):
     asked = []
     bank = glyph_renderer.glyph_bank
     monkeypatch.setattr(glyphs, "glyph_bank", lambda c, faces, size: asked.append(tuple(faces)) or bank(c, faces, size))
-    loaded(config)
-    assert asked == [glyph_fonts.faces("train"), glyph_fonts.faces("val"), glyph_fonts.faces("test")]
+    loaded(replace(config, typefaces=typefaces))
+    assert asked == [glyph_fonts.faces(split, typefaces) for split in ("train", "val", "test")]
+
+
+def test_all_typefaces_are_those_of_the_three_splits_together():
+    split = [face for name in ("train", "val", "test") for face in glyph_fonts.faces(name, "heldout")]
+    assert all(sorted(glyph_fonts.faces(name, "all")) == sorted(split) for name in ("train", "val", "test"))
+
+
+def test_held_out_typefaces_keep_the_digest_of_before_there_was_a_choice(config, monkeypatch):
+    monkeypatch.setattr(glyph_fonts, "digests", lambda: {"DejaVuSans": "0"})
+    monkeypatch.setattr(glyphs.features, "version", lambda name: "2.13.3")
+    # Computed by the code of commit 2ae30e3, which had no such key.
+    assert data.resolve(replace(config, typefaces="heldout")).digest == "1414c7bf5af2466a"
 
 
 def test_a_still_glyph_is_the_glyph():
@@ -164,6 +177,7 @@ def test_the_digest_follows_the_pixels_and_not_the_paths(config, tmp_path, monke
         {"data_seed": 1},
         {"cache_resolution": 32},
         {"train_images": 61},
+        {"typefaces": "all"},
     ]
     found = {data.resolve(replace(config, **change)).digest for change in other}
     assert len(found) == len(other) and name not in found
@@ -177,6 +191,7 @@ def test_the_digest_follows_the_pixels_and_not_the_paths(config, tmp_path, monke
         ({"characters": "7"}, "two or more different"),
         ({"characters": "0110"}, "two or more different"),
         ({"characters": "01é€"}, "'é€': only 0-9, a-z and A-Z"),
+        ({"typefaces": "some"}, "data.typefaces=some is unknown: choose all or heldout"),
         ({"rotation": -1.0}, r"data.rotation=-1.0 must lie in 0 .. 180"),
         ({"rotation": float("nan")}, "data.rotation=nan must lie"),
         ({"shift": 13.0}, "data.shift=13.0 must lie in 0 .. 12"),

@@ -53,12 +53,12 @@ def test_the_table_says_what_the_verdicts_say(tmp_path: Path) -> None:
     (section,) = assemble.sections("shuffle", frame.runs(tmp_path), tmp_path)
     text = render.markdown("Claims", [claims_table.grid(section)])
     line = next(line for line in text.splitlines() if "At 0.25x with 3 groups, shuffle lowers the error." in line)
-    assert "| supported | &gt; 0 | +4.0 [+3.8, +4.3] | +1.3 | &lt;0.001 | &lt;0.001 | 3 |" in line
+    assert "| supported | &gt; 0 | +4.0 [+3.8, +4.3] | +1.3 | larger | &lt;0.001 | &lt;0.001 | 3 |" in line
     line = next(line for line in text.splitlines() if "At 0.25x with 8 groups" in line)
-    assert "| inconclusive | &gt; 0 | – | +3.8 | – | – | 0–3 |" in line
-    assert "Not tested: no run is done of 0.25x g=8 no shuffle." in line
+    assert "| not tested | &gt; 0 | – | +3.8 | – | – | – | 0–3 |" in line
+    assert "No run is done of 0.25x g=8 no shuffle." in line
     line = next(line for line in text.splitlines() if "At 1x with 3 groups" in line)
-    assert "Not tested: not planned: 1x g=3 no shuffle, 1x g=3." in line
+    assert "Not planned: 1x g=3 no shuffle, 1x g=3." in line
     assert section.scope in text and "Methods: t, standard deviation pooled over the width." in text
 
 

@@ -156,7 +156,7 @@ def test_config_help_and_completion_are_hydras(tmp_path):
     job = ablations(tmp_path / "r", "--cfg=job", "model.groups=8")
     assert job.returncode == 0 and "groups: 8" in job.stdout
     shown = ablations(tmp_path / "r", "--help")
-    assert shown.returncode == 0 and "preset: cifar10, imagenet, quick, smoke, tiny" in shown.stdout
+    assert shown.returncode == 0 and "preset: cifar10, cifar10-short, imagenet, quick, smoke, tiny" in shown.stdout
     code = "from ablations.__main__ import main; import sys; sys.argv = ['ablations', '-sc', 'query=bash']; main()"
     line = {**environment(), "COMP_LINE": "ablations preset=", "COMP_POINT": "17"}
     offered = subprocess.run(

@@ -80,10 +80,14 @@ def test_what_publishes_ahead_does_not_outlive_a_sweep_that_is_stopped(tmp_path)
 def test_verdicts_are_told_in_short():
     claims = [
         {"protocol_id": "a", "verdict": "supported", "says": "Groups [help]."},
-        {"protocol_id": "a", "verdict": "inconclusive", "says": "Shuffle helps."},
-        {"protocol_id": "a", "verdict": "inconclusive", "says": "Order is kept."},
+        {"protocol_id": "a", "verdict": "inconclusive", "says": "Shuffle helps.", "size": "smaller"},
+        {"protocol_id": "a", "verdict": "inconclusive", "says": "Order is kept.", "size": "not told apart"},
+        {"protocol_id": "a", "verdict": "not tested", "says": "Wide ones gain."},
         {"protocol_id": "b", "verdict": "contradicted", "says": "Another protocol."},
     ]
     lines = verdict_lines({"claims": claims})
-    assert lines == ["Claims: 2 inconclusive, 1 supported.", "  supported     Groups [help]."]
+    assert lines == [
+        "Claims: 1 supported; 2 open, 1 of them surely smaller than in the paper; 1 not tested.",
+        "  supported     Groups [help].",
+    ]
     assert verdict_lines({}) == []

@@ -64,6 +64,16 @@ def test_presets_bring_their_own_seeds_and_evaluations(tmp_path):
     ]
 
 
+def test_a_preset_narrows_the_grid_of_studies_but_not_the_command_line():
+    both = ["ablation=groups,shuffle", "preset=cifar10-short", "runtime.device=cpu"]
+    runs = {job.run.run_id: job.run for job in compose(both)}.values()
+    assert len(runs) == 21 and {run.variant.axes["width"] for run in runs} == {0.25}
+    assert {job.run.variant.axes["width"] for job in compose([*both, "model.width=0.5,1.0", "seed=0"])} == {0.5, 1.0}
+    # A study without this axis is left as it is.
+    (single,) = compose(["preset=cifar10-short", "runtime.device=cpu", "seed=0"])
+    assert single.run.variant.axes["width"] == 1.0
+
+
 @pytest.mark.parametrize(
     "override, why",
     [
@@ -92,7 +102,7 @@ def test_what_has_an_effect_in_one_job_is_not_refused():
 def test_a_folder_that_nothing_reads_is_refused_with_the_presets_that_would(tmp_path):
     said = refused(f"data.dir={tmp_path}")
     assert "data=glyphs (preset=smoke) reads no folder" in said
-    assert "preset=cifar10, preset=imagenet, preset=tiny" in said and "preset=quick" not in said
+    assert "preset=cifar10, preset=cifar10-short, preset=imagenet, preset=tiny" in said and "preset=quick" not in said
 
 
 @pytest.mark.parametrize(

@@ -295,3 +295,21 @@ def test_asked_to_stop_in_the_common_evaluation_all_stop_before_it(tmp_path, dat
     assert all(isinstance(each, Stopped) for each in outcomes.values()) and len(outcomes) == 3
     states = [checkpoint.load(entry.checkpoint_path, entry.run.run_id) for entry in entries]
     assert [(len(state["history"]), state["meter"]["count"]) for state in states] == [(1, 3)] * 3
+
+
+@pytest.mark.parametrize("every,epochs_saved", [(1e9, 0), (0, 2)])
+def test_on_a_gpu_a_checkpoint_is_written_when_it_is_due(tmp_path, data, monkeypatch, every, epochs_saved):
+    """Not after each of a group's epochs, which last a second there."""
+    saves = []
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: saves.append(state["meter"]))
+    end = trainer._after_epoch
+
+    def on_a_gpu(group, *what):
+        device, group.device = group.device, torch.device("cuda")
+        monkeypatch.setattr(run_group.RunGroup, "evaluates_together", False)
+        end(group, *what)
+        group.device = device
+
+    monkeypatch.setattr(trainer, "_after_epoch", on_a_gpu)
+    together([TrainingEntry(one, tmp_path / one.run_id) for one in RUNS[:2]], data, checkpoint_every=every)
+    assert saves.count(None) == 2 * epochs_saved

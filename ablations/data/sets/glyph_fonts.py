@@ -1,4 +1,4 @@
-"""The typefaces that matplotlib installs: 21 faces for text in four families, and the split that each is used in."""
+"""The typefaces that matplotlib installs: 21 faces for text in four families, and the splits that each is used in."""
 
 import hashlib
 from importlib.util import find_spec
@@ -31,8 +31,16 @@ TRAIN = (
 """The faces trained on. Left out altogether: display cuts, and faces of mathematical symbols."""
 
 
-def faces(split: str) -> tuple[str, ...]:
-    """Names of the faces that the images of a split are set in; the splits share none."""
+ALL = (*TRAIN, *HELD_OUT["val"], *HELD_OUT["test"])
+
+CHOICES = ("all", "heldout")
+"""Values of `data.typefaces`. `all`: every face in every split. `heldout`: the splits share none."""
+
+
+def faces(split: str, typefaces: str) -> tuple[str, ...]:
+    """Names of the faces that the images of a split are set in; `typefaces` is one of CHOICES."""
+    if typefaces == "all":
+        return ALL
     return TRAIN if split == "train" else HELD_OUT[split]
 
 
@@ -56,5 +64,4 @@ def path(face: str) -> Path:
 
 def digests() -> dict[str, str]:
     """sha256 of the file of every face used."""
-    names = (*TRAIN, *HELD_OUT["val"], *HELD_OUT["test"])
-    return {face: hashlib.sha256(path(face).read_bytes()).hexdigest() for face in names}
+    return {face: hashlib.sha256(path(face).read_bytes()).hexdigest() for face in ALL}

@@ -1,0 +1,205 @@
+"""Do two sets of runs agree? `python -m analysis.compare results WITH`, `make compare WITH=results/reference/cifar10`.
+
+For each cell that both have, the difference of its mean errors: a t test with one standard deviation pooled over all
+cells of both sides, adjusted over cells by Holm, and two one-sided tests against the margin. It is how a GPU's runs,
+another machine's, or those of changed code are accepted.
+
+Exit code 0: compatible, every cell's difference lies within the margin. 1: some cell differs. 2: too few runs to tell.
+3: there is nothing to compare.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablations.core.command import command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPATIBLE, DIFFERS, TOO_FEW, NOTHING = 0, 1, 2, 3
+AXES = ["structure", "width", "groups", "shuffle", "stem_channels"]
+RUNS = "runs.csv"
+"""Of a committed study, beside study.json: a row per run, with the columns of frame.runs that are used here."""
+
+MARGIN = 0.5
+"""Percentage points: differences no larger than this count as none, as in the claims."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one cell, in points of top-1 error: ours minus theirs. NaN where the runs do not tell.
+
+    Attributes:
+        half: half the width of the 95 % interval of the difference.
+        p: two-sided p of no difference, adjusted over all cells by Holm; p_within: of a difference within the margin.
+    """
+
+    cell: str
+    ours: float
+    theirs: float
+    runs: tuple[int, int]
+    half: float
+    p: float
+    p_within: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the difference surely lies within the margin."""
+        return self.p_within <= 0.05
+
+    @property
+    def differs(self) -> bool:
+        """Whether there surely is a difference that may matter."""
+        return self.p <= 0.05 and not self.within
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table and the verdict."""
+    from ablations.core.console import show_error
+    from ablations.core.errors import UserError
+
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
+    parser.add_argument("results", type=Path, help="results folder")
+    parser.add_argument("other", type=Path, help="another one, or a committed study")
+    parser.add_argument("--margin", type=float, default=MARGIN, help="points of error that count as no difference")
+    parser.add_argument("--protocol", default="", help="first digits of a protocol's id, where a folder has several")
+    chosen = parser.parse_args(arguments)
+    try:
+        if not 0 < chosen.margin < math.inf:
+            raise UserError(f"--margin {chosen.margin:g}: a number of points above 0 is needed.")
+        theirs = read(chosen.other, chosen.protocol)
+        ours = read(chosen.results, chosen.protocol, str(theirs["protocol_id"].iloc[0]))
+        found = differences(ours, theirs, chosen.margin)
+        if not found:
+            raise UserError(f"{chosen.results} and {chosen.other} have no cell in common with a finished run in both.")
+    except UserError as error:
+        show_error(error)
+        return NOTHING
+    code, sentence = verdict(found, _same_numbers(ours, theirs), chosen.margin)
+    print("\n".join([_table(found), "", *_protocols(ours, theirs), sentence]))
+    return code
+
+
+def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
+    """The finished runs of one protocol, the one planned last where none is named, with errors in percent.
+
+    Args:
+        protocol: first digits of its id; rather: the id of one that is taken where it is there.
+
+    Raises:
+        UserError: there are none.
+    """
+    import pandas as pd
+
+    from ablations.core.errors import UserError
+    from analysis.runs import frame
+    from analysis.runs.files import read_json
+
+    if (folder / RUNS).exists():
+        rows = pd.read_csv(folder / RUNS)
+        if "protocol_id" not in rows:
+            rows["protocol_id"] = str((read_json(folder / "study.json") or {}).get("protocol_id", ""))
+    else:
+        rows = frame.runs(folder).sort_values("written", ascending=False, kind="stable")
+    done = rows[(rows["state"] == "done") & rows["protocol_id"].astype(str).str.startswith(protocol)]
+    if done.empty:
+        which = f" of a protocol {protocol}" if protocol else ""
+        raise UserError(f"{folder} has no finished run{which}.")
+    ids = done["protocol_id"].astype(str)
+    mine = done[ids == (rather if rather in set(ids) else ids.iloc[0])]
+    return mine.assign(error=100 * mine["error"].astype(float), shuffle=mine["shuffle"].astype(bool))
+
+
+def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> list[Difference]:
+    """Of every cell that both have, in the order of tables."""
+    import numpy as np
+
+    from analysis.stats.intervals import above, pool, quantile
+    from analysis.stats.multiple_comparisons import holm
+
+    sides = [_by_cell(rows) for rows in (ours, theirs)]
+    spread = pool([values for side in sides for values in side.values()])
+    keys = sorted(sides[0].keys() & sides[1].keys(), key=lambda key: (key[0], -key[1], *key[2:]))
+    effects = [float(np.mean(sides[0][key]) - np.mean(sides[1][key])) for key in keys]
+    errors = [spread.sd * math.sqrt(1 / len(sides[0][key]) + 1 / len(sides[1][key])) for key in keys]
+    known = spread.df > 0 and spread.sd > 0
+    p = holm(
+        [min(1.0, 2 * above(abs(e) / se, spread.df)) if known else 1.0 for e, se in zip(effects, errors, strict=True)]
+    )
+    return [
+        Difference(
+            cell=_name(key),
+            ours=float(np.mean(sides[0][key])),
+            theirs=float(np.mean(sides[1][key])),
+            runs=(len(sides[0][key]), len(sides[1][key])),
+            half=quantile(spread.df) * se if known else math.nan,
+            p=adjusted if known else math.nan,
+            p_within=max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1)) if known else math.nan,
+        )
+        for key, effect, se, adjusted in zip(keys, effects, errors, p, strict=True)
+    ]
+
+
+def _by_cell(rows: "pd.DataFrame") -> dict[tuple[Any, ...], list[float]]:
+    return {tuple(key): list(part["error"]) for key, part in rows.groupby(AXES)}
+
+
+def verdict(found: Sequence[Difference], same: bool, margin: float) -> tuple[int, str]:
+    """Exit code and sentence. Each cell must lie within the margin at 5 %, so that all do at 5 % (Berger, 1982)."""
+    if same:
+        return COMPATIBLE, "Compatible: the same runs with the same errors."
+    apart = [one.cell for one in found if one.differs]
+    if apart:
+        return DIFFERS, f"Differs in {len(apart)} of {len(found)} cells: {', '.join(apart)}."
+    if all(one.within for one in found):
+        return COMPATIBLE, f"Compatible: all {len(found)} cells agree within {margin:g} points."
+    open_still = sum(not one.within for one in found)
+    return TOO_FEW, (
+        f"Too few runs to tell: no cell differs for certain, but {open_still} of {len(found)} may differ by more than "
+        f"{margin:g} points."
+    )
+
+
+def _same_numbers(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> bool:
+    """Whether every run is on both sides, with the same error."""
+    first, second = (dict(zip(rows["run_id"], rows["error"], strict=True)) for rows in (ours, theirs))
+    return first == second
+
+
+def _protocols(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> list[str]:
+    first, second = (str(rows["protocol_id"].iloc[0]) for rows in (ours, theirs))
+    return [] if first == second else [f"Note: the protocols differ ({first} and {second})."]
+
+
+def _name(key: tuple[Any, ...]) -> str:
+    structure, width, groups, shuffle, _ = key
+    prefix = "" if structure == "shufflenet" else f"{structure} "
+    return f"{prefix}{width:g}x g={groups}{'' if shuffle else ' no shuffle'}"
+
+
+def _table(found: Sequence[Difference]) -> str:
+    from tabulate import tabulate
+
+    def number(value: float, form: str) -> str:
+        return "–" if math.isnan(value) else format(value, form)
+
+    rows = [
+        (
+            *(one.cell, f"{one.ours:.2f} ({one.runs[0]})", f"{one.theirs:.2f} ({one.runs[1]})"),
+            *(f"{one.ours - one.theirs:+.2f}", f"± {number(one.half, '.2f')}"),
+            *(number(one.p, ".3f"), "differs" if one.differs else "within" if one.within else "open"),
+        )
+        for one in found
+    ]
+    heads = ["cell", "error % (runs)", "theirs", "difference", "95 %", "p (Holm)", "margin"]
+    return tabulate(rows, heads, disable_numparse=True)
+
+
+run = command(main)
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,112 @@
+"""Looking more than once: the level of each look, so that all looks together err at the nominal rate.
+
+Who adds seeds until a claim is decided tests it several times, and each look adds its chance of a mistake. Lan and
+DeMets (Biometrika 70, 1983) spend the level over looks by a function of the share of seeds that are in; here it has
+O'Brien and Fleming's shape, which spends little at first. The levels follow from the joint distribution of the looks'
+statistics, a random walk, by the recursion of Armitage, McPherson and Rowe (JRSS A 132, 1969); see Jennison and
+Turnbull, Group Sequential Methods, 2000, chapters 7 and 19.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from scipy import optimize, special
+
+NODES = 120
+"""Points of the grid for the walk; twice as many change no digit of the published tables."""
+
+FARTHEST = 9.0
+"""Standard deviations beyond which nothing happens."""
+
+
+def spent(alpha: float, fraction: float) -> float:
+    """Two-sided level that may be spent when a share of the seeds is in: 4 - 4 Phi(z(alpha / 4) / sqrt(share))."""
+    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(fraction)))
+
+
+def nominal_levels(alpha: float, fractions: Sequence[float]) -> list[float]:
+    """Two-sided level of the test at each look.
+
+    Args:
+        fractions: seeds at each look over the most that are planned, rising, in (0, 1].
+
+    Raises:
+        ValueError: the fractions do not rise within (0, 1].
+    """
+    times = tuple(map(float, fractions))
+    if not times or times[0] <= 0 or times[-1] > 1 or any(a >= b for a, b in pairwise(times)):
+        raise ValueError(f"shares of seeds {list(fractions)} must rise, above 0 and up to 1")
+    return list(_nominal(alpha, times))
+
+
+def rate(levels: Sequence[float], fractions: Sequence[float]) -> float:
+    """Chance that a claim without an effect is decided at some look, tested at these two-sided levels."""
+    walk, total = None, 0.0
+    for k, level in enumerate(levels):
+        total += _crossed(walk, fractions[: k + 1], -float(special.ndtri(level / 2)))
+        walk = _go_on(walk, fractions[: k + 1], -float(special.ndtri(level / 2)))
+    return total
+
+
+def sequential_p(p: float, fractions: Sequence[float]) -> float:
+    """The p of the last look, adjusted for having looked before: the least level whose plan rejects at such a p.
+
+    Args:
+        p: two-sided p of the last look, unadjusted; fractions: of all looks up to it.
+    """
+    alphas, levels = _plans(tuple(map(float, fractions)))
+    if not levels[0] < p < levels[-1]:
+        return 1.0 if p >= levels[-1] else float(alphas[0])
+    return float(np.exp(np.interp(math.log(p), np.log(levels), np.log(alphas))))
+
+
+@lru_cache(maxsize=64)
+def _plans(fractions: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Total levels, and the level that each leaves for the last look."""
+    alphas = np.geomspace(1e-7, 0.999, 70)
+    return alphas, np.array([nominal_levels(float(alpha), fractions)[-1] for alpha in alphas])
+
+
+Walk = tuple[np.ndarray, np.ndarray]
+"""Where the walk may be after a look at which it did not cross, and the probabilities."""
+
+
+@lru_cache(maxsize=4096)
+def _nominal(alpha: float, fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if len(fractions) == 1:
+        return (spent(alpha, fractions[0]),)
+    before = _nominal(alpha, fractions[:-1])
+    walk = None
+    for k, level in enumerate(before):
+        walk = _go_on(walk, fractions[: k + 1], -float(special.ndtri(level / 2)))
+    share = spent(alpha, fractions[-1]) - spent(alpha, fractions[-2])
+    bound = optimize.brentq(lambda z: _crossed(walk, fractions, z) - share, 0.0, FARTHEST, xtol=1e-10)
+    return (*before, float(2 * special.ndtr(-bound)))
+
+
+def _crossed(walk: Walk | None, fractions: Sequence[float], z: float) -> float:
+    """Chance to be beyond +-z at the last look, and at none before."""
+    end = z * math.sqrt(fractions[-1])
+    if walk is None:
+        return float(2 * special.ndtr(-z))
+    places, chances = walk
+    step = math.sqrt(fractions[-1] - fractions[-2])
+    beyond = special.ndtr((places - end) / step) + special.ndtr((-end - places) / step)
+    return float(chances @ beyond)
+
+
+def _go_on(walk: Walk | None, fractions: Sequence[float], z: float) -> Walk:
+    """The walk after the last look, which it did not cross."""
+    end = min(z, FARTHEST) * math.sqrt(fractions[-1])
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    places, weights = nodes * end, weights * end
+    if walk is None:
+        step = math.sqrt(fractions[0])
+        density = np.exp(-((places / step) ** 2) / 2) / step
+    else:
+        step = math.sqrt(fractions[-1] - fractions[-2])
+        density = np.exp(-(((places[:, None] - walk[0]) / step) ** 2) / 2) @ walk[1] / step
+    return places, weights * density / math.sqrt(2 * math.pi)

@@ -1,0 +1,56 @@
+"""Levels over several looks, against published tables and against simulated walks."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+from analysis.stats.alpha_spending import nominal_levels, rate, sequential_p, spent
+
+
+@pytest.mark.parametrize(
+    ("looks", "bounds"),
+    [
+        (1, [1.9600]),
+        (2, [2.9626, 1.9686]),
+        (3, [3.7103, 2.5114, 1.9930]),
+        (4, [4.3326, 2.9631, 2.3590, 2.0141]),
+        (5, [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]),
+    ],
+)
+def test_bounds_are_those_of_lan_and_demets(looks: int, bounds: list[float]) -> None:
+    """O'Brien-Fleming type spending, equal steps, two-sided 5 %: Reboussin et al., 2000."""
+    levels = nominal_levels(0.05, [k / looks for k in range(1, looks + 1)])
+    assert [-special.ndtri(level / 2) for level in levels] == pytest.approx(bounds, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("looks", "published"), [(1, 0.05), (2, 0.083), (3, 0.107), (4, 0.126), (5, 0.142), (10, 0.193)]
+)
+def test_looking_often_at_the_full_level_errs_as_armitage_says(looks: int, published: float) -> None:
+    """Armitage, McPherson and Rowe, 1969, table 2: repeated tests at 5 %."""
+    assert rate([0.05] * looks, [k / looks for k in range(1, looks + 1)]) == pytest.approx(published, abs=6e-4)
+
+
+@pytest.mark.parametrize("fractions", [[3 / 8, 5 / 8, 1.0], [2 / 10, 3 / 10, 6 / 10, 7 / 10, 1.0]])
+@pytest.mark.parametrize("alpha", [0.05, 0.004])
+def test_all_looks_together_err_at_the_level(fractions: list[float], alpha: float) -> None:
+    levels = nominal_levels(alpha, fractions)
+    assert rate(levels, fractions) == pytest.approx(alpha, rel=1e-6)
+    assert levels == sorted(levels) and spent(alpha, 1.0) == pytest.approx(alpha)
+    steps = np.diff([0, *fractions])
+    walks = np.random.default_rng(0).normal(size=(200_000, len(steps))) * np.sqrt(steps)
+    z = np.abs(walks.cumsum(1)) / np.sqrt(fractions)
+    crossed = (2 * special.ndtr(-z) <= levels).any(1).mean()
+    assert crossed == pytest.approx(alpha, abs=4 * (alpha / 200_000) ** 0.5)
+
+
+@pytest.mark.parametrize("fractions", [(1.0,), (3 / 8, 1.0), (3 / 8, 4 / 8, 5 / 8)])
+@pytest.mark.parametrize("p", [0.03, 0.002])
+def test_the_sequential_p_is_the_level_that_just_rejects(fractions: tuple[float, ...], p: float) -> None:
+    found = sequential_p(p, fractions)
+    assert nominal_levels(found, fractions)[-1] == pytest.approx(p, rel=2e-3) and found > 0.999 * p
+
+
+def test_shares_that_do_not_rise_are_refused() -> None:
+    with pytest.raises(ValueError, match="must rise"):
+        nominal_levels(0.05, [0.5, 0.5, 1.0])

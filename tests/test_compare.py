@@ -1,0 +1,88 @@
+"""Two sets of runs: compatible, different or too few to tell, at the rates that the table says."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import compare
+from analysis.compare import COMPATIBLE, DIFFERS, NOTHING, TOO_FEW, differences, verdict
+from tests import results_fixture as fixture
+
+ROUNDS = 200
+LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / ROUNDS)
+
+
+def folder(path: Path, shift: float = 0.0, seeds: Iterable[int] = range(3), sd: float = 0.001, start: int = 0) -> Path:
+    """Three cells; errors as fractions with this standard deviation, the last cell's shifted."""
+    source = np.random.default_rng(start)
+    runs = [(groups, fixture.run(groups, 0.25, True, seed)) for groups in (1, 3, 8) for seed in seeds]
+    fixture.write_plan(path, "groups", [one for _, one in runs])
+    for groups, one in runs:
+        error = 0.3 + source.normal(0, sd) + (shift if groups == 8 else 0.0)
+        fixture.write_done(path, one, round(error, 6))
+    return path
+
+
+def told(*folders: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = compare.main([str(one) for one in folders])
+    return code, capsys.readouterr().out.strip().rpartition("\n")[2]
+
+
+def test_the_three_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = folder(tmp_path / "ours")
+    assert told(ours, ours, capsys=capsys) == (COMPATIBLE, "Compatible: the same runs with the same errors.")
+    again = folder(tmp_path / "again", start=1)
+    assert told(ours, again, capsys=capsys) == (COMPATIBLE, "Compatible: all 3 cells agree within 0.5 points.")
+    other = folder(tmp_path / "other", 0.02, start=2)
+    assert told(ours, other, capsys=capsys) == (DIFFERS, "Differs in 1 of 3 cells: 0.25x g=8.")
+    rough = folder(tmp_path / "rough", sd=0.02, start=3)
+    code, sentence = told(ours, rough, capsys=capsys)
+    assert code == TOO_FEW and sentence.startswith("Too few runs to tell: no cell differs for certain, but 3 of 3 may")
+
+
+def test_one_seed_on_each_side_tells_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = folder(tmp_path / "a", seeds=[0]), folder(tmp_path / "b", 0.2, seeds=[0], start=1)
+    assert told(first, second, capsys=capsys)[0] == TOO_FEW
+
+
+def test_a_committed_study_is_read_and_nothing_in_common_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = folder(tmp_path / "ours")
+    study = tmp_path / "study"
+    study.mkdir()
+    rows = compare.read(ours).drop(columns="protocol_id")
+    rows.assign(error=rows["error"] / 100).to_csv(study / "runs.csv", index=False)
+    (study / "study.json").write_text('{"protocol_id": "00"}')
+    assert compare.main([str(study), str(ours)]) == COMPATIBLE
+    assert "the protocols differ (00 and " in capsys.readouterr().out
+    assert compare.main([str(ours), str(tmp_path)]) == NOTHING
+    assert "has no finished run" in capsys.readouterr().err
+
+
+def rows(means: list[float], seeds: int, source: np.random.Generator) -> pd.DataFrame:
+    cells = [("shufflenet", 0.5, groups, True, 12) for groups, _ in enumerate(means, start=1)]
+    return pd.DataFrame(
+        [(*cell, source.normal(mean, 0.2)) for cell, mean in zip(cells, means, strict=True) for _ in range(seeds)],
+        columns=[*compare.AXES, "error"],
+    )
+
+
+def rate(shift: float, code: int, seeds: int) -> float:
+    """How often pairs of simulated folders of five cells, one of them shifted, get an answer."""
+    source, found = np.random.default_rng(seeds), 0
+    for _ in range(ROUNDS):
+        pair = rows([40.0] * 5, seeds, source), rows([40.0] * 4 + [40.0 + shift], seeds, source)
+        found += verdict(differences(*pair, 0.5), False, 0.5)[0] == code
+    return found / ROUNDS
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_neither_answer_is_wrong_more_often_than_nominal(seeds: int) -> None:
+    assert rate(0.0, DIFFERS, seeds) <= LIMIT
+    assert rate(0.5, COMPATIBLE, seeds) <= LIMIT
+    assert rate(2.0, DIFFERS, seeds) > 0.95
