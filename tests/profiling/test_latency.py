@@ -89,8 +89,12 @@ def test_the_answer_is_that_of_the_page(tmp_path, capsys, monkeypatch):
 def test_the_papers_variants_are_21():
     found = latency.variants(latency.WIDTHS, latency.GROUPS, "stride1")
     assert len(found) == len(set(found)) == 21
-    assert sum(not one.shuffle for one in found) == 6 and {one.groups for one in found if not one.shuffle} == {3, 8}
-    assert {one.stem_channels for one in found if one.groups == 8} == {8, 16, 24}
+    axes = [one.axes for one in found]
+    assert sum(not one["shuffle"] for one in axes) == 6 and {one["groups"] for one in axes if not one["shuffle"]} == {
+        3,
+        8,
+    }
+    assert {one["stem_channels"] for one in axes if one["groups"] == 8} == {8, 16, 24}
 
 
 def test_inputs_are_the_study_planned_last_and_the_papers(tmp_path):

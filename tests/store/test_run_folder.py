@@ -115,7 +115,7 @@ def test_results_that_were_moved_away_are_not_made_anew(tmp_path):
         lambda: run_folder.begin(results, RUN, {}),
         lambda: run_folder.fail(run_folder.path_of(results, RUN.run_id), RUN.run_id, "failed", "why"),
         lambda: lease.take(results, RUN.run_id),
-        lambda: plans.write_plans([("groups", "quick", RUN)], results, "command"),
+        lambda: plans.write_plans([plans.PlannedRun("groups", "quick", RUN)], results, "command"),
         lambda: writable.still_open(results),
     ]
     for attempt in attempts:
