@@ -29,6 +29,7 @@ def verdict(section: Section, **changes: object) -> Verdict:
         "margin": 0.5,
         "paper_effect": 2.8,
         "p": 0.0004,
+        "p_adjusted": 0.0051,
         "p_holm": 0.0052,
         "method": "t, standard deviation pooled over the cells of one width (df 10)",
         "levene_p": 0.41,
@@ -47,7 +48,7 @@ def every_kind(groups: Section, shuffle: Section) -> tuple[Section, Section]:
 
     Supported, contradicted, no effect, inconclusive; points and tau; with and without interval; cells missing.
     """
-    low_power = {"verdict": INCONCLUSIVE, "p": 0.31, "p_holm": 1.0}
+    low_power = {"verdict": INCONCLUSIVE, "p": 0.31, "p_adjusted": 0.9, "p_holm": 1.0}
     points = [
         verdict(groups),
         verdict(
@@ -60,6 +61,7 @@ def every_kind(groups: Section, shuffle: Section) -> tuple[Section, Section]:
             high=0.39,
             paper_effect=1.2,
             p=0.8,
+            p_adjusted=1.0,
             p_holm=1.0,
         ),
         verdict(
@@ -106,6 +108,7 @@ def every_kind(groups: Section, shuffle: Section) -> tuple[Section, Section]:
             low=None,
             high=None,
             p=None,
+            p_adjusted=None,
             p_holm=None,
             levene_p=None,
             verdict=NOT_TESTED,
@@ -186,6 +189,7 @@ def _gain(section: Section, row: pd.Series) -> Verdict:
         paper_effect=None if pd.isna(row["paper_gain"]) else float(row["paper_gain"]),
         seeds_needed=None if sure else 9,
         p=0.01 if sure else 0.2,
+        p_adjusted=0.04 if sure else 0.9,
         p_holm=0.04 if sure else 0.9,
         method="t of paired differences, standard deviation pooled over the cells of one width",
     )

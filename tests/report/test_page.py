@@ -89,7 +89,7 @@ def test_a_verdict_says_its_word_effect_interval_and_the_papers(results: Path, w
     )
     assert "≈ no effect Grouped convolutions lower the error at 1x" in words
     assert "About 7 seeds a cell would decide it if the effect is what it seems." in words
-    assert "Not judged: ShuffleNet 1x, g=4 has no finished run. not known paper +2.8" in words
+    assert "No run is done of ShuffleNet 1x, g=4. not known paper +2.8" in words
     assert "One seed: run-to-run variation not covered." in words and "ShuffleNet 1x, g=4 (no run)" in words
     assert "p of no effect <0.001; adjusted over the study’s claims 0.005" in words
     described = Page(whole).values("aria-label")
