@@ -25,7 +25,7 @@ COLUMNS = (
     "images_left_out",
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
     *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
-    "protocol",
+    *("protocol", "scope_id"),
 )
 """Columns of `runs`, in this order; after them come other axes of networks, and axes of studies outside these."""
 
@@ -76,8 +76,8 @@ def runs(results: Path) -> pd.DataFrame:
             row["scope_id"] = row["protocol_id"]
     for row in described:
         row["protocol"] = names[row["protocol_id"]]
-    more = sorted({name for row in described for name in row} - {*COLUMNS, "scope_id"})
-    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, "scope_id", *more])
+    more = sorted({name for row in described for name in row} - {*COLUMNS})
+    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, *more])
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)

@@ -76,7 +76,7 @@ def runs_of(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 
 def variant_axes(frame: pd.DataFrame) -> list[str]:
     """Columns that are axes of networks."""
-    return [*AXES, *(name for name in frame.columns if name not in (*COLUMNS, "scope_id") and "." not in name)]
+    return [*AXES, *(name for name in frame.columns if name not in COLUMNS and "." not in name)]
 
 
 def scope(study: Study) -> str:
