@@ -4,11 +4,18 @@
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
+#            PYTHON=python3.12 VENV=folder TORCH=cpu KERNELS=all CXX=compiler   (when the environment is made)
 
+# A variable that is not among these would be ignored without a word.
+KNOWN := PRESET SEEDS DATA_DIR WORKERS RESULTS LAUNCHER ARGS FROM CONFIG_DIR TABLE GROUPS WIDTH SHUFFLE PROTOCOL NAME STUDY \
+	WATCH CALIBRATE PYTHON VENV TORCH KERNELS CXX PY
 PYTHON ?= python3
+$(foreach name,$(filter-out $(KNOWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),\
+	$(error $(shell $(PYTHON) scripts/nearest.py '$(subst ','\'',$(name))' $(KNOWN)))))
 VENV ?= .venv
 PRESET ?= quick
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 PY := $(VENV)/bin/python
 
 # Variables reach commands through the environment, where no character means anything: recipes say "$$NAME" for the
@@ -23,9 +30,9 @@ home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(
 folder = $(subst $(MARK),,$(call home,$(1)))
 $(foreach name,RESULTS DATA_DIR FROM CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
 override RESULTS := $(or $(RESULTS),results)
-$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH,\
+$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL STUDY WATCH,\
 	$(eval override $(name) := $$(value $(name))))
-export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL WATCH
+export RESULTS DATA_DIR FROM CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME TABLE GROUPS WIDTH SHUFFLE PROTOCOL STUDY WATCH
 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
@@ -35,6 +42,8 @@ RUN = 'preset=$$PRESET' 'runtime.results_dir=$$RESULTS' \
 	$(if $(WORKERS),"runtime.workers=$$WORKERS") \
 	$(if $(LAUNCHER),'hydra/launcher=$$LAUNCHER') \
 	$(ARGS)
+# Loggers come with the packages for development.
+TRAIN := $(if $(findstring logger=,$(ARGS)),$(READY_DEV),$(READY))
 CONFIGS = $(if $(CONFIG_DIR),--config-dir="$$CONFIG_DIR")
 
 # Every documented target is a command, not a file.
@@ -48,22 +57,19 @@ help: ## list these commands
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
 
 $(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
+$(READY_DEV): requirements-dev.lock $(READY)
+$(READY) $(READY_DEV):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say which with PYTHON=") if sys.version_info < (3, 11) else None'
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m model.native.build & \
-	if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
-	else INSTALL="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
-	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .; \
-	code=$$?; wait; exit $$code  # the kernels need a compiler alone: they are built meanwhile, and need not succeed
+	@$(PYTHON) scripts/install.py $(VENV) $<
 	@touch $@
 
-ablation-groups: $(READY) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
+ablation-groups: $(TRAIN) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups $(RUN)
 
-ablation-shuffle: $(READY) ## Table 3: train shuffle on and off (only what is not trained already)
+ablation-shuffle: $(TRAIN) ## Table 3: train shuffle on and off (only what is not trained already)
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=shuffle $(RUN)
 
-ablations: $(READY) ## both studies in one sweep
+ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
 
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
@@ -78,12 +84,12 @@ tables: $(READY) ## write tables, figures and report anew from the results there
 report: $(READY) ## write results/report.html (with tables and figures) where results have changed
 	@$(PY) -m analysis --results="$$RESULTS"
 
-explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
-	@$(PY) -m analysis.explain "$${TABLE:-table2}" --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
+explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (alone: what there is)
+	@$(PY) -m analysis.explain $(if $(TABLE)$(GROUPS)$(WIDTH),"$${TABLE:-table2}") --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
 		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
 		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
 
-notebooks: $(READY) ## execute the notebooks to .ipynb and .html
+notebooks: $(READY_DEV) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results="$$RESULTS"
 
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
@@ -94,8 +100,8 @@ merge: $(READY) ## bring finished runs of another machine in: make merge FROM=fo
 	@$(PY) -m ablations.merge --results="$$RESULTS" $(ARGS) -- "$$FROM"
 
 forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
-	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study $(STUDY)) \
-		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+	@$(PY) -m ablations.forget --results="$$RESULTS" $(if $(STUDY),--study="$$STUDY") \
+		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
 
 reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)
 	@test -n "$$NAME" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
@@ -108,19 +114,19 @@ reference-check: $(READY) ## compare tables, verdicts, figures and report under 
 reference-draw: $(READY) ## draw them anew from their data, after a change of analysis/ that was meant
 	@$(PY) -m analysis.reference draw $(ARGS)
 
-smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
+smoke: $(TRAIN) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(HYDRA) ablations -m ablation=groups,shuffle preset=smoke 'runtime.results_dir=$$RESULTS/smoke' $(ARGS)
 
-test: $(READY) ## run all tests, on all cores
+test: $(READY_DEV) ## run all tests, on all cores
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
-coverage: $(READY) ## the same with the share of lines that tests reach
+coverage: $(READY_DEV) ## the same with the share of lines that tests reach
 	@$(PY) -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
-test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
+test-slurm: $(READY_DEV) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
 	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
-lint: $(READY) ## ruff, mypy, and which package may import which
+lint: $(READY_DEV) ## ruff, mypy, and which package may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -128,7 +134,7 @@ lint: $(READY) ## ruff, mypy, and which package may import which
 
 bench: bench-peers ## this harness beside the usual way, side by side
 
-bench-peers: $(READY) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
+bench-peers: $(READY_DEV) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
 	@$(PY) -m benchmarks.peers --data="$${DATA_DIR:-data}" $(ARGS)
 
 bench-overhead: $(READY) ## where the time of a sweep goes

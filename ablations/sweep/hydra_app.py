@@ -9,9 +9,12 @@ from types import ModuleType
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins import structured_config_source as stored
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.plugin import Plugin
@@ -116,7 +119,7 @@ def error_in_words(error: Exception) -> str:
     causes = [cause for cause in (error, error.__cause__) if cause]
     lines = dict.fromkeys(line for cause in causes for line in str(cause).splitlines() if line.strip())
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return "\n".join(lines)
+        return messages.unknown_key("\n".join(lines)) or "\n".join(lines)
     return f"{type(error).__name__}: {' '.join(lines)}"
 
 
@@ -130,8 +133,17 @@ def compose(overrides: Sequence[str]) -> list[Planned]:
         return composer.jobs(overrides, AblationSweeper.split_arguments)
 
 
+class StructuredConfigSource(stored.StructuredConfigSource):
+    """Hydra's, except that completion and lists of choices leave the schemas out. Hydra insists on this class name."""
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Names in a group that a user can choose."""
+        return [name for name in super().list(config_path, results_filter) if not name.endswith("schema")]
+
+
 def register() -> None:
     """Store the schemas and the sweeper and launcher plugins."""
+    SourcesRegistry.instance().types[StructuredConfigSource.scheme()] = StructuredConfigSource
     store = ConfigStore.instance()
     store.store(name="schema", node=schema.Config)
     store.store(group="model", name="schema", node=schema.ModelConfig)
