@@ -89,6 +89,9 @@ explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS
 		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
 		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
 
+counts: $(READY) ## count the networks' multiply-adds anew, after a change of model/
+	@$(PY) -m scripts.count_networks
+
 notebooks: $(READY_DEV) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results="$$RESULTS"
 
