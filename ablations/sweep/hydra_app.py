@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType
 
@@ -30,6 +31,7 @@ from ablations.core.paths import CONF
 from ablations.core.processes import tune
 from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
+from ablations.monitor.live import alongside
 from ablations.store import run_folder, writable
 from ablations.sweep import messages
 from ablations.sweep.compose import Composer
@@ -69,7 +71,8 @@ def run_one(composed: DictConfig) -> str:
     tune(config.runtime.threads)
     with signals.defer_signals() as stop:
         try:
-            state = run_job(job, stop.requested)
+            with alongside(job, config.runtime.progress) if single else nullcontext():
+                state = run_job(job, stop.requested)
         except UserError as error:
             console.show_error(error)
             state = JobState.FAILED
