@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the runs behind the number that the arguments select. Exit code 1 if there is no such number."""
     chosen = _parser().parse_args(arguments)
     try:
+        if None in (chosen.table, chosen.groups, chosen.width):
+            print("\n".join(map(_printable, listing(chosen.results, chosen.table))))
+            return 0
         section, told = choose(chosen)
         cells = drilldown.cells(chosen.results, [section])
         lines = [*told, *_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
@@ -42,15 +45,33 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.explain", description=__doc__)
     add = parser.add_argument
-    add("table", choices=sorted(STUDIES), help="table2: error by groups; table3: without and with shuffle")
-    add("--groups", type=int, required=True, help="number of groups, g")
-    add("--width", type=float, required=True, help="1, 0.5 or 0.25")
+    add("table", nargs="?", choices=sorted(STUDIES), help="table2: error by groups; table3: without and with shuffle")
+    add("--groups", type=int, help="number of groups, g; without it, what there is is listed")
+    add("--width", type=float, help="1, 0.5 or 0.25")
     add("--shuffle", choices=("true", "false"), help="table3: one arm; without it both, and the gain")
     add("--protocol", default="", help="first digits of a protocol's id; the one planned last where absent")
     add("--structure", help="shufflenet or blog, where there are several")
     add("--stem-channels", type=int, help="where there are several")
     add("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     return parser
+
+
+def listing(results: Path, table: str | None) -> Iterator[str]:
+    """The tables that there are with their cells, and how to ask for one.
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = frame.runs(results)
+    for name in [table] if table else sorted(STUDIES):
+        for section in assemble.sections(STUDIES[name], rows, results):
+            yield f"{name} PROTOCOL={section.protocol_id}  {section.title}"
+            for width, cells in section.cells.groupby("width", sort=False):
+                yield f"  WIDTH={width:g} GROUPS={', '.join(map(str, dict.fromkeys(cells['groups'])))}"
+            yield ""
+    if rows.empty:
+        raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
+    yield "One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (SHUFFLE=true|false in table3)"
 
 
 def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
