@@ -92,6 +92,12 @@ explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS
 counts: $(READY) ## count the networks' multiply-adds anew, after a change of model/
 	@$(PY) -m scripts.count_networks
 
+configuration: ## write docs/configuration.md anew from conf/
+	@$(PYTHON) scripts/configuration.py
+
+docs: $(READY_DEV) configuration ## build the documentation as a site, in site/
+	@$(VENV)/bin/zensical build --clean --strict
+
 notebooks: $(READY_DEV) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results="$$RESULTS"
 
