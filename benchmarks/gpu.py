@@ -2,7 +2,7 @@
 
 Roofs (copy, bf16 product), each layer of model/gpu against plain PyTorch (error and time), and training steps of cells
 of the CIFAR-10 protocol: eager, captured as a CUDA graph, fused, with kernels. Files go to --out (by default $OUT, from
-where a lent machine hands them back), tables are printed last. Needs torch and triton only, no installed harness.
+where a lent machine hands them back), tables are printed last. Needs torch, triton and numpy only.
 `--tiny` goes through all of it on the CPU in a minute, and its times mean nothing.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import benchmarks.bare  # noqa: F401
 from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
 from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
 from ablations.training.input.augment import EpochRandomness, draw_epoch

@@ -6,6 +6,7 @@ between networks, so each computes what it would alone.
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import torch
@@ -56,17 +57,21 @@ class FusedUnit(nn.Module):
         self.register_buffer("source", torch.cat(rows).int(), persistent=False)
         self.register_buffer("target", torch.cat(rows).argsort().int(), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, S * in_channels, H, W) -> (N, S * out_channels, H, W), or half of H and W, rounded up, at stride 2."""
-        ops = self.ops
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, S * in_channels, H, W) -> (N, S * out_channels, H, W), or half of H and W, rounded up, at stride 2.
+
+        Takes and returns a tensor twice (see model.ops.Ops): for the branch and for the shortcut.
+        """
+        ops, (x, shortcut) = self.ops if self.training else replace(REFERENCE, pointwise=self.ops.pointwise), inputs
         order = Order(self.source, self.target) if self.shuffle else None
-        y = ops.norm(ops.pointwise(x, self.conv1), self.bn1, True, order, None)
-        y = ops.norm(ops.depthwise(y, self.conv2), self.bn2, False, None, None)
+        y, _ = ops.norm(ops.pointwise(x, self.conv1), self.bn1, True, order, None)
+        y, _ = ops.norm(ops.depthwise(y, self.conv2), self.bn2, False, None, None)
         y = ops.pointwise(y, self.conv3)
         if self.stride == 1:
-            return ops.norm(y, self.bn3, True, None, x)
+            return ops.norm(y, self.bn3, True, None, shortcut)
         # The shortcut needs no ReLU: x comes from one, so its averages are not negative.
-        return beside(self.pool(x), ops.norm(y, self.bn3, True, None, None), self.copies)
+        y = beside(self.pool(shortcut), ops.norm(y, self.bn3, True, None, None)[0], self.copies)
+        return y, y
 
 
 class FusedShuffleNet(nn.Module):
@@ -92,19 +97,28 @@ class FusedShuffleNet(nn.Module):
             for stages in zip(*((net.stage2, net.stage3, net.stage4) for net in networks), strict=True)
         )
         self.classifier = widened([net.classifier for net in networks])
+        units = [module for module in self.modules() if isinstance(module, FusedUnit)]
+        self.pointwise = [conv for unit in units for conv in (unit.conv1, unit.conv3)]
         self.train(networks[0].training)
         self._share(networks)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, S * in_channels, H, W), a batch for each network -> (S, N, num_classes) logits."""
+        self.ops.cast_weights(self.pointwise, x.device.type)
+        if self.training:
+            torch._foreach_add_(self.counters(), 1)
         conv, bn, _, *pool = self.stem
-        x = self.ops.norm(conv(x), cast(nn.BatchNorm2d, bn), True, None, None)
+        y = (self.ops if self.training else REFERENCE).norm(conv(x), cast(nn.BatchNorm2d, bn), True, None, None)
         for layer in pool:
-            x = layer(x)
-        x = self.stage4(self.stage3(self.stage2(x)))
+            y = (layer(y[0]),) * 2
+        x, _ = self.stage4(self.stage3(self.stage2(y)))
         x = x.mean((2, 3)).view(len(x), self.copies, -1).transpose(0, 1)  # (S, N, channels)
         weight, bias = (each.view(self.copies, -1, *each.shape[1:]) for each in self.classifier.parameters())
         return torch.baddbmm(bias[:, None], x, weight.mT)
+
+    def counters(self) -> list[Tensor]:
+        """Numbers of batches that the BatchNorms have seen, () int64 each."""
+        return [buffer for buffer in self.buffers() if not buffer.dim()]
 
     @torch.no_grad()
     def _share(self, networks: Sequence[ShuffleNetV1]) -> None:

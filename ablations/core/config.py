@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+MISSING: Any = "???"
+"""OmegaConf's mark of a value that must be given. Written out, so that data and training do without OmegaConf."""
 
 
 @dataclass

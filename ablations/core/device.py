@@ -62,13 +62,17 @@ def count(device: str) -> int:
 
 
 def fix_numerics(deterministic: bool) -> None:
-    """Set torch's process-wide numerics flags: no TF32, and deterministic algorithms if asked for."""
+    """Set torch's process-wide numerics flags: no TF32, sums in float32, and deterministic algorithms if asked for."""
     import torch
 
     torch.backends.cudnn.allow_tf32 = False  # with TF32, convolutions of precision=float32 round to 10 bits
+    # Else cuBLAS may add parts of a long product up in bfloat16.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Else each new tensor is filled, half as many launches again. Every kernel here writes all of its output.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def use_gpu(gpus: Sequence[int]) -> None:

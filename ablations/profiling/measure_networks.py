@@ -74,7 +74,8 @@ def measure_speeds(runs: Sequence[Run], device: str) -> dict[str, Any]:
 def measure_speed(run: Run, device: str) -> float:
     """Images/s of the real trainer in its second epoch on noise; the first one warms up.
 
-    Batches are the recipe's, on a CPU of at most CPU_BATCH images.
+    Batches are the recipe's, on a CPU of at most CPU_BATCH images. The run trains alone: on a GPU, where the seeds of a
+    cell train fused, a study takes less than this says.
     """
     batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
     count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)

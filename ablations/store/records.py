@@ -53,7 +53,7 @@ class Result(Record):
     images_per_second: Number | None = None
     peak_memory_bytes: Whole | None = None
     weights_sha256: str | None = None
-    images_left_out: dict[str, tuple[Whole, Whole]] | None = None
+    images_left_out: Any = None  # words for people: whoever shows it takes what makes sense
     files: dict[str, FileEntry] = {}
 
 

@@ -86,6 +86,7 @@ def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> di
     for spec, config in sources.items():
         key = f"data-{spec.digest}"
         while not data.is_ready(config, spec) and not stop():
+            Path(config.cache_dir).mkdir(parents=True, exist_ok=True)  # the first task of all finds no cache
             mine = lease.take(Path(config.cache_dir), key)
             if mine is None:
                 time.sleep(lease.BEAT_SECONDS / 2)

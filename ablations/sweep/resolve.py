@@ -111,7 +111,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "recipe.epochs": (1, 1_000_000),
     "recipe.batch_size": (2, 1_000_000),
     "recipe.ghost_batches": (1, 1_000_000),
-    "recipe.lr": (0, 1e6),
+    "recipe.lr": (0, 1e38),  # float32 has no larger ones
     "recipe.weight_decay": (0, 1e6),
     "recipe.warmup_epochs": (0, 1_000_000),
     "recipe.pad": (0, 4096),

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the previous checkpoint is intact.
     """
-    buffer = io.BytesIO()
+    buffer, state = io.BytesIO(), on_cpu(state)
     torch.save({**_own_storage(state), "sha256": state_digest(state)}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
@@ -28,7 +29,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def save_weights(path: Path, run_id: str, model: nn.Module) -> None:
     """Write a run's final weights: {"run_id", "model"}. Keeps the last checkpoint beside it until the run is stored."""
     buffer = io.BytesIO()
-    torch.save({"run_id": run_id, "model": _own_storage(model.state_dict())}, buffer)
+    torch.save({"run_id": run_id, "model": _own_storage(on_cpu(model.state_dict()))}, buffer)
     write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
 
 
@@ -54,10 +55,39 @@ def state_digest(state: Any) -> str:
 def weights_digest(model: nn.Module) -> str:
     """sha256 over all parameters and buffers, by name: equal digests mean bit-equal networks."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(on_cpu(model.state_dict()).items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def on_cpu(state: Any) -> Any:
+    """A state with all tensors in the CPU's memory: one copy for each type of number, not one a tensor."""
+    found: dict[tuple[str, torch.dtype], list[Tensor]] = {}
+
+    def collect(value: Any) -> None:
+        if isinstance(value, Tensor) and value.device.type != "cpu":
+            found.setdefault((str(value.device), value.dtype), []).append(value)
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+            collect(item)
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return copies.get(id(value), value)
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        return type(value)(map(replaced, value)) if isinstance(value, (list, tuple)) else value
+
+    collect(state)
+    copies = {id(tensor): copy for each in found.values() for tensor, copy in zip(each, in_one_copy(each), strict=True)}
+    return replaced(state) if copies else state
+
+
+def in_one_copy(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copies in the CPU's memory, of tensors of one type on one device: views of one tensor."""
+    flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).cpu()
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def _own_storage(value: Any) -> Any:

@@ -29,7 +29,7 @@ class TrainResult:
 
 @dataclass
 class Checkpointer:
-    """Saves checkpoints of one run: after each epoch, every `every` seconds inside an epoch, and on a stop request.
+    """Saves checkpoints of one run: every `every` seconds, after a step or an epoch, and on a stop request.
 
     path: checkpoint file (None: saves nothing). stop: called after every step and every evaluated batch.
     """

@@ -48,7 +48,9 @@ class CudaGraphStep:
         if not len(self.order):
             self.order = torch.empty(len(rates), self.rows, dtype=torch.int64, device=self.train_step.device)
             self.unit = torch.empty(len(rates), self.rows, together.unit.shape[1], device=self.train_step.device)
-            self.rates = torch.empty(len(rates), device=self.train_step.device)
+            # torch's fused SGD reads float32 on a GPU, whatever the default type is.
+            exact = torch.float32 if self.train_step.device.type == "cuda" else torch.get_default_dtype()
+            self.rates = torch.empty(len(rates), device=self.train_step.device, dtype=exact)
         self.order.copy_(together.order[:rows].view(self.order.shape))
         self.unit.copy_(together.unit[:rows].view(self.unit.shape))
         self.rates.copy_(torch.tensor(rates))

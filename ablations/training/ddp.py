@@ -8,6 +8,7 @@ through torch.distributed.
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from threading import Event
 from typing import Any, Protocol
 
 import torch
@@ -28,10 +29,15 @@ class Peer(Protocol):
 
 
 class DDPGroup:
-    """This process as `rank` among the `size` of a run. `peers`: the other processes on rank 0, empty elsewhere."""
+    """This process as `rank` among the `size` of a run. `peers`: the other processes on rank 0, empty elsewhere.
+
+    `died` is set by whoever sees that a peer has ended (see ddp_processes.watch_ranks): collective operations that were
+    aborted for it need not raise anything.
+    """
 
     def __init__(self, rank: int, size: int, peers: Sequence[Peer] = ()) -> None:
         self.rank, self.size, self.peers = rank, size, peers
+        self.died, self.noticed = Event(), Event()
 
     def tell(self, *order: Any) -> None:
         """On rank 0, send a command to all other processes; does nothing on the others."""
@@ -48,7 +54,10 @@ class DDPGroup:
         """
         try:
             yield
-        except (RuntimeError, OSError, EOFError) as error:
+            if self.died.is_set():
+                raise RuntimeError("collective operations were aborted")
+        except (RuntimeError, ValueError, OSError, EOFError) as error:  # ValueError: the group is gone
+            self.noticed.set()
             for peer in self.peers:
                 reason = peer.lost()
                 if reason:

@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextlib import nullcontext as noop
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
@@ -30,6 +32,9 @@ START_SECONDS = 300.0
 """Longest start of a process: importing torch from a network disk takes minutes."""
 
 END_SECONDS = 5.0
+
+ABORT_SECONDS = 60.0
+"""Longest time from the end of another process until this one must have noticed."""
 
 REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 """Signals that request a stop; only rank 0 handles them."""
@@ -116,7 +121,9 @@ def spawn_ranks(task: RankTask) -> Iterator[DDPGroup | None]:
                 if peer.pipe.poll(START_SECONDS) and (said := peer.pipe.recv()) != READY:
                     raise RankLost(f"Rank {peer.rank} of this run could not start: {said}")
             _join(task, 0, store)
-        yield ddp
+        # Gloo sees by itself that a process is gone; NCCL would wait for it until the run's time is up.
+        with watch_ranks(ddp, [peer.process.sentinel for peer in peers], _abort) if task.device == "cuda" else noop():
+            yield ddp
         ddp.tell("leave")
         well = True
     finally:
@@ -126,6 +133,43 @@ def spawn_ranks(task: RankTask) -> Iterator[DDPGroup | None]:
             distributed.destroy_process_group()
         for peer in peers if well else []:
             peer.end(at_once=False)
+
+
+@contextmanager
+def watch_ranks(
+    ddp: DDPGroup, sentinels: Sequence[int], abort: Callable[[], None], seconds: float = ABORT_SECONDS
+) -> Iterator[None]:
+    """Watch the other processes in a thread: when one ends, abort what this process waits for in vain.
+
+    `DDPGroup.guarded` then raises RankLost. Where this process has not come so far in `seconds` (a kernel that cannot
+    be aborted), it is ended: its worker is replaced, and the run goes on from its checkpoint.
+    """
+    ended, end = multiprocessing.Pipe(duplex=False)
+
+    def watch() -> None:
+        if ended in wait([*sentinels, ended]):
+            return
+        ddp.died.set()
+        with suppress(Exception):
+            abort()
+        if not (ddp.noticed.wait(seconds) or ended.poll()):
+            os._exit(1)
+
+    thread = threading.Thread(target=watch, name="watch-ranks", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.send(None)
+        thread.join(1.0)
+        end.close()
+
+
+def _abort() -> None:
+    """Abort the process group's collective operations, those under way included."""
+    from torch.distributed.distributed_c10d import _abort_process_group
+
+    _abort_process_group()
 
 
 def follow(pipe: Connection, parent: int, task: RankTask, rank: int, port: int) -> None:

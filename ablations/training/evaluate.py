@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from ablations.training.input.augment import centre
 from ablations.training.input.color_jitter import piece
 from model.backend import evaluation_scorer
+from model.fused import FusedShuffleNet
 
 BATCH = 256
 """Images per forward pass."""
+
+TOGETHER, FEWEST = 1 << 23, 64
+"""Pixels per forward pass of fused networks (of all of them together), and the fewest images."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,45 @@ def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
     for source, target in zip(torch.split(images, step), torch.split(out, step), strict=True):
         target.copy_(source).flatten(2).sub_(mean).div_(std)
     return out.permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def evaluate_together(
+    net: FusedShuffleNet,
+    images: Tensor,
+    labels: Tensor,
+    stats: tuple[Tensor, Tensor],
+    resolution: int,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Evaluation]:
+    """Evaluate all networks of a fused one in one pass over the images; see `evaluate`."""
+    copies, device = net.copies, stats[0].device
+    batch = max(FEWEST, TOGETHER // (resolution**2 * copies))
+    loss, hits = torch.zeros(copies, device=device, dtype=torch.float64), []
+    net.eval()
+    try:
+        for start in range(0, len(labels), batch):
+            x = centre(images[start : start + batch].to(device), resolution)
+            y = labels[start : start + batch].to(device).expand(copies, -1)
+            same = normalise(x, stats).repeat(1, copies, 1, 1).contiguous(memory_format=torch.channels_last)
+            scores = net(same)  # (S, B, classes)
+            each = nn.functional.cross_entropy(scores.flatten(0, 1), y.flatten(), reduction="none")
+            loss += each.view(copies, -1).sum(1)
+            hits.append(scores.topk(min(5, scores.shape[2]), dim=2).indices == y[..., None])
+            tick()
+    finally:
+        net.train()
+    found = torch.cat(hits, 1).cpu()  # (S, N, 5)
+    count = len(labels)
+    return [
+        Evaluation(
+            loss=float(mean),
+            error=(count - int(right[:, 0].sum())) / count,
+            top5_error=(count - int(right.any(1).sum())) / count,
+            correct=right[:, 0].numpy(),
+        )
+        for mean, right in zip((loss / count).tolist(), found, strict=True)
+    ]
 
 
 @torch.inference_mode()

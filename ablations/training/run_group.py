@@ -4,11 +4,12 @@ import gc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
+from ablations.core.processes import cores
 from ablations.core.run_spec import Run
 from ablations.core.signals import Stopped
 from ablations.training.checkpointing import Checkpointer, TrainResult
@@ -82,6 +83,11 @@ class RunGroup:
         self.for_each_run(lambda state: state.observe({"kernels": self.computed_by}))
         if len(runs) > 1:
             self.for_each_run(lambda state: state.observe({"fused_with": [each.run.run_id for each in runs]}))
+
+    @property
+    def evaluates_together(self) -> bool:
+        """Whether one pass evaluates all runs. Not on the CPU, where each run evaluates alone, as it would train."""
+        return self.device.type != "cpu" and self.fused_net is not None
 
     def begin(self, epoch: int, done: int) -> None:
         """Start an epoch at step `done`: meters, random numbers, learning rates."""
@@ -157,6 +163,7 @@ class RunGroup:
         protocol, fast = self.runs[0].run.protocol, self.kernels != "reference"
         ops = fast_ops(self.device) if fast else REFERENCE
         nets: list[Any] = [state.result.model for state in self.runs]
+        self.fused_net: fused.FusedShuffleNet | None = None
         if len(nets) == 1 and (ops is REFERENCE or not fused.fits(nets[0])):
             net, copies, optimizer = nets[0], None, self.runs[0].checkpointer.optimizer
             images = self.schedule.batch // protocol.recipe.ghost_batches
@@ -164,10 +171,17 @@ class RunGroup:
             self.computed_by = describe(net, self.kernels, protocol.precision)
         else:
             net, copies = fused.FusedShuffleNet(nets, ops), len(nets)
+            self.fused_net = net
             score = partial(logits, net)
             self.computed_by = "pytorch" if ops is REFERENCE else "triton"
+            if ops is not REFERENCE and self.device.type == "cuda":
+                from model.gpu.precompile import precompile
+
+                precompile(net, getattr(torch, protocol.precision), min(16, cores()))
             optimizer = Sgd(net, protocol.recipe)
             optimizer.share([state.checkpointer.optimizer for state in self.runs])
+        if fast and self.device.type == "cuda" and ops is REFERENCE:
+            self.computed_by += f" (Triton failed: {triton_failure()})"
         ghost_batchnorm = GhostBatchNorm(net, protocol.recipe.ghost_batches // (self.ddp.size if self.ddp else 1))
         if self.ddp:
             momenta = [momentum for group in optimizer.momenta for momentum in group]
@@ -184,12 +198,25 @@ class RunGroup:
 
 
 def fast_ops(device: torch.device) -> Ops:
-    """Operations for fused networks: Triton kernels on NVIDIA GPUs, else plain PyTorch."""
+    """Operations for fused networks: Triton kernels on NVIDIA GPUs where one has run, else plain PyTorch."""
     if device.type != "cuda":
         return REFERENCE
-    try:
-        from model.gpu import OPS
-    except ImportError as error:  # Triton comes with torch on Linux, and not everywhere
-        warnings.warn(f"Kernels for GPUs cannot be loaded ({error}); plain PyTorch trains, slower.", stacklevel=2)
+    failure = triton_failure()
+    if failure:
+        warnings.warn(f"Kernels for GPUs do not run here ({failure}); plain PyTorch trains, slower.", stacklevel=2)
         return REFERENCE
+    from model.gpu import OPS
+
     return OPS
+
+
+@lru_cache(maxsize=1)
+def triton_failure() -> str | None:
+    """Why Triton's kernels cannot be used in this process, or None: tries one, once."""
+    try:
+        from model.gpu import check
+
+        check()
+    except Exception as error:  # absent on some platforms; without a C compiler or Python.h it raises many types
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return None

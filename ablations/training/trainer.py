@@ -16,7 +16,7 @@ from ablations.core.errors import Diverged
 from ablations.core.run_spec import Run
 from ablations.training.checkpointing import Checkpointer, TrainResult
 from ablations.training.ddp import DDPGroup
-from ablations.training.evaluate import evaluate
+from ablations.training.evaluate import Evaluation, evaluate, evaluate_together
 from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
@@ -73,7 +73,7 @@ def train(
         observe: called with events: {"kernels"} (the engine) and, if fused, {"fused_with"} (run_ids) at the start,
             {"step", "loss", "images_per_second"} during an epoch, {"history"} after it; {"captured": False, "reason"}
             if no CUDA graph of the step could be captured.
-        checkpoint_every: seconds between checkpoints inside an epoch; one is also written after each epoch.
+        checkpoint_every: seconds between checkpoints, which are written after the step or epoch in which they are due.
         stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
         kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
         ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
@@ -187,17 +187,24 @@ def _after_step(group: RunGroup) -> None:
 
 
 def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> None:
-    """Evaluate each run, then append its row of metrics, save a checkpoint and report."""
+    """Evaluate each run, then append its row of metrics, save a checkpoint if one is due, and report."""
     group.sync_buffers()
     rows = {state.number: _row(state, epoch, group.schedule) for state in group.runs}
     spent = {state.number: state.meter.seconds() for state in group.runs}
 
+    due = any(state.checkpointer.due() for state in group.runs)  # all at once, so that they can resume together
+    split = (group.loader.eval_images, group.loader.eval_labels, group.loader.stats)
+    evaluated: dict[int, Evaluation] = {}
+
     def evaluate_run(state: RunState) -> None:
-        began, result, loader = time.perf_counter(), state.result, group.loader
+        began, result = time.perf_counter(), state.result
         tick = partial(state.checkpointer.stop_if_asked, state.meter)
         resolution = state.run.protocol.resolution
-        split = (loader.eval_images, loader.eval_labels, loader.stats)
-        found = evaluate(result.model, *split, resolution, tick, group.kernels)
+        if group.evaluates_together and not evaluated:
+            assert group.fused_net is not None
+            together = evaluate_together(group.fused_net, *split, resolution, tick)
+            evaluated.update(zip(rows, together, strict=True))
+        found = evaluated.get(state.number) or evaluate(result.model, *split, resolution, tick, group.kernels)
         if not math.isfinite(found.loss):
             raise Diverged(f"The loss on the evaluated images was not finite after epoch {epoch + 1}.")
         result.last = found
@@ -207,7 +214,7 @@ def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> N
     def record(state: RunState) -> None:
         state.result.seconds["train"] += spent[state.number]
         state.result.history.append(rows[state.number])
-        if not last:
+        if not last and due:
             state.checkpointer.save()
         state.observe({"history": state.result.history})
 

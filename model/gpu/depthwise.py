@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from model.gpu import depthwise_kernels as kernels
-from model.gpu.layout import activations, alignment, rows_of, splits_of, tile
+from model.gpu.layout import PARTS, activations, alignment, launch, rows_of, splits_of, tile
 
 
 class _Depthwise(torch.autograd.Function):
@@ -27,7 +27,7 @@ class _Depthwise(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         rows = n * out.shape[1] * out.shape[2]
         grid = (triton.cdiv(rows, height), triton.cdiv(c, width))
-        kernels.forward[grid](x, weight, out, rows, h, w, out.shape[1], out.shape[2], c // align, **ctx.shape)
+        launch(kernels.forward, grid, x, weight, out, rows, h, w, out.shape[1], out.shape[2], c // align, **ctx.shape)
         return out
 
     @staticmethod
@@ -37,14 +37,16 @@ class _Depthwise(torch.autograd.Function):
         (n, h, w, c), (_, down, right, _) = x.shape, grad.shape
         shape = ctx.shape
         sizes = (h, w, down, right, c // shape["ALIGN"])
-        dx = torch.empty_like(x)
+        dx, dweight = torch.empty_like(x), torch.empty_like(weight, memory_format=torch.contiguous_format)
         wide = triton.cdiv(c, shape["BC"])
-        kernels.to_input[(triton.cdiv(n * h * w, shape["BM"]), wide)](grad, weight, dx, n * h * w, *sizes, **shape)
         splits, each = splits_of(n * down * right, c)
         exact = torch.float64 if x.dtype == torch.float64 else torch.float32
-        partial = x.new_empty(splits, 16, c, dtype=exact)
-        kernels.to_weight[(wide, splits)](x, grad, partial, n * down * right, each, *sizes, **shape)
-        return dx, partial[:, :9].sum(0).t().to(weight.dtype), None
+        partial = x.new_empty(splits, 9, c, dtype=exact)
+        launch(kernels.to_weight, (wide, splits), x, grad, partial, each, n * down * right, *sizes, **shape)
+        grid = (triton.cdiv(n * h * w, shape["BM"]), wide)
+        arguments = grad, weight, dx, partial, dweight, splits, n * h * w, *sizes
+        launch(kernels.to_input, grid, *arguments, PARTS=PARTS, **shape)
+        return dx, dweight, None
 
 
 def depthwise(x: Tensor, conv: nn.Conv2d) -> Tensor:

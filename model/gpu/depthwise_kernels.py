@@ -28,12 +28,16 @@ def forward(
     tl.store(out + m.to(tl.int64)[:, None] * C + c[None, :], total.to(out.dtype.element_ty), mask=keep)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=[*SIZES, "splits"])
 def to_input(
-    grad, weight, dx, rows, H, W, HO, WO, units,
+    grad, weight, dx, partial, dweight, splits, rows, H, W, HO, WO, units,
+    PARTS: tl.constexpr,
     STRIDE: tl.constexpr, ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """A tile of input pixels: those outputs that saw them, by the weight with which they did."""
+    """A tile of input pixels: those outputs that saw them, by the weight with which they did.
+
+    Runs after `to_weight`: the first nine programs of these channels add its parts up, for a tap each.
+    """
     C = units * ALIGN
     m = tl.program_id(0) * BM + tl.arange(0, BM)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
@@ -49,30 +53,48 @@ def to_input(
             total += value * tl.load(weight + c * 9 + i * 3 + j, mask=c < C, other=0).to(ACC)[None, :]
     keep = (m < rows)[:, None] & (c < C)[None, :]
     tl.store(dx + m.to(tl.int64)[:, None] * C + c[None, :], total.to(dx.dtype.element_ty), mask=keep)
+    part = tl.arange(0, PARTS)
+    present = (part < splits)[:, None] & (c < C)[None, :]
+    for tap in range(tl.program_id(0), 9, tl.num_programs(0)):
+        whole = tl.sum(tl.load(partial + (part[:, None] * 9 + tap) * C + c[None, :], mask=present, other=0), 0)
+        tl.store(dweight + c * 9 + tap, whole.to(dweight.dtype.element_ty), mask=c < C)
+
+
+@triton.jit
+def seen(x, m, stop, c, C, H, W, HO, WO, i, j, STRIDE: tl.constexpr, ACC: tl.constexpr):
+    """What tap (i, j) of the kernel sees of x at output pixels m: (BM, BC), 0 outside the image."""
+    image, top, left = m // (HO * WO), (m // WO) % HO * STRIDE - 1, m % WO * STRIDE - 1
+    inside = (m < stop) & (top + i >= 0) & (top + i < H) & (left + j >= 0) & (left + j < W)
+    place = ((image.to(tl.int64) * H + top + i) * W + left + j)[:, None] * C + c[None, :]
+    return tl.load(x + place, mask=inside[:, None] & (c < C)[None, :], other=0).to(ACC)
 
 
 @triton.jit(do_not_specialize=[*SIZES, "each"])
 def to_weight(
-    x, grad, partial, rows, each, H, W, HO, WO, units,
+    x, grad, partial, each, rows, H, W, HO, WO, units,
     STRIDE: tl.constexpr, ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Of `each` output pixels: the gradient of the nine weights of every channel, (16, C) of which nine count."""
+    """Of `each` output pixels: the gradient of the nine weights of every channel, (9, C).
+
+    Three taps at a time, a row of the kernel: nine sums over tiles would take too many registers. Each is reduced over
+    the tile's rows once, at the end.
+    """
     C = units * ALIGN
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     start = tl.program_id(1) * each
     stop = tl.minimum(start + each, rows)
-    tap = tl.arange(0, 16)
-    total = tl.zeros((16, BC), ACC)
-    for first in range(start, stop, BM):
-        m = first + tl.arange(0, BM)
-        image, top, left = m // (HO * WO), (m // WO) % HO * STRIDE - 1, m % WO * STRIDE - 1
-        keep = (m < stop)[:, None] & (c < C)[None, :]
-        g = tl.load(grad + m.to(tl.int64)[:, None] * C + c[None, :], mask=keep, other=0).to(ACC)
-        for i in tl.static_range(3):
-            for j in tl.static_range(3):
-                inside = (m < stop) & (top + i >= 0) & (top + i < H) & (left + j >= 0) & (left + j < W)
-                place = ((image.to(tl.int64) * H + top + i) * W + left + j)[:, None] * C + c[None, :]
-                value = tl.load(x + place, mask=inside[:, None] & (c < C)[None, :], other=0).to(ACC)
-                total += tl.where(tap[:, None] == i * 3 + j, tl.sum(value * g, 0)[None, :], 0)
-    place = (tl.program_id(1) * 16 + tap[:, None]) * C + c[None, :]
-    tl.store(partial + place, total, mask=(tap < 9)[:, None] & (c < C)[None, :])
+    for i in tl.static_range(3):
+        left = tl.zeros((BM, BC), ACC)
+        middle = tl.zeros((BM, BC), ACC)
+        right = tl.zeros((BM, BC), ACC)
+        for first in range(start, stop, BM):
+            m = first + tl.arange(0, BM)
+            keep = (m < stop)[:, None] & (c < C)[None, :]
+            g = tl.load(grad + m.to(tl.int64)[:, None] * C + c[None, :], mask=keep, other=0).to(ACC)
+            left += g * seen(x, m, stop, c, C, H, W, HO, WO, i, 0, STRIDE, ACC)
+            middle += g * seen(x, m, stop, c, C, H, W, HO, WO, i, 1, STRIDE, ACC)
+            right += g * seen(x, m, stop, c, C, H, W, HO, WO, i, 2, STRIDE, ACC)
+        place = partial + (tl.program_id(1) * 9 + i * 3) * C + c
+        tl.store(place, tl.sum(left, 0), mask=c < C)
+        tl.store(place + C, tl.sum(middle, 0), mask=c < C)
+        tl.store(place + 2 * C, tl.sum(right, 0), mask=c < C)

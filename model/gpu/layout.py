@@ -1,6 +1,7 @@
-"""Layout of activations for the kernels, (N, H, W, C) as rows of channels, and tile sizes."""
+"""Layout of activations for the kernels, (N, H, W, C) as rows of channels; tile sizes; launches."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,8 +9,12 @@ from torch import Tensor
 PROGRAMS = 1024
 """Programs that fill a large GPU: several per multiprocessor."""
 
-TILE = 4096
-"""Elements per tile."""
+PARTS = 64
+"""Most parts of a sum over rows. The next kernel adds them up in each of its programs, so they must be few; a power of
+two, as it is the side of a tile."""
+
+TILE = 2048
+"""Elements per tile. With 4096 some kernels need more registers than a thread has (see docs/gpu.md)."""
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -24,20 +29,25 @@ def activations(x: Tensor) -> Tensor:
 
 
 def tile(channels: int) -> tuple[int, int]:
-    """(rows, channels) of a tile: powers of two, with the channels that pad least."""
-    width = min((128, 64, 32, 16), key=lambda size: (-(-channels // size) * size, -size))
+    """(rows, channels) of a tile: powers of two; few widths, as each is compiled for."""
+    width = next(width for width in (16, 32, 64) if channels <= width or width == 64)
     return TILE // width, width
 
 
 def alignment(channels: int) -> int:
-    """The largest power of two up to 16 that divides the channels."""
-    return math.gcd(channels, 16)
+    """The largest power of two up to 8 that divides the channels: eight bfloat16 are the widest load."""
+    return math.gcd(channels, 8)
 
 
-def splits_of(rows: int, channels: int, most: int = 256) -> tuple[int, int]:
+def splits_of(rows: int, channels: int) -> tuple[int, int]:
     """(parts, rows per part) for sums over rows: enough parts to fill the GPU."""
     height, width = tile(channels)
-    parts = max(1, min(most, PROGRAMS // -(-channels // width), -(-rows // height)))
+    parts = max(1, min(PARTS, PROGRAMS // -(-channels // width), -(-rows // height)))
     each = -(-rows // parts)
     each = -(-each // height) * height
     return -(-rows // each), each
+
+
+def launch(kernel: Any, grid: tuple[int, int], *arguments: Any, **constants: Any) -> None:
+    """Launch a kernel. Products and sums fuse whatever Triton's default is (3.10 changes it)."""
+    kernel[grid](*arguments, **constants, enable_fp_fusion=True)

@@ -8,12 +8,12 @@ import triton.language as tl
 from torch import Tensor, nn
 
 from model.gpu import norm_kernels as kernels
-from model.gpu.layout import alignment, rows_of, splits_of, tile
+from model.gpu.layout import PARTS, alignment, launch, rows_of, splits_of, tile
 from model.ops import Order
 
 
 class _Norm(torch.autograd.Function):
-    """On x (M, C) in memory order; see `norm`."""
+    """On x (M, C) in memory order; see `norm`. Its two outputs are one tensor."""
 
     @staticmethod
     def forward(
@@ -27,61 +27,57 @@ class _Norm(torch.autograd.Function):
         relu: bool,
         eps: float,
         momentum: float,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         rows, channels = x.shape
         accumulate, exact = _accumulator(x)
         splits, each = splits_of(rows, channels)
         height, width = tile(channels)
         align = alignment(channels)
-        units = channels // align
-        shape = {"ACC": accumulate, "ALIGN": align, "BM": height, "BC": width}
-        parts = x.new_empty(2, splits, channels, dtype=exact)
-        mean, scale = x.new_empty(2, channels, dtype=exact)
-        wide = triton.cdiv(channels, width)
-        kernels.moments[(wide, splits)](x, parts[0], parts[1], rows, units, each, **shape)
-        kernels.combine[(triton.cdiv(channels, 16),)](
-            *(parts[0], parts[1], mean, scale, *running, rows, units, each, splits, eps, momentum),
-            ACC=accumulate,
-            ALIGN=align,
-            BS=triton.next_power_of_2(splits),
-            BC=16,
-        )
+        sizes = rows, channels // align, each
+        # Eight warps: a gather needs an address for each element, and with four, 240 registers a thread.
+        shape = {"ACC": accumulate, "ALIGN": align, "BM": height, "BC": width, "num_warps": 8}
+        # A tensor each: halves of one would be aligned now and then, and each case compiled for.
+        parts = [x.new_empty(splits, channels, dtype=exact) for _ in range(2)]
+        mean, scale = (x.new_empty(channels, dtype=exact) for _ in range(2))
+        grid = (triton.cdiv(channels, width), splits)
+        launch(kernels.moments, grid, x, *parts, *sizes, **shape)
         out = torch.empty_like(x)
         how = {"RELU": relu, "ORDER": order is not None, "ADD": residual is not None}
         source = order.source if order else x
-        kernels.apply[(triton.cdiv(rows, height), wide)](
-            *(x, x if residual is None else residual, out, source, mean, scale, weight, bias, rows, units),
-            **how,
-            **shape,
+        beside = x if residual is None else residual
+        statistics = weight, bias, mean, scale, *running
+        launch(
+            *(kernels.apply, grid, x, beside, out, source, *parts, *statistics, *sizes, splits, eps, momentum),
+            **{**how, **shape, "PARTS": PARTS},
         )
         ctx.save_for_backward(x, weight, bias, mean, scale, out if relu and residual is not None else x)
+        ctx.set_materialize_grads(False)
         ctx.order, ctx.how, ctx.shape = order, how, shape
-        return out
+        return out, out.detach()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, scale, out = ctx.saved_tensors
-        grad = grads[0].contiguous()
+        found = [grad.contiguous() for grad in grads if grad is not None]
+        if not found:
+            return (None,) * 9
+        grad, two = found[0], len(found) == 2
         rows, channels = x.shape
         how, shape = ctx.how, ctx.shape
         splits, each = splits_of(rows, channels)
-        wide, units = triton.cdiv(channels, shape["BC"]), channels // shape["ALIGN"]
-        masked = torch.empty_like(x) if how["ADD"] else grad
+        grid, sizes = (triton.cdiv(channels, shape["BC"]), splits), (rows, channels // shape["ALIGN"], each)
+        stored = how["ADD"] or two
+        masked = torch.empty_like(x) if stored else grad
         target = ctx.order.target if ctx.order else x
         partial = mean.new_empty(splits, 2, channels)
-        kernels.sums[(wide, splits)](
-            *(x, grad, out, masked, target, mean, scale, weight, bias, partial, rows, units, each), **how, **shape
+        statistics = target, mean, scale, weight, bias, partial
+        launch(kernels.sums, grid, x, grad, found[-1], out, masked, *statistics, *sizes, TWO=two, **how, **shape)
+        dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+        launch(
+            *(kernels.back, grid, x, masked, dx, *statistics, dweight, dbias, *sizes, splits),
+            **{"RELU": how["RELU"] and not stored, "ORDER": how["ORDER"], "PARTS": PARTS, **shape},
         )
-        total = partial.sum(0)
-        dx = torch.empty_like(x)
-        kernels.back[(triton.cdiv(rows, shape["BM"]), wide)](
-            *(x, masked, dx, target, mean, scale, weight, bias, total, rows, units),
-            RELU=how["RELU"] and not how["ADD"],
-            ORDER=how["ORDER"],
-            **shape,
-        )
-        residual = masked if how["ADD"] else None
-        return dx, total[1].to(weight.dtype), total[0].to(bias.dtype), residual, None, None, None, None, None
+        return dx, dweight, dbias, masked if how["ADD"] else None, None, None, None, None, None
 
 
 def _accumulator(x: Tensor) -> tuple[Any, torch.dtype]:
@@ -89,14 +85,16 @@ def _accumulator(x: Tensor) -> tuple[Any, torch.dtype]:
     return (tl.float64, torch.float64) if x.dtype == torch.float64 else (tl.float32, torch.float32)
 
 
-def norm(x: Tensor, bn: nn.BatchNorm2d, relu: bool, order: Order | None, residual: Tensor | None) -> Tensor:
+def norm(
+    x: Tensor, bn: nn.BatchNorm2d, relu: bool, order: Order | None, residual: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """BatchNorm in training, then order, residual and ReLU: see model.ops.Ops."""
     n, c, h, w = x.shape
-    assert bn.training and bn.num_batches_tracked is not None and bn.momentum is not None
-    bn.num_batches_tracked.add_(1)
+    assert bn.training and bn.momentum is not None
     beside = None if residual is None else rows_of(residual).view(-1, c).to(x.dtype)
     running = (bn.running_mean, bn.running_var)
-    y: Tensor = _Norm.apply(  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, Tensor] = _Norm.apply(  # type: ignore[no-untyped-call]
         rows_of(x).view(-1, c), bn.weight, bn.bias, beside, running, order, relu, bn.eps, bn.momentum
     )
-    return y.view(n, h, w, c).permute(0, 3, 1, 2)
+    first, second = (y.view(n, h, w, c).permute(0, 3, 1, 2) for y in outputs)
+    return first, second

@@ -1,4 +1,7 @@
-"""Triton kernels of BatchNorm on rows of channels (M, C): statistics, one pass that applies, two passes back.
+"""Triton kernels of BatchNorm on rows of channels (M, C): two forward, two back.
+
+The first of each pair sums over parts of the rows, (parts, C); each program of the second adds up the parts of its
+channels. One kernel less is worth more than the few reads: a launch inside a CUDA graph takes two microseconds.
 
 Sizes are not specialised on: a study has a hundred shapes, and each would be compiled for. What decides how wide loads
 can be is given instead: ALIGN, a power of two, and channels in units of it.
@@ -37,61 +40,69 @@ def moments(
     tl.store(squares + tl.program_id(1) * C + c, square, mask=c < C)
 
 
+@triton.jit
+def combine(means, squares, s, M, C, rows, splits, inside, ACC: tl.constexpr, PARTS: tl.constexpr):
+    """Mean and summed squares about it of all rows in channels `s`, from those of the parts."""
+    part = tl.arange(0, PARTS)
+    present = (part < splits)[:, None] & inside[None, :]
+    place = part[:, None] * C + s[None, :]
+    count = tl.where(part < splits, tl.minimum(M - part * rows, rows), 0).to(ACC)[:, None]
+    mine = tl.load(means + place, mask=present, other=0)
+    mean = tl.sum(count * mine, 0) / M
+    apart = tl.where(present, mine - mean[None, :], 0)
+    return mean, tl.sum(tl.load(squares + place, mask=present, other=0) + count * apart * apart, 0)
+
+
 @triton.jit(do_not_specialize=["M", "units", "rows", "splits"])
-def combine(
-    means, squares, mean, scale, running_mean, running_var, M, units, rows, splits, eps, momentum,
-    ACC: tl.constexpr, ALIGN: tl.constexpr, BS: tl.constexpr, BC: tl.constexpr,
-):  # fmt: skip
-    """Mean and 1 / deviation of all rows from those of the parts; running statistics move by `momentum`."""
-    C = units * ALIGN
-    c = tl.program_id(0) * BC + tl.arange(0, BC)
-    s = tl.arange(0, BS)
-    inside = (s < splits)[:, None] & (c < C)[None, :]
-    count = tl.where(s < splits, tl.minimum(M - s * rows, rows), 0).to(ACC)[:, None]
-    parts = tl.load(means + s[:, None] * C + c[None, :], mask=inside, other=0)
-    square = tl.sum(tl.load(squares + s[:, None] * C + c[None, :], mask=inside, other=0), 0)
-    total = tl.sum(count * parts, 0) / M
-    apart = tl.where(inside, parts - total[None, :], 0)
-    square += tl.sum(count * apart * apart, 0)
-    tl.store(mean + c, total, mask=c < C)
-    tl.store(scale + c, 1 / tl.sqrt(square / M + eps), mask=c < C)
-    old_mean = tl.load(running_mean + c, mask=c < C, other=0)
-    old_var = tl.load(running_var + c, mask=c < C, other=0)
-    tl.store(running_mean + c, old_mean + momentum * (total - old_mean), mask=c < C)
-    tl.store(running_var + c, old_var + momentum * (square / (M - 1) - old_var), mask=c < C)
-
-
-@triton.jit(do_not_specialize=["M", "units"])
 def apply(
-    x, residual, out, source, mean, scale, weight, bias, M, units,
-    RELU: tl.constexpr, ORDER: tl.constexpr, ADD: tl.constexpr,
+    x, residual, out, source, means, squares, weight, bias, mean, scale, running_mean, running_var,
+    M, units, rows, splits, eps, momentum,
+    RELU: tl.constexpr, ORDER: tl.constexpr, ADD: tl.constexpr, PARTS: tl.constexpr,
     ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """out[:, c] = relu(normalised x[:, source[c]] + residual[:, c])."""
+    """Of `rows` rows: out[:, c] = relu(normalised x[:, source[c]] + residual[:, c]).
+
+    The programs of the first rows also store mean and scale, 1 / deviation, and move the running statistics.
+    """
     C = units * ALIGN
-    m = (tl.program_id(0) * BM + tl.arange(0, BM)).to(tl.int64)
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
     s = tl.load(source + c, mask=c < C, other=0) if ORDER else c
-    inside = (m < M)[:, None] & (c < C)[None, :]
-    factor = tl.load(scale + s, mask=c < C, other=0) * tl.load(weight + s, mask=c < C, other=0).to(ACC)
+    centre, square = combine(means, squares, s, M, C, rows, splits, c < C, ACC, PARTS)
+    deviation = 1 / tl.sqrt(square / M + eps)
+    if tl.program_id(1) == 0:
+        tl.store(mean + s, centre, mask=c < C)
+        tl.store(scale + s, deviation, mask=c < C)
+        old_mean = tl.load(running_mean + s, mask=c < C, other=0)
+        old_var = tl.load(running_var + s, mask=c < C, other=0)
+        tl.store(running_mean + s, old_mean + momentum * (centre - old_mean), mask=c < C)
+        tl.store(running_var + s, old_var + momentum * (square / (M - 1) - old_var), mask=c < C)
+    factor = deviation * tl.load(weight + s, mask=c < C, other=0).to(ACC)
     shift = tl.load(bias + s, mask=c < C, other=0).to(ACC)
-    centre = tl.load(mean + s, mask=c < C, other=0)
-    value = tl.load(x + m[:, None] * C + s[None, :], mask=inside, other=0).to(ACC)
-    y = (value - centre[None, :]) * factor[None, :] + shift[None, :]
-    if ADD:
-        y += tl.load(residual + m[:, None] * C + c[None, :], mask=inside, other=0).to(ACC)
-    if RELU:
-        y = tl.where(y < 0, 0, y)  # what is not a number stays so, or divergence would go unseen
-    tl.store(out + m[:, None] * C + c[None, :], y.to(out.dtype.element_ty), mask=inside)
+    start = tl.program_id(1) * rows
+    stop = tl.minimum(start + rows, M)
+    for first in range(start, stop, BM):
+        m = (first + tl.arange(0, BM)).to(tl.int64)
+        inside = (m < stop)[:, None] & (c < C)[None, :]
+        value = tl.load(x + m[:, None] * C + s[None, :], mask=inside, other=0).to(ACC)
+        y = (value - centre[None, :]) * factor[None, :] + shift[None, :]
+        if ADD:
+            y += tl.load(residual + m[:, None] * C + c[None, :], mask=inside, other=0).to(ACC)
+        if RELU:
+            y = tl.where(y < 0, 0, y)  # what is not a number stays so, or divergence would go unseen
+        tl.store(out + m[:, None] * C + c[None, :], y.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit(do_not_specialize=["M", "units", "rows"])
 def sums(
-    x, grad, out, masked, target, mean, scale, weight, bias, partial, M, units, rows,
-    RELU: tl.constexpr, ORDER: tl.constexpr, ADD: tl.constexpr,
+    x, grad, other, out, masked, target, mean, scale, weight, bias, partial, M, units, rows,
+    RELU: tl.constexpr, ORDER: tl.constexpr, ADD: tl.constexpr, TWO: tl.constexpr,
     ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """Of `rows` rows: the gradient summed, alone and times the normalised x; with a residual, its gradient `masked`."""
+    """Of `rows` rows: the gradient summed, alone and times the normalised x.
+
+    TWO: the gradient is grad + other. ADD: there was a residual. In both cases the gradient behind the ReLU is stored
+    in `masked`: the second kernel reads it, and it is the residual's gradient.
+    """
     C = units * ALIGN
     c = tl.program_id(0) * BC + tl.arange(0, BC)
     t = tl.load(target + c, mask=c < C, other=0) if ORDER else c
@@ -110,12 +121,14 @@ def sums(
         there = m.to(tl.int64)[:, None] * C + t[None, :]
         apart = tl.load(x + here, mask=inside, other=0).to(ACC) - centre[None, :]
         g = tl.load(grad + there, mask=inside, other=0).to(ACC)
+        if TWO:
+            g += tl.load(other + there, mask=inside, other=0).to(ACC)
         if RELU:
             y = apart * slope[None, :] + shift[None, :]
             if ADD:
                 y = tl.load(out + there, mask=inside, other=0).to(ACC)
             g = tl.where(y <= 0, 0, g)
-        if ADD:
+        if ADD or TWO:
             tl.store(masked + there, g.to(masked.dtype.element_ty), mask=inside)
         g = tl.where(inside, g, 0)
         plain += tl.sum(g, 0)
@@ -125,27 +138,41 @@ def sums(
     tl.store(place + C, times * factor, mask=c < C)
 
 
-@triton.jit(do_not_specialize=["M", "units"])
+@triton.jit(do_not_specialize=["M", "units", "rows", "splits"])
 def back(
-    x, grad, dx, target, mean, scale, weight, bias, total, M, units,
-    RELU: tl.constexpr, ORDER: tl.constexpr,
+    x, grad, dx, target, mean, scale, weight, bias, partial, dweight, dbias, M, units, rows, splits,
+    RELU: tl.constexpr, ORDER: tl.constexpr, PARTS: tl.constexpr,
     ACC: tl.constexpr, ALIGN: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of x from that of the output and the two sums; RELU: that gradient is not masked yet."""
+    """Of `rows` rows: the gradient of x from that of the output and the two sums over all rows.
+
+    RELU: the gradient is not masked yet. The programs of the first rows also store the gradients of weight and bias.
+    """
     C = units * ALIGN
-    m = (tl.program_id(0) * BM + tl.arange(0, BM)).to(tl.int64)
-    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    c = tl.program_id(0) * BC + tl.arange(0, BC)
     t = tl.load(target + c, mask=c < C, other=0) if ORDER else c
-    inside = (m < M)[:, None] & (c < C)[None, :]
+    part = tl.arange(0, PARTS)
+    present = (part < splits)[:, None] & (c < C)[None, :]
+    place = partial + part[:, None] * 2 * C + c[None, :]
+    plain = tl.sum(tl.load(place, mask=present, other=0), 0)
+    times = tl.sum(tl.load(place + C, mask=present, other=0), 0)
+    if tl.program_id(1) == 0:
+        tl.store(dbias + c, plain.to(dbias.dtype.element_ty), mask=c < C)
+        tl.store(dweight + c, times.to(dweight.dtype.element_ty), mask=c < C)
     factor = tl.load(scale + c, mask=c < C, other=0)
     slope = factor * tl.load(weight + c, mask=c < C, other=0).to(ACC)
     centre = tl.load(mean + c, mask=c < C, other=0)
-    plain = tl.load(total + c, mask=c < C, other=0) / M
-    times = tl.load(total + C + c, mask=c < C, other=0) * factor / M
-    apart = tl.load(x + m[:, None] * C + c[None, :], mask=inside, other=0).to(ACC) - centre[None, :]
-    g = tl.load(grad + m[:, None] * C + t[None, :], mask=inside, other=0).to(ACC)
-    if RELU:
-        shift = tl.load(bias + c, mask=c < C, other=0).to(ACC)
-        g = tl.where(apart * slope[None, :] + shift[None, :] <= 0, 0, g)
-    value = slope[None, :] * (g - plain[None, :] - apart * times[None, :])
-    tl.store(dx + m[:, None] * C + c[None, :], value.to(dx.dtype.element_ty), mask=inside)
+    shift = tl.load(bias + c, mask=c < C, other=0).to(ACC)
+    plain = plain / M
+    times = times * factor / M
+    start = tl.program_id(1) * rows
+    stop = tl.minimum(start + rows, M)
+    for first in range(start, stop, BM):
+        m = (first + tl.arange(0, BM)).to(tl.int64)
+        inside = (m < stop)[:, None] & (c < C)[None, :]
+        apart = tl.load(x + m[:, None] * C + c[None, :], mask=inside, other=0).to(ACC) - centre[None, :]
+        g = tl.load(grad + m[:, None] * C + t[None, :], mask=inside, other=0).to(ACC)
+        if RELU:
+            g = tl.where(apart * slope[None, :] + shift[None, :] <= 0, 0, g)
+        value = slope[None, :] * (g - plain[None, :] - apart * times[None, :])
+        tl.store(dx + m[:, None] * C + c[None, :], value.to(dx.dtype.element_ty), mask=inside)

@@ -107,7 +107,7 @@ def test_runs_that_failed_in_a_step(count, kind, jobs, made, monkeypatch):
     assert_freed(made)
     for job in jobs[:count]:
         record = run_folder.failure(job.results, job.run.run_id)
-        assert record is not None and "in broken" in record["traceback"] and "no memory for" in record["error"]
+        assert record is not None and "in broken" in record.traceback and "no memory for" in record.error
 
 
 def test_a_run_that_failed_by_itself_while_another_went_on(jobs, made, monkeypatch):

@@ -63,7 +63,7 @@ def test_the_result_says_what_is_to_be_said_of_the_data_and_no_more(job, monkeyp
     left_out = {"images_left_out": {"train": [3, 67]}}
     monkeypatch.setattr(data, "load", lambda folder, spec: replace(splits(spec), remarks=left_out))
     assert job_runner.run_job(job) == "done"
-    assert run_folder.result(job.results, job.run.run_id)["images_left_out"] == {"train": [3, 67]}
+    assert run_folder.result(job.results, job.run.run_id).images_left_out == {"train": [3, 67]}
 
 
 def test_a_finished_run_is_not_trained_again(job):

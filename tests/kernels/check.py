@@ -20,6 +20,18 @@ from tests.make import run, splits
 from tests.model.test_fused import close, network
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    # Triton 3.6's interpreter passes arrays of one element to int(), which numpy 2.4 refuses.
+    from triton.runtime import interpreter
+
+    _patch = interpreter._patch_lang_tensor
+
+    def _patched(tensor: Any, scope: Any) -> None:
+        _patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
+
+    interpreter._patch_lang_tensor = _patched
+
 WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """Relative error in the 2-norm: of float32 arithmetic far under 1e-4, of bfloat16 storage under 1e-2. On a GPU
 kernels are given BatchNorm's momentum in float32."""
@@ -85,7 +97,7 @@ def test_norm(shape, dtype, kind):
     inputs = [images(shape, dtype, 1)] + ([images(shape, dtype, 2) - 5] if kind.get("residual") else [])
 
     def call(ops, bn, x, residual=None):
-        return ops.norm(x, bn, kind["relu"], order, residual)
+        return ops.norm(x, bn, kind["relu"], order, residual)[0]
 
     compare(batchnorm(shape[1], dtype), call, inputs, dtype)
 
@@ -105,11 +117,23 @@ def test_pointwise(groups, out, dtype):
     compare(conv, lambda ops, layer, x: ops.pointwise(x, layer), [images((2, 36, 5, 3), dtype, 4)], dtype)
 
 
+def test_two_layers_may_each_take_an_output():
+    """Their gradients meet in the kernel, before the ReLU and the residual take theirs."""
+    for kind in ({"residual": False}, {"residual": True}):
+        inputs = [images(SHAPES[2], torch.float64, 1)] + ([images(SHAPES[2], torch.float64, 2) - 5] * kind["residual"])
+
+        def call(ops, bn, x, residual=None):
+            first, second = ops.norm(x, bn, True, None, residual)
+            return first * 2 + second.square()
+
+        compare(batchnorm(SHAPES[2][1], torch.float64), call, inputs, torch.float64)
+
+
 def test_what_is_not_a_number_stays_so():
     """Else a run that diverges would train on unseen."""
     x = images((2, 20, 3, 3), torch.float32, 5)
     x[0, 7, 1, 1] = float("nan")
-    y = OPS.norm(x.requires_grad_(), batchnorm(20, torch.float32), True, None, None)
+    y, _ = OPS.norm(x.requires_grad_(), batchnorm(20, torch.float32), True, None, None)
     y.sum().backward()
     wrong = torch.zeros(20, dtype=torch.bool, device=DEVICE)
     wrong[7] = True
@@ -143,7 +167,7 @@ def test_a_fused_network_of_them(groups=3, shuffles=(True, False)):
     for (name, a), b in zip(fast.named_parameters(), plain.parameters(), strict=True):
         assert close(a.grad, b.grad, 1e-9), name
     for (name, a), b in zip(fast.named_buffers(), plain.buffers(), strict=True):
-        assert close(a.double(), b.double()), name
+        assert close(a.double(), b.double(), WITHIN[torch.float64]), name
 
 
 def test_training_with_them_is_training_with_the_reference(monkeypatch):

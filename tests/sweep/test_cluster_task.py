@@ -236,7 +236,7 @@ def test_data_are_prepared_by_one_task_while_others_wait(tmp_path, monkeypatch):
 def test_tasks_as_processes_one_of_them_stopped_make_a_whole_study(tmp_path):
     """As on a cluster that is no Slurm: each run is trained once, and what was stopped goes on."""
     results = tmp_path / "results"
-    study = command(results, "-m", "model.groups=1,2", "recipe.epochs=4", "data.train_images=192")[3:]
+    study = command(results, "-m", "model.groups=1,2", "recipe.epochs=8", "data.train_images=192")[3:]
     surroundings = {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "slow"), str(ROOT)])}
     made = subprocess.run(
         [sys.executable, "-c", MAKE_LIST, *study], cwd=tmp_path, env=environment(), capture_output=True, text=True

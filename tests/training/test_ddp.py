@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 import torch
@@ -221,3 +223,49 @@ def test_a_sweep_of_runs_by_two_processes(tmp_path):
     assert "by 2 processes" in (folder / "log.txt").read_text()
     names = {"run.json", "provenance.json", "metrics.csv", "correct.npy", "checkpoint.pt", "log.txt", "result.json"}
     assert {path.name for path in folder.iterdir()} == names
+
+
+class Gone:
+    """A peer whose process has ended."""
+
+    def send(self, order):
+        pass
+
+    def lost(self):
+        return "Rank 1 of this run ended with exit code -9."
+
+
+@pytest.fixture
+def follower():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+    child.start()
+    yield child
+    child.kill()
+    child.join()
+
+
+def test_what_waits_for_a_dead_process_is_aborted_and_the_run_is_lost(follower, monkeypatch):
+    """NCCL's operations wait for it for ever, and return when they are aborted as if they had been done."""
+    monkeypatch.setattr(processes.os, "_exit", lambda code: pytest.fail("it has noticed"))
+    aborted, ddp = Event(), DDPGroup(0, 2, [Gone()])
+    watched = processes.watch_ranks(ddp, [follower.sentinel], aborted.set)
+    with watched, pytest.raises(RankLost, match="exit code -9"), ddp.guarded():
+        follower.kill()
+        assert aborted.wait(60)
+
+
+def test_a_process_that_cannot_be_freed_ends(follower, monkeypatch):
+    ended = Event()
+    monkeypatch.setattr(processes.os, "_exit", lambda code: ended.set())
+    with processes.watch_ranks(DDPGroup(0, 2, [Gone()]), [follower.sentinel], lambda: None, seconds=0.01):
+        assert not ended.wait(0.2)
+        follower.kill()
+        assert ended.wait(60)
+
+
+def test_the_watch_ends_with_the_run(follower):
+    ddp = DDPGroup(0, 2, [Gone()])
+    with processes.watch_ranks(ddp, [follower.sentinel], lambda: pytest.fail("nobody has died")):
+        watchers = [thread for thread in enumerate_threads() if thread.name == "watch-ranks"]
+    follower.kill()
+    assert not any(thread.is_alive() for thread in watchers) and not ddp.died.is_set()

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ablations.core.signals import Stopped
-from ablations.training import checkpoint, run_group, trainer
+from ablations.training import checkpoint, evaluate, run_group, trainer
+from ablations.training.step import EagerStep
 from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train, train_together
 from tests.golden.numerics import _double as double
 from tests.make import run
@@ -221,3 +222,76 @@ def test_the_blog_variant_trains_alone(data):
     blog = [replace(one, variant=replace(one.variant, structure="blog")) for one in RUNS[:2]]
     outcomes = together([TrainingEntry(one) for one in blog], data)
     assert digest(outcomes[0]) == digest(train(blog[0], data))
+
+
+def test_where_triton_cannot_run_plain_pytorch_trains_and_says_why(monkeypatch):
+    """Without a C compiler the first launch of a kernel fails, long after the import."""
+    from model import gpu
+
+    def check():
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.\nmore")
+
+    monkeypatch.setattr(gpu, "check", check)
+    run_group.triton_failure.cache_clear()
+    with pytest.warns(UserWarning, match="do not run here .*Failed to find C compiler"):
+        assert run_group.fast_ops(torch.device("cuda")) is run_group.REFERENCE
+    assert run_group.triton_failure() == (
+        "RuntimeError: Failed to find C compiler. Please specify via CC environment variable."
+    )
+    run_group.triton_failure.cache_clear()
+
+
+class Eager(EagerStep):
+    """In place of a captured step."""
+
+    failure = None
+
+    def __init__(self, train_step, batch, capture):
+        super().__init__(train_step, batch)
+
+
+def test_the_provenance_of_a_run_says_that_triton_failed(data, monkeypatch):
+    told = []
+    monkeypatch.setattr(run_group, "triton_failure", lambda: "RuntimeError: no compiler")
+    group = run_group.RunGroup
+    build = group._build_step
+
+    def on_a_gpu(self):
+        self.device = torch.device("cuda")
+        monkeypatch.setattr(run_group, "fast_ops", lambda device: run_group.REFERENCE)
+        monkeypatch.setattr(run_group, "CudaGraphStep", Eager)
+        found = build(self)
+        self.device = torch.device("cpu")
+        return found
+
+    monkeypatch.setattr(group, "_build_step", on_a_gpu)
+    together([TrainingEntry(one, observe=told.append) for one in RUNS[:2]], data)
+    assert told[0] == {"kernels": "pytorch (Triton failed: RuntimeError: no compiler)"}
+
+
+@pytest.mark.parametrize("pixels", [1, 1 << 30])
+def test_runs_evaluated_in_one_pass_are_those_evaluated_alone(data, undisturbed, monkeypatch, pixels):
+    """As on a GPU; in batches of the fewest images, and in one."""
+    passes = []
+    whole = trainer.evaluate_together
+    monkeypatch.setattr(trainer, "evaluate_together", lambda *what: passes.append(1) or whole(*what))
+    monkeypatch.setattr(run_group.RunGroup, "evaluates_together", property(lambda group: group.fused_net is not None))
+    monkeypatch.setattr(evaluate, "TOGETHER", pixels)
+    monkeypatch.setattr(evaluate, "FEWEST", 7)
+    found = together([TrainingEntry(one) for one in RUNS], data, evaluate_every=2)
+    assert len(passes) == 2
+    for number, trained in undisturbed.items():
+        assert digest(found[number]) == digest(trained), "evaluation leaves the network in training"
+        assert found[number].last.loss == pytest.approx(trained.last.loss, rel=1e-4)
+        assert (found[number].last.correct == trained.last.correct).mean() > 0.95
+        assert abs(found[number].last.top5_error - trained.last.top5_error) < 0.05
+
+
+def test_asked_to_stop_in_the_common_evaluation_all_stop_before_it(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(run_group.RunGroup, "evaluates_together", property(lambda group: group.fused_net is not None))
+    stop = after(3 * 6 + 1)  # three runs, two epochs of three steps, and the first batch of evaluation
+    entries = [TrainingEntry(one, tmp_path / one.run_id, stop=stop) for one in RUNS]
+    outcomes = together(entries, data, evaluate_every=2)
+    assert all(isinstance(each, Stopped) for each in outcomes.values()) and len(outcomes) == 3
+    states = [checkpoint.load(entry.checkpoint_path, entry.run.run_id) for entry in entries]
+    assert [(len(state["history"]), state["meter"]["count"]) for state in states] == [(1, 3)] * 3

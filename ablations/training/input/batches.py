@@ -12,9 +12,8 @@ from ablations.core.run_spec import Protocol
 from ablations.training.input.augment import EpochRandomness, augment
 from ablations.training.input.color_jitter import jitter
 from ablations.training.input.prefetch import Fill, Prefetcher
-from ablations.training.input.random_crops import cut
 
-if TYPE_CHECKING:  # the data sets need OmegaConf; where arrays are at hand, training does not
+if TYPE_CHECKING:
     from ablations.data import Splits
     from ablations.data.ragged import RaggedImages
 
@@ -43,8 +42,7 @@ class BatchLoader:
         """One augmented batch: (B, R, R, C) in 0..255 and its labels (B,), both on the device."""
         device, recipe = self.stats[0].device, protocol.recipe
         index = self.train_index[randomness.order[rows].to(self.train_index.device)]
-        labels = self.train_labels[index].to(device)
-        unit = randomness.unit[rows].to(device)
+        labels, unit = _send(self.train_labels[index], device), _send(randomness.unit[rows], device)
         if self.prefetcher is None:
             assert isinstance(self.train_images, Tensor)
             pixels = self.train_images[index].to(device)
@@ -80,8 +78,17 @@ def to_batch_loader(splits: "Splits", device: torch.device) -> BatchLoader:
     )
 
 
+def _send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for it: a GPU reads pinned memory while this process goes on."""
+    if values.device == device:
+        return values
+    pinned = values.pin_memory() if device.type == "cuda" and values.device.type == "cpu" else values
+    return pinned.to(device, non_blocking=pinned.is_pinned())
+
+
 def _crops(images: "RaggedImages", index: np.ndarray) -> Fill:
     """Fill batches with random crops of images of unlike sizes."""
+    from ablations.training.input.random_crops import cut  # the data sets need more packages than training does
 
     def fill(order: np.ndarray, unit: Tensor, protocol: Protocol, into: Tensor) -> None:
         cut(images, index[order], unit, protocol.recipe, into)

@@ -1,0 +1,528 @@
+"""Settles on a GPU what no CPU can, in eight minutes at most: `python benchmarks/gpu_check.py --out FOLDER`.
+
+Needs torch, Triton and numpy only; images are random numbers. Each step writes FOLDER/<step>.json as soon as it is
+done, an error included; a table comes last. `--tiny` goes through all of it on the CPU, where its numbers mean nothing.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; one step is deterministic
+
+import torch
+from torch import Tensor
+
+import benchmarks.bare  # noqa: F401
+from ablations.core.device import fix_numerics
+from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
+from ablations.training.input.augment import draw_epoch
+from ablations.training.optimizer import to_schedule
+from ablations.training.run_group import fast_ops, triton_failure
+from ablations.training.trainer import TrainingEntry, train_together
+from benchmarks.gpu import random_feed, roofs, run_of, stepper, table
+from benchmarks.gpu_layers import Setting, error, layers, there_and_back, timed
+from model.ops import REFERENCE
+
+SECONDS = 480.0
+"""Longest time for all steps. None begins after it, and a step that hangs is cut off by it."""
+
+CELLS = ((1, 0.25, 3), (3, 0.5, 6), (3, 1.0, 6), (8, 1.0, 6))
+"""Groups, width, networks fused."""
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the steps need: the setting, its tiny stand-in on the CPU or not, and when to have finished."""
+
+    what: Setting
+    tiny: bool
+    until: float
+    failure: str | None = None  # why Triton cannot be used
+
+    @property
+    def cells(self) -> Sequence[tuple[int, float, int]]:
+        """Groups, width, networks fused."""
+        return ((1, 0.25, 1), (3, 0.25, 2)) if self.tiny else CELLS
+
+    def of(self, fused: int, precision: str = "bfloat16") -> Setting:
+        """The setting with so many networks fused."""
+        return replace(self.what, fused=fused, precision="float32" if self.tiny else precision)
+
+
+def synchronise() -> None:
+    """Wait for the GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def versions(bench: Bench) -> Found:
+    """Versions, compiler, and whether a kernel could be launched; without, plain PyTorch is measured."""
+    found: Found = {"triton_failed": bench.failure}
+    try:
+        import triton
+
+        found["triton"] = triton.__version__
+    except ImportError:
+        found["triton"] = None
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    found |= {"torch": torch.__version__, "python": platform.python_version(), "compiler": compiler}
+    found |= {"python_h": header.exists(), "cuda": torch.version.cuda, "tiny": bench.tiny}
+    if not bench.tiny:
+        found["gpu"] = str(torch.cuda.get_device_properties(0))
+    return found | roofs(bench.what.device)
+
+
+@contextmanager
+def poisoned() -> Any:
+    """New tensors hold NaN: what a kernel does not write shows."""
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.utils.deterministic.fill_uninitialized_memory = before
+
+
+def kernels(bench: Bench) -> Found:
+    """Each layer at real shapes against float64, in both precisions, outputs poisoned."""
+    rows, device = [], bench.what.device
+    side, batch = (4, 2) if bench.tiny else (16, bench.what.batch)
+    for groups, width, fused in bench.cells:
+        for precision in ("float32",) if bench.tiny else ("bfloat16", "float32"):
+            for name, channels, _, layer, call in layers(groups, width, fused, device):
+                dtype = getattr(torch, precision)
+                layer = layer.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                x = torch.randn(batch, channels, side, side, device=device).to(dtype)
+                x = x.to(memory_format=torch.channels_last)
+                mixed = torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+                with mixed, poisoned():
+                    found = there_and_back(bench.what.ops or REFERENCE, layer, call, x)
+                exact = there_and_back(REFERENCE, layer.double(), call, x.double())
+                worst = max(error(a, b) for a, b in zip(found, exact, strict=True))
+                bound = 2e-2 if dtype == torch.bfloat16 else 1e-4
+                rows.append({"g": groups, "width": width, "layer": name, "precision": precision, "error": worst})
+                rows[-1]["ok"] = worst < bound  # not a number is not below it
+    return {"ok": all(row["ok"] for row in rows), "worst": max(row["error"] for row in rows), "rows": rows}
+
+
+def weights_after(
+    bench: Bench, what: Setting, runs: list[Any], steps: int, captured: bool, poison: int | None = None
+) -> list[Tensor]:
+    """All weights of each network of a fused one after some steps; `poison`: a network that starts with NaN."""
+    feed = random_feed(what)
+    step, work = stepper(what, feed, runs, what.ops or REFERENCE, captured)
+    net: Any = work.score
+    if poison is not None:
+        with torch.no_grad():
+            net.stage3[1].conv1.weight.chunk(len(runs))[poison].fill_(float("nan"))
+    schedule = to_schedule(runs[0].protocol.recipe, what.images)
+    draws = [draw_epoch(run.seed, 0, what.images) for run in runs]
+    step.begin(draws, [schedule.rate(k) for k in range(schedule.per_epoch)], 0)
+    for k in range(min(steps, schedule.per_epoch)):
+        step(k)
+    synchronise()
+    if captured and isinstance(step, CudaGraphStep) and step.failure:
+        raise RuntimeError(f"not captured: {step.failure}")
+    return [torch.cat([p.detach().chunk(len(runs))[k].flatten() for p in net.parameters()]) for k in range(len(runs))]
+
+
+def equality(bench: Bench) -> Found:
+    """Captured against eager from equal state, twice to the bit, a lane that diverges, memory over four groups."""
+    found: Found = {}
+    steps = 6 if bench.tiny else 20
+    for precision in ("float32", "bfloat16"):
+        what = bench.of(2 if bench.tiny else 3, precision)
+        runs = [run_of(what, 3, 0.25, seed) for seed in range(what.fused)]
+
+        def train(captured: bool, poison: int | None = None, what: Setting = what, runs: Any = runs) -> list[Tensor]:
+            torch.manual_seed(0)  # of the random images
+            return weights_after(bench, what, runs, steps, captured, poison)
+
+        eager, first, second = train(False), train(True), train(True)
+        apart = max(error(a, b) for a, b in zip(first, eager, strict=True))
+        equal = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        found[precision] = {"captured_to_eager": apart, "twice_to_the_bit": equal}
+        fix_numerics(deterministic=True)
+        again = [train(True) for _ in range(2)]
+        torch.use_deterministic_algorithms(False)
+        found[precision]["deterministic_twice_to_the_bit"] = all(map(torch.equal, *again))
+        broken = train(True, 1)
+        others = [error(broken[k], first[k]) for k in range(len(runs)) if k != 1]
+        found[precision]["beside_one_that_diverges"] = max(others)
+        found[precision]["it_diverges"] = bool(broken[1].isnan().any())
+    memory = []
+    for seed in range(4):
+        train_small(bench, [seed, seed + 10], epochs=1)
+        memory.append(torch.cuda.memory_allocated() if not bench.tiny else 0)
+    return found | {"bytes_left_after_each_group": memory}
+
+
+def splits_of(what: Setting, images: int) -> Any:
+    """Random images with the attributes of ablations.data.Splits, made on the device."""
+    pixels = torch.randint(0, 256, (images, 32, 32, 3), dtype=torch.uint8, device=what.device).cpu().numpy()
+    labels = torch.randint(0, 10, (images,), device=what.device).cpu().numpy()
+    index = torch.arange(images).numpy()
+    held = max(1, images // 5)
+    return SimpleNamespace(
+        train_images=pixels,
+        train_labels=labels,
+        train_index=index,
+        eval_images=pixels[:held],
+        eval_labels=labels[:held],
+        eval_index=index[:held],
+        mean=torch.full((3,), 120.0).numpy(),
+        std=torch.full((3,), 60.0).numpy(),
+    )
+
+
+def train_small(bench: Bench, seeds: Sequence[int], epochs: int, images: int = 0, folder: Path | None = None) -> Any:
+    """Train fused runs to their end by the harness's own trainer."""
+    what = bench.of(len(seeds))
+    images = images or (what.images if bench.tiny else 2048)
+    recipe = {"epochs": epochs, "warmup_epochs": 0.0}
+    runs = [run_of(what, 3, 0.25, seed) for seed in seeds]
+    runs = [replace(r, protocol=replace(r.protocol, recipe=replace(r.protocol.recipe, **recipe))) for r in runs]
+    told: list[Found] = []
+    entries = [TrainingEntry(run, folder and folder / f"{run.seed}.pt", told.append) for run in runs]
+    often = {"evaluate_every": 1, "checkpoint_every": 1.0} if folder else {}
+    began = time.perf_counter()
+    outcomes = dict(train_together(entries, splits_of(what, images), what.device.type, **often))  # type: ignore[arg-type]
+    synchronise()
+    return outcomes, told, time.perf_counter() - began
+
+
+def captured_step(bench: Bench, groups: int, width: float, fused: int) -> Any:
+    """A step of a cell, warmed up and captured."""
+    what = bench.of(fused)
+    runs = [run_of(what, groups, width, seed) for seed in range(fused)]
+    step, _ = stepper(what, random_feed(what), runs, what.ops or REFERENCE, True)
+    schedule = to_schedule(runs[0].protocol.recipe, what.images)
+    draws = [draw_epoch(run.seed, 0, what.images) for run in runs]
+    step.begin(draws, [schedule.rate(k) for k in range(schedule.per_epoch)], 0)
+    for k in range(5):
+        step(k)
+    synchronise()
+    return step
+
+
+def replay(step: Any, times: int) -> None:
+    """Replay a captured step, from the start of its epoch."""
+    step.next.zero_()
+    for _ in range(times):
+        step.replay()
+
+
+def profile(act: Callable[[], Any], times: int) -> tuple[float, list[Found]]:
+    """Kernels per call, and those that take most of the time."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiled
+
+    activities = [ProfilerActivity.CUDA] if torch.cuda.is_available() else [ProfilerActivity.CPU]
+    with profiled(activities=activities) as seen:
+        act()
+        synchronise()
+    rows = [{"kernel": e.key[:60], "us": getattr(e, "self_device_time_total", 0) / times, "n": e.count / times}
+            for e in seen.key_averages()]  # fmt: skip
+    return sum(row["n"] for row in rows), sorted(rows, key=lambda row: -row["us"])[:15]
+
+
+def steps(bench: Bench) -> Found:
+    """Milliseconds and nodes of a step for cells of each kind, where the time goes, and what an empty node costs."""
+    rows, times = [], 3 if bench.tiny else 100
+    for groups, width, fused in bench.cells:
+        began = time.perf_counter()
+        step = captured_step(bench, groups, width, fused)
+        ready = time.perf_counter() - began
+        each = timed(partial(replay, step, times), bench.what.device, 1) / times
+        nodes, where = profile(partial(replay, step, 3), 3)
+        rows.append({"g": groups, "width": width, "networks": fused, "ms": 1e3 * each, "nodes": nodes})
+        rows[-1] |= {"images_per_second": fused * bench.what.batch / each, "ready_seconds": ready, "where": where}
+        if not bench.tiny:
+            rows[-1]["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+            torch.cuda.reset_peak_memory_stats()
+        del step
+    one, count = torch.zeros(1, device=bench.what.device), 10 if bench.tiny else 1000
+
+    def little() -> None:
+        for _ in range(count):
+            one.add_(1)
+
+    act = little if bench.tiny else on_a_stream(lambda: cuda_graph(little))
+    return {"rows": rows, "empty_node_us": 1e6 * timed(act, bench.what.device, 3) / count}
+
+
+def on_a_stream(act: Callable[[], Any]) -> Any:
+    """Call `act` on a stream of its own: the default one cannot be captured."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        found = act()
+    torch.cuda.current_stream().wait_stream(stream)
+    return found
+
+
+def products(bench: Bench) -> Found:
+    """Products of the grouped 1x1 convolutions against the bandwidth of a copy, there and back."""
+    device, rows = bench.what.device, []
+    copy = roofs(device)["copy_bytes_per_second"]
+    dtype = torch.float32 if bench.tiny else torch.bfloat16
+    side, batch = (4, 2) if bench.tiny else (16, bench.what.batch)
+    for groups, width, fused in bench.cells:
+        (_, outer, _, conv, call) = list(layers(groups, width, fused, device))[-1]
+        inner = conv.out_channels
+        for scale in (1, 2, 4):  # stages 2, 3 and 4: half the side, twice the channels
+            now = max(1, side // scale)
+            x = torch.randn(batch, scale * outer, now, now, device=device, dtype=dtype)
+            x = x.to(memory_format=torch.channels_last)
+            layer = torch.nn.Conv2d(scale * outer, scale * inner, 1, groups=fused * groups, bias=False).to(device)
+            mixed = torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+            with mixed:
+                seconds = timed(partial(there_and_back, bench.what.ops or REFERENCE, layer, call, x), device, 10)
+            out = batch * now * now * scale * inner
+            moved = (
+                3 * x.numel() + 3 * out
+            ) * x.element_size()  # x read twice, dx written; y written, its gradient read
+            rows.append(
+                {"g": groups, "width": width, "networks": fused, "stage": 2 + (scale // 2), "ms": 1e3 * seconds}
+            )
+            rows[-1]["share_of_copy"] = moved / seconds / copy
+    return {"rows": rows, "copy_bytes_per_second": copy}
+
+
+def together(bench: Bench) -> Found:
+    """1, 2, 3 and 5 graphs at once, each on its own stream."""
+    rows, times = [], 2 if bench.tiny else 50
+    groups, width, fused = bench.cells[0]
+    graphs = [captured_step(bench, groups, width, fused) for _ in range(2 if bench.tiny else 5)]
+    streams = [torch.cuda.Stream() if not bench.tiny else None for _ in graphs]
+    for count in (1, 2) if bench.tiny else (1, 2, 3, 5):
+
+        def act(count: int = count) -> None:
+            for step in graphs[:count]:
+                step.next.zero_()
+            for stream in filter(None, streams[:count]):
+                stream.wait_stream(torch.cuda.current_stream())
+            for _ in range(times):
+                for step, stream in zip(graphs[:count], streams, strict=False):
+                    with torch.cuda.stream(stream) if stream else nullcontext():
+                        step.replay()
+            for stream in filter(None, streams[:count]):
+                torch.cuda.current_stream().wait_stream(stream)
+
+        seconds = timed(act, bench.what.device, 1) / times
+        rows.append({"graphs": count, "ms": 1e3 * seconds})
+        rows[-1]["images_per_second"] = count * fused * bench.what.batch / seconds
+    return {"rows": rows}
+
+
+def epochs(bench: Bench) -> Found:
+    """Two epochs with checkpoints and evaluation, against the same steps alone."""
+    images, seeds = (bench.what.images, [0, 1]) if bench.tiny else (25600, [0, 1, 2])
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes, told, seconds = train_small(bench, seeds, 2, images, Path(folder))
+    failed = [repr(each) for each in outcomes.values() if isinstance(each, Exception)]
+    step = captured_step(bench, 3, 0.25, len(seeds))
+    count = 2 * (images // bench.what.batch)
+    limit = min(count, bench.what.images // bench.what.batch)
+    alone = timed(partial(replay, step, limit), bench.what.device, 1) * count / limit
+    spent = next((each.seconds for each in outcomes.values() if not isinstance(each, Exception)), {})
+    kernels = [event["kernels"] for event in told if "kernels" in event]
+    return {"seconds": seconds, "steps_alone": alone, "by_activity": spent, "failed": failed, "kernels": kernels[:1]}
+
+
+def faults(bench: Bench) -> Found:
+    """What breaks a run: each in a process of its own, since some leave the GPU unusable in it."""
+    found: Found = {}
+    for name in FAULTS:
+        command = [sys.executable, __file__, "--fault", name, *(["--tiny"] if bench.tiny else [])]
+        try:
+            limit = max(10.0, min(60.0, bench.until - time.monotonic()))
+            done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+            found[name] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr[-1500:]
+        except (subprocess.TimeoutExpired, ValueError, IndexError) as problem:
+            found[name] = repr(problem)[:500]
+    return found
+
+
+def out_of_memory(bench: Bench) -> Found:
+    """Out of memory, then another run in the same process."""
+    if bench.tiny:
+        raised: str | None = "none on the CPU"
+    else:
+        try:
+            held = [torch.empty(1 << 34, dtype=torch.uint8, device="cuda") for _ in range(64)]
+            raised = f"none: {len(held)} tensors fit"
+        except torch.OutOfMemoryError as problem:
+            raised = type(problem).__name__
+    outcomes, _, _ = train_small(bench, [0, 1], 1)
+    return {"raised": raised, "next_run_is_done": not any(isinstance(each, Exception) for each in outcomes.values())}
+
+
+def item_in_the_body(bench: Bench) -> Found:
+    """A read inside the captured step: it warns, trains eagerly, says why; then another run."""
+    body = CudaGraphStep.body
+
+    def reads(self: CudaGraphStep) -> None:
+        body(self)
+        if bench.tiny and self.warm == 3:
+            raise RuntimeError("in place of a capture's failure")
+        self.next.item()
+
+    CudaGraphStep.body = reads  # type: ignore[method-assign]
+    outcomes, told, _ = train_small(bench, [0, 1], 1)
+    CudaGraphStep.body = body  # type: ignore[method-assign]
+    done = not any(isinstance(each, Exception) for each in outcomes.values())
+    after, _, _ = train_small(bench, [0, 1], 1)
+    return {
+        "done_eagerly": done,
+        "told": [event for event in told if "captured" in event][:1],
+        "next_run": [repr(each)[:200] for each in after.values() if isinstance(each, Exception)] or "done",
+    }
+
+
+def illegal_access(bench: Bench) -> Found:
+    """An access outside memory: the run fails, and the worker sees that its GPU is unusable."""
+    raised = None
+    try:
+        if bench.tiny:
+            raise RuntimeError("in place of an illegal access")
+        few = torch.zeros(64, device="cuda")
+        if bench.what.ops is None:  # a failed assertion on the device: as lasting
+            few.index_select(0, torch.full((1 << 20,), 1 << 40, device="cuda"))
+        else:
+            import triton.language as tl
+
+            from model.gpu import norm_kernels
+
+            shape = {"ACC": tl.float32, "ALIGN": 8, "BM": 32, "BC": 64}
+            norm_kernels.moments[1, 1](few, few, few, 1 << 30, 8, 1 << 30, **shape)
+        torch.cuda.synchronize()
+    except Exception as problem:
+        raised = f"{type(problem).__name__}: {str(problem)[:200]}"
+    try:
+        works = bench.tiny or bool(torch.ones(1, device="cuda").item() == 1)
+    except Exception:
+        works = False
+    return {"raised": raised, "gpu_works_after_it": works}
+
+
+FAULTS: dict[str, Callable[[Bench], Found]] = {
+    "out_of_memory": out_of_memory,
+    "item_in_the_body": item_in_the_body,
+    "illegal_access": illegal_access,
+}
+
+STEPS: tuple[Callable[[Bench], Found], ...] = (
+    versions, kernels, equality, steps, products, together, epochs, faults,
+)  # fmt: skip
+
+
+def bench_of(tiny: bool, seconds: float) -> Bench:
+    """The CIFAR-10 protocol on the GPU, or next to nothing on the CPU."""
+    until = time.monotonic() + seconds
+    if tiny:
+        return Bench(Setting(torch.device("cpu"), 4, 48, 5, 2, (0.25,), (1, 3), "float32", None), True, until)
+    failure, device = triton_failure(), torch.device("cuda")
+    ops = None if failure else fast_ops(device)
+    what = Setting(device, 64, 25600, 100, 3, (0.25, 1.0), (1, 3, 8), "bfloat16", ops)
+    return Bench(what, False, until, failure)
+
+
+def check(bench: Bench, out: Path, rows: list[Found]) -> None:
+    """Run all steps; write what each found at once, and add a row of the table."""
+    for number, step in enumerate(STEPS):
+        began, name = time.monotonic(), step.__name__
+        if began > bench.until:
+            found: Found = {"skipped": "out of time"}
+        else:
+            try:
+                found = step(bench)
+            except Exception:
+                found = {"error": traceback.format_exc()[-3000:]}
+        seconds = time.monotonic() - began
+        (out / f"{number}-{name}.json").write_text(
+            json.dumps({"seconds": seconds, **found}, indent=1, default=str) + "\n"
+        )
+        state = next((key for key in ("error", "skipped") if key in found), "done")
+        rows.append({"step": name, "seconds": round(seconds, 1), "state": state, "found": summary(found)})
+        print(f"{name}: {state} in {seconds:.0f} s", flush=True)
+        if torch.cuda.is_available() and not bench.tiny:
+            torch.cuda.empty_cache()
+
+
+def summary(found: Found) -> str:
+    """The plain values of a step, in a line."""
+    if "error" in found:
+        return str(found["error"]).strip().splitlines()[-1][:150]
+    rows = [
+        f"{row.get('g', '')} {row.get('width', '')} {row['ms']:.3g} ms" for row in found.get("rows", []) if "ms" in row
+    ]
+    plain = [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+             for key, value in found.items() if not isinstance(value, (list, dict))]  # fmt: skip
+    nested = [
+        f"{key} {json.dumps(value, default=str)[:200]}" for key, value in found.items() if isinstance(value, dict)
+    ]
+    return "; ".join([*plain, *nested, *rows]).replace("|", "/")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the steps and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "results/bench-gpu")))
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--tiny", action="store_true", help="on the CPU, to try the script")
+    parser.add_argument("--fault", choices=FAULTS, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    bench = bench_of(chosen.tiny, chosen.seconds)
+    fix_numerics(deterministic=False)
+    if chosen.fault:
+        print(json.dumps(FAULTS[chosen.fault](bench), default=str))
+        return 0
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    rows: list[Found] = []
+
+    def report() -> None:
+        text = table(rows)
+        (chosen.out / "README.md").write_text(f"# GPU check\n\n`python benchmarks/gpu_check.py`\n\n{text}\n")
+        print(text, flush=True)
+
+    def cut() -> None:
+        rows.append({"step": "the next", "seconds": chosen.seconds, "state": "hangs or is slow", "found": "cut off"})
+        report()
+        os._exit(2)
+
+    watch = threading.Timer(chosen.seconds, cut)
+    watch.daemon = True
+    watch.start()
+    check(bench, chosen.out, rows)
+    watch.cancel()
+    report()
+    return 0 if all(row["state"] == "done" for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""GPU benchmarks: they run on a machine that has torch, Triton and numpy and nothing else."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ablations.core.paths import ROOT
+
+BARE = """
+import sys
+from importlib.abc import MetaPathFinder
+
+ABSENT = {"omegaconf", "hydra", "pydantic", "pandas", "scipy", "PIL", "matplotlib", "yaml", "rich", "psutil"}
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(name, name=name)
+
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in ABSENT else found(name, *rest)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize("script", ["gpu", "gpu_check"])
+def test_they_import_torch_triton_and_numpy_only(script):
+    code = f"{BARE}\nimport benchmarks.{script}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
+    """By stand-ins for what only a GPU has: it must not fail there for want of a trial."""
+    command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = ["versions", "kernels", "equality", "steps", "products", "together", "epochs", "faults"]
+    found = {name: json.loads((tmp_path / f"{k}-{name}.json").read_text()) for k, name in enumerate(names)}
+    assert not any("error" in each or "skipped" in each for each in found.values())
+    assert found["kernels"]["ok"] and found["versions"]["torch"]
+    for precision in ("float32", "bfloat16"):
+        same = found["equality"][precision]
+        assert same["captured_to_eager"] < 1e-5 and same["twice_to_the_bit"] and same["deterministic_twice_to_the_bit"]
+        assert same["beside_one_that_diverges"] == 0 and same["it_diverges"]
+    assert all(row["ms"] > 0 and row["nodes"] > 0 for row in found["steps"]["rows"])
+    assert [row["graphs"] for row in found["together"]["rows"]] == [1, 2]
+    assert found["epochs"]["failed"] == [] and found["epochs"]["by_activity"]["train"] > 0
+    assert found["faults"]["out_of_memory"]["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
+    assert "illegal access" in found["faults"]["illegal_access"]["raised"]
+    assert all(name in done.stdout.splitlines()[-1 - k] for k, name in enumerate(reversed(names))), "a table comes last"
+
+
+def test_the_gpu_check_stops_at_its_time(tmp_path):
+    """With what it has found so far; an error of a step does not end it."""
+    command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path), "--seconds", "0.01"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (1, 2) and ("cut off" in done.stdout or "out of time" in done.stdout)
+    assert (tmp_path / "README.md").exists()

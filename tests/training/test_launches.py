@@ -1,0 +1,113 @@
+"""How much a captured step launches on a GPU: each node of a CUDA graph costs microseconds, however little it does."""
+
+from collections import Counter
+from dataclasses import replace
+from importlib import import_module
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ablations.training.cuda_graph import WARM_UP, CudaGraphStep
+from ablations.training.input.augment import EpochRandomness
+from ablations.training.input.batches import to_batch_loader
+from ablations.training.metrics import Sums
+from ablations.training.optimizer import Sgd
+from ablations.training.step import TrainStep
+from ablations.training.trainer import build_model
+from model.fused import FusedShuffleNet
+from tests.make import run, splits
+
+pytest.importorskip("triton")
+
+FREE = ("aten.empty", "aten.new_empty", "aten._unsafe_view", "aten.detach", "aten.alias", "aten.lift")
+"""What launches nothing, besides views."""
+
+AT_MOST = 460
+"""702 before: a step of the CIFAR-10 protocol in bfloat16, whatever the cell."""
+
+
+class Launches(TorchDispatchMode):
+    """Counts what would be a node of the graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+        self.variants = set()
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if not function.is_view and not str(function).startswith(FREE):
+            self.seen[str(function)] += 1
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """A counter, with Triton's kernels and the products with float32 results (only GPUs have them) counted, not run."""
+    depthwise, norm, pointwise = (import_module(f"model.gpu.{name}") for name in ("depthwise", "norm", "pointwise"))
+    mode = Launches()
+
+    def product(a, b, dtype):
+        mode.seen["bmm"] += 1
+        return torch.empty(a.shape[0], a.shape[1], b.shape[2], dtype=dtype)
+
+    def launch(kernel, grid, *arguments, **constants):
+        mode.seen[f"triton {kernel.fn.__name__}"] += 1
+        types = (getattr(argument, "dtype", None) for argument in arguments)
+        mode.variants.add((kernel.fn.__name__, *types, *sorted((key, str(value)) for key, value in constants.items())))
+
+    for module in (depthwise, norm):
+        monkeypatch.setattr(module, "launch", launch)
+    monkeypatch.setattr(pointwise, "product_as", product)
+    return mode
+
+
+def fused_step(precision="bfloat16", stem="stride1"):
+    """A step of two fused networks after its warm-up, and the network."""
+    from model.gpu import OPS
+
+    recipe = {"crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}
+    one = run(groups=3, recipe=recipe, data={"channels": 3})
+    protocol = replace(one.protocol, precision=precision, stem=stem)
+    one = replace(one, protocol=protocol)
+    loader = to_batch_loader(splits(protocol.data), torch.device("cpu"))
+    net = FusedShuffleNet([build_model(one) for _ in range(2)], OPS)
+    sums = Sums(2, torch.device("cpu"))
+    train_step = TrainStep(net, 2, Sgd(net, protocol.recipe), loader, protocol, sums)
+    step = CudaGraphStep(train_step, 16, lambda body: body)
+    step.begin([EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(2)], [0.1] * 4, 0)
+    for k in range(WARM_UP):
+        step(k)
+    return step, net
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_captured_step_of_fused_networks_launches_few_kernels(launches):
+    step, _ = fused_step()
+    launches.seen.clear()
+    with launches:
+        step.body()
+    seen = launches.seen
+    assert {name.partition(" ")[2]: count for name, count in seen.items() if name.startswith("triton")} == {
+        **dict.fromkeys(("moments", "apply", "sums", "back"), 49),
+        **dict.fromkeys(("forward", "to_input", "to_weight"), 16),
+    }
+    assert seen["aten._foreach_copy_.default"] == seen["aten._foreach_add_.Scalar"] == 1, "casts; counters of batches"
+    assert seen["bmm"] + seen["aten.bmm.out"] == 3 * 32
+    assert not any(count > 32 for name, count in seen.items() if not name.startswith("triton") and "bmm" not in name)
+    assert seen.total() <= AT_MOST, seen
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("precision,stem", [("bfloat16", "stride1"), ("float32", "imagenet")])
+def test_what_is_compiled_beforehand_is_what_a_step_launches(launches, precision, stem):
+    from model.gpu.precompile import precompile
+
+    _, net = fused_step(precision, stem)
+    needed = launches.variants.copy()
+    launches.variants.clear()
+    before = [tensor.clone() for tensor in net.state_dict().values()]
+    precompile(net, getattr(torch, precision), 2)
+    assert launches.variants == needed and len(needed) > 20
+    for a, b in zip(before, net.state_dict().values(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=0, equal_nan=True), "kernels that do not run leave weights undefined"
