@@ -1,6 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
 # Variables: PRESET=quick|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
+#            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
@@ -51,7 +52,7 @@ CONFIGS = $(if $(CONFIG_DIR),--config-dir="$$CONFIG_DIR")
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2} \
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2} \
 		/^# Variables:/, /^$$/ {if (/^#/) notes = notes "\n" substr($$0, 3)} END {print notes}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
@@ -63,11 +64,19 @@ $(READY) $(READY_DEV):
 	@$(PYTHON) scripts/install.py $(VENV) $<
 	@touch $@
 
-ablation-groups: $(TRAIN) ## Table 2: train groups 1, 2, 3, 4, 8 at three widths, write tables and figures
-	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups $(RUN)
+ablation: $(TRAIN) ## train a study, write tables and figures: make ablation STUDY=se CONFIG_DIR=examples/se
+	@test -n "$$STUDY" || { echo "error: say which study: make ablation STUDY=name (CONFIG_DIR=folder of your own)" >&2; exit 2; }
+	@$(HYDRA) ablations -m $(CONFIGS) 'ablation=$$STUDY' $(RUN)
 
-ablation-shuffle: $(TRAIN) ## Table 3: train shuffle on and off (only what is not trained already)
-	@$(HYDRA) ablations -m $(CONFIGS) ablation=shuffle $(RUN)
+ablation-%: $(TRAIN) ALWAYS ## the paper's: groups (Table 2), shuffle (Table 3), structures (Table 4), mobilenet (Table 5)
+	@$(HYDRA) ablations -m $(CONFIGS) ablation=$* $(RUN)
+
+ALWAYS:
+.PHONY: ALWAYS
+
+new-study: $(READY) ## a study, its claims and a network to start from: make new-study NAME=x (CONFIG_DIR=mine)
+	@test -n "$$NAME" || { echo "error: say what to call it: make new-study NAME=name" >&2; exit 2; }
+	@$(PY) -m ablations.sweep.new_study --folder="$${CONFIG_DIR:-mine}" -- "$$NAME"
 
 ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import benchmarks.bare  # noqa: F401
-from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
 from ablations.training.input.augment import EpochRandomness, draw_epoch
 from ablations.training.input.batches import BatchLoader
@@ -60,7 +60,8 @@ def run_of(what: Setting, groups: int, width: float, seed: int) -> Run:
         **{"weight_decay": 5e-4, "decay": "matrices", "label_smoothing": 0.1, "warmup_epochs": 1.0},
         **{"crop": "pad", "pad": 4, "area": (1.0, 1.0), "flip": True, "jitter": 0.0},
     )
-    variant = Variant("shufflenet", groups, width, True, resolve_stem(groups, width, "stride1", None))
+    stem = resolve_stem(groups, width, "stride1", None)
+    variant = Variant("shufflenet", Axes(groups=groups, width=width, shuffle=True, stem_channels=stem))
     return Run(variant, Protocol(spec, recipe, 32, "stride1", what.precision), seed)
 
 

@@ -27,7 +27,7 @@ from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeCon
 from ablations.core.files import write_json
 from ablations.core.job_state import JobState
 from ablations.core.processes import cores
-from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution import job_queue, job_runner
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue
@@ -81,7 +81,11 @@ def plan(runs: int, results: Path) -> list[Planned]:
         recipe=RecipeConfig(),
         runtime=RuntimeConfig(device="cpu", results_dir=str(results), publish=False),
     )
-    cells = [Variant("shufflenet", groups, width, True, 24) for groups in GROUPS for width in WIDTHS]
+    cells = [
+        Variant("shufflenet", Axes(groups=groups, width=width, shuffle=True, stem_channels=24))
+        for groups in GROUPS
+        for width in WIDTHS
+    ]
     grid = (Run(cell, protocol, seed) for seed in range(runs) for cell in cells)
     return [Planned(run, config, ()) for run, _ in zip(grid, range(runs), strict=False)]
 

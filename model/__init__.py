@@ -1,10 +1,14 @@
-"""The network and its cost: ShuffleNet v1, the blog variant, and their multiply-adds.
+"""Networks and their cost: ShuffleNet v1, the families of model/families, and their multiply-adds.
 
 Imports torch on first use only, and neither `ablations` nor `analysis`.
 """
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from model.family import Input, load
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,10 +17,7 @@ if TYPE_CHECKING:
     from model.cost import Complexity, complexity
     from model.shufflenet import ShuffleNetV1
 
-__all__ = ["STRUCTURES", "BlogShuffleNet", "Complexity", "ShuffleNetV1", "build", "complexity"]
-
-STRUCTURES = {"shufflenet": "ShuffleNetV1", "blog": "BlogShuffleNet"}
-"""Class of each structure that `build` knows."""
+__all__ = ["BlogShuffleNet", "Complexity", "ShuffleNetV1", "build", "complexity"]
 
 # No module here may have one of these names: importing it would replace the attribute by the module.
 _HOMES = {
@@ -34,13 +35,27 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
-def build(structure: str, **settings: Any) -> "nn.Module":
-    """Build a network, the one place where descriptions become networks; `settings` are ShuffleNetV1's arguments.
+def build(
+    family: str,
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    stem: str = "imagenet",
+    resolution: int = 224,
+    folders: Sequence[Path] = (),
+    **axes: Any,
+) -> "nn.Module":
+    """Build a network, the one place where descriptions become networks.
+
+    Args:
+        family: its name; see model/family.py.
+        folders: where families of a user's own are.
+        axes: values of the family's axes.
 
     Raises:
-        ValueError: the structure is unknown, or its settings cannot be built.
+        ValueError: the family is unknown, or its axes cannot be built.
     """
-    if structure not in STRUCTURES:
-        raise ValueError(f"structure={structure!r} is unknown; choose one of {', '.join(STRUCTURES)}.")
-    network: nn.Module = __getattr__(STRUCTURES[structure])(**settings)
-    return network
+    try:
+        return load(family, folders).build(axes, Input(num_classes, in_channels, resolution, stem))
+    except LookupError as error:
+        raise ValueError(str(error)) from error

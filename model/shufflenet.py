@@ -1,6 +1,7 @@
 """ShuffleNet v1 (Zhang et al., arXiv 1707.01083): Figure 2 is the unit, Table 1 the network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,42 @@ class Unit(nn.Module):
         return out
 
 
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate of its own: global average pool, two fully connected layers, sigmoid.
+
+    Hu and others, arXiv 1709.01507, with their reduction of 16.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        inner = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, inner)
+        self.excite = nn.Linear(inner, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> the same shape."""
+        gate = self.excite(torch.relu(self.squeeze(x.mean((2, 3))))).sigmoid()
+        scaled: Tensor = x * gate[:, :, None, None]
+        return scaled
+
+
+class SEUnit(Unit):
+    """A unit with squeeze-and-excitation on its output, after the shortcut.
+
+    The paper's Table 5 says "with SE" and 527 M at 2x, g=3. Only gates of the whole output, in the units of stride 2
+    too, cost that. A class of its own, so that no fast path takes it for a `Unit` (see model.exact).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *settings: Any) -> None:
+        super().__init__(in_channels, out_channels, *settings)
+        self.se = SqueezeExcite(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As Unit.forward."""
+        out: Tensor = self.se(super().forward(x))
+        return out
+
+
 LAYERS = frozenset({Unit, nn.Sequential, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d, nn.MaxPool2d, nn.Linear})
 """Classes of all layers of ShuffleNetV1 and BlogShuffleNet; see model.exact."""
 
@@ -89,11 +126,13 @@ def make_stem(kind: str, in_channels: int, channels: int, bias: bool = False) ->
     return nn.Sequential(*layers)
 
 
-def make_stages(stem_channels: int, channels: tuple[int, int, int], unit: MakeUnit) -> list[nn.Sequential]:
-    """Stages 2, 3 and 4: in each a unit of stride 2, then units of stride 1."""
+def make_stages(
+    stem_channels: int, channels: tuple[int, int, int], unit: MakeUnit, counts: tuple[int, int, int] = UNITS
+) -> list[nn.Sequential]:
+    """Stages 2, 3 and 4 of `counts` units: in each a unit of stride 2, then units of stride 1."""
     stages = []
     before = stem_channels
-    for number, (count, out) in enumerate(zip(UNITS, channels, strict=True)):
+    for number, (count, out) in enumerate(zip(counts, channels, strict=True)):
         units = [unit(before, out, 2, number == 0)]
         units += [unit(out, out, 1, False) for _ in range(count - 1)]
         stages.append(nn.Sequential(*units))
@@ -126,7 +165,8 @@ class ShuffleNetV1(nn.Module):
     """ShuffleNet width x with `groups` groups.
 
     shuffle changes neither the parameters nor what is drawn for them: from one seed, both arms of the ablation start
-    from the same weights. stem: see model.widths.STEMS; stem_channels: None for the default there.
+    from the same weights. stem: see model.widths.STEMS; stem_channels: None for the default there. se: squeeze and
+    excitation on each unit's output; units: in stages 2, 3 and 4 (both Table 5).
     ValueError, naming the numbers, if it cannot be built.
     """
 
@@ -139,19 +179,22 @@ class ShuffleNetV1(nn.Module):
         in_channels: int = 3,
         stem: str = "imagenet",
         stem_channels: int | None = None,
+        se: bool = False,
+        units: tuple[int, int, int] = UNITS,
     ) -> None:
         super().__init__()
+        kind = SEUnit if se else Unit
 
         def unit(before: int, out: int, stride: int, first: bool) -> Unit:
             # A quarter of the whole stage width, at stride 2 too. The first 1x1 convolution of stage 2 is not grouped:
             # its input is too thin (Section 3.3). Only this reading gives Table 1's complexity.
             bottleneck = bottleneck_channels(out, groups)
-            return Unit(before, out, stride, bottleneck, 1 if first else groups, groups, shuffle)
+            return kind(before, out, stride, bottleneck, 1 if first else groups, groups, shuffle)
 
         stem_channels = resolve_stem(groups, width, stem, stem_channels)
         channels = stage_channels(groups, width)
         self.stem = make_stem(stem, in_channels, stem_channels)
-        self.stage2, self.stage3, self.stage4 = make_stages(stem_channels, channels, unit)
+        self.stage2, self.stage3, self.stage4 = make_stages(stem_channels, channels, unit, units)
         self.classifier = nn.Linear(channels[2], num_classes)
         initialise(self)
         self.structure_digest = structure_digest(self)

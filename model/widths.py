@@ -71,6 +71,15 @@ def default_stem_channels(groups: int, width: float) -> int:
     return fitted.get(width, round_up(24 * width, groups))
 
 
+def stem_name(groups: int, width: float, stem_channels: int) -> str:
+    """`stem 16` where a network has other stem channels than its default, else empty."""
+    try:
+        usual = default_stem_channels(groups, width)
+    except (ValueError, OverflowError):  # a stored run may say anything; whether it can be built is checked elsewhere
+        usual = None
+    return "" if stem_channels == usual else f"stem {stem_channels}"
+
+
 def resolve_stem(groups: int, width: float, stem: str, stem_channels: int | None) -> int:
     """Stem channels that will be built: `stem_channels`, or the default for None.
 

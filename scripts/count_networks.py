@@ -23,8 +23,8 @@ def subjects() -> list[Subject]:
         except UserError:
             continue  # its classes are known when the user's folder is
         for run in (job.run for job in jobs):
-            variant, protocol, data = run.variant, run.protocol, run.protocol.data
-            network = (variant.structure, variant.groups, variant.width, protocol.stem, variant.stem_channels)
+            axes, protocol, data = run.variant.axes, run.protocol, run.protocol.data
+            network = (run.variant.structure, axes["groups"], axes["width"], protocol.stem, axes["stem_channels"])
             found.append(Subject(*network, data.channels, protocol.resolution, data.classes))
     return list(dict.fromkeys(found))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.core.run_spec import DataSpec, Protocol, Recipe, Run, Variant
+from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.data import Splits
 from model.widths import resolve_stem
 
@@ -38,8 +38,14 @@ DATA = DataSpec(
 )
 
 
+def shufflenet(groups: int, width: float, shuffle: bool, stem_channels: int, structure: str = "shufflenet") -> Variant:
+    """A network of ShuffleNet's axes, whether it can be built or not."""
+    values = {"groups": groups, "width": width, "shuffle": shuffle, "stem_channels": stem_channels}
+    return Variant(structure, Axes(values))
+
+
 def variant(groups: int = 1, width: float = 0.25, shuffle: bool = True) -> Variant:
-    return Variant("shufflenet", groups, width, shuffle, resolve_stem(groups, width, "stride2", None))
+    return shufflenet(groups, width, shuffle, resolve_stem(groups, width, "stride2", None))
 
 
 def run(seed: int = 0, recipe: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **what: Any) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.core.run_spec import Protocol, Run, Variant, canonical, to_json
+from ablations.core.run_spec import Protocol, Run, canonical, to_json
 from ablations.store import run_folder
 from model.widths import resolve_stem
 from tests import make
@@ -29,7 +29,7 @@ def run(
 ) -> Run:
     stem = variant.pop("stem_channels", None) or resolve_stem(groups, width, under.stem, None)
     structure = variant.pop("structure", "shufflenet")
-    return Run(canonical(Variant(structure, groups, width, shuffle, stem)), under, seed)
+    return Run(canonical(make.shufflenet(groups, width, shuffle, stem, structure)), under, seed)
 
 
 def grid(
@@ -126,8 +126,8 @@ def plausible(
     cost = {(3, 0.25): 0.015, (8, 0.25): 0.05, (3, 0.5): 0.022, (8, 0.5): 0.06, (3, 1.0): 0.012, (8, 1.0): 0.04}
     hard = noise.permutation(under.data.test_images) / under.data.test_images
     for one in {each.run_id: each for s in ("groups", "shuffle") for each in grid(s, range(seeds), under)}.values():
-        v = one.variant
-        rate = level[v.width] + step[v.groups] + (0 if v.shuffle else gap * cost[v.groups, v.width])
+        groups, width, shuffle = (one.variant.axes[axis] for axis in ("groups", "width", "shuffle"))
+        rate = level[width] + step[groups] + (0 if shuffle else gap * cost[groups, width])
         correct = hard + noise.normal(0, 0.05, len(hard)) >= rate + noise.normal(0, 0.012)
         write_done(results, one, float(1 - correct.mean()), correct)
     for study in ("groups", "shuffle"):

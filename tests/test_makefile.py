@@ -54,6 +54,17 @@ def test_every_target_gets_the_folder_that_is_named(echo, name):
         assert (seen["RESULTS"], seen["DATA_DIR"]) == (name, name)
     words, _ = json.loads(make("ablations", f"CONFIG_DIR={name}", python=echo).stdout)
     assert f"--config-dir={name}" in words
+    words, seen = json.loads(make("ablation", f"STUDY={name}", python=echo).stdout)
+    assert "ablation=$STUDY" in words and seen["STUDY"] == name
+    words, _ = json.loads(make("new-study", f"NAME={name}", f"CONFIG_DIR={name}", python=echo).stdout)
+    assert words[-3:] == [f"--folder={name}", "--", name]
+
+
+def test_every_study_is_a_target_and_a_study_must_be_named(echo):
+    assert "ablation=mobilenet" in json.loads(make("ablation-mobilenet", python=echo).stdout)[0]
+    for target in ("ablation", "new-study"):
+        done = make(target, python=echo)
+        assert done.returncode and "error: say" in done.stderr
 
 
 def test_a_variable_of_the_environment_counts_as_one_of_make(echo):

@@ -7,18 +7,6 @@ MISSING: Any = "???"
 """OmegaConf's mark of a value that must be given. Written out, so that data and training do without OmegaConf."""
 
 
-@dataclass
-class ModelConfig:
-    """A variant of the network, and the stem, which is part of the protocol."""
-
-    structure: str = "shufflenet"
-    groups: int = 3
-    width: float = 1.0
-    shuffle: bool = True
-    stem: str = "imagenet"
-    stem_channels: int | None = None
-
-
 @dataclass(unsafe_hash=True)
 class DataConfig:
     """Keys of every data set; subclasses add their own. Hashable, because a cache of resolved data sets uses it."""
@@ -119,10 +107,20 @@ class Config:
     """One job: one variant, one protocol, one seed."""
 
     study: str = "single"
+    family: str | None = None
+    title: str | None = None
+    cells: list[Any] = field(default_factory=list)
+    exclude: list[Any] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
+    figures: list[str] = field(default_factory=list)
+    margin: float | None = None
+    claims: Any = None
+    published: Any = None
     preset: str = "custom"
     seed: int = 0
     precision: str = "auto"
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: dict[str, Any] = field(default_factory=lambda: {"structure": "shufflenet", "stem": "imagenet"})
+    """The family, the stem (part of the protocol), and axes: the fields of the family's Axes."""
     data: DataConfig = MISSING
     recipe: RecipeConfig = MISSING
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

@@ -26,6 +26,8 @@ def quote(value: str) -> str:
     Within quotes Hydra takes a backslash as special only before a quote, and OmegaConf only before `${`: backslashes in
     front of those, and at the end, are doubled.
     """
+    if value == "???":  # OmegaConf reads that as a value that is missing, quoted or not
+        return '"./???"'
     if PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)

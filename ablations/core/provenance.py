@@ -45,9 +45,15 @@ def code_state() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None, "diff_sha256": None}
-    difference = _git("diff", "HEAD") or ""
-    digest = hashlib.sha256(difference.encode()).hexdigest() if difference else None
-    return {"commit": commit, "dirty": bool(difference), "diff_sha256": digest}
+    text = difference()
+    digest = hashlib.sha256(text.encode()).hexdigest() if text else None
+    return {"commit": commit, "dirty": bool(text), "diff_sha256": digest}
+
+
+@lru_cache(maxsize=1)
+def difference() -> str:
+    """What `git diff` says of tracked files; empty where they are as committed, and outside a git checkout."""
+    return _git("diff", "HEAD") or ""
 
 
 def describe_host(device: str, threads: int) -> dict[str, Any]:

@@ -5,12 +5,13 @@ import json
 import reprlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic_core import CoreSchema, core_schema
 
-from model.widths import default_stem_channels
+from model.family import BUILT_IN, Value, load, plain_label
 
 INT64 = (-(2**63), 2**63 - 1)
 """Range of whole numbers in descriptions and results: tables and arrays hold them as 64-bit integers."""
@@ -43,17 +44,70 @@ LATER = {"ghost_batches": 1, "content": 0}
 so that identities do not change."""
 
 
+class Axes(dict[str, Any]):
+    """Values of axes by name; not to be changed, and hashable, since descriptions are keys."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
 @dataclass(frozen=True)
 class Variant:
-    """A network: the axes that the studies vary. `stem_channels` is resolved, never None."""
+    """A network: its family, and its axes as the family settles them (see model/family.py).
 
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    Stored as one flat mapping: `structure` is the name of the family. `behaviour` identifies code that is not this
+    project's own, empty for families of the package.
+    """
 
     structure: str
-    groups: Whole
-    width: Number
-    shuffle: Flag
-    stem_channels: Whole
+    axes: Axes
+    behaviour: str = ""
+
+    def with_axes(self, **values: Value) -> "Variant":
+        """The variant with other values of some axes."""
+        return replace(self, axes=Axes({**self.axes, **values}))
+
+    def flat(self) -> dict[str, Value]:
+        """As it is stored."""
+        behaviour = {"behaviour": self.behaviour} if self.behaviour else {}
+        return {"structure": self.structure, **self.axes, **behaviour}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """How pydantic reads a variant: by `variant_from`."""
+        return core_schema.no_info_plain_validator_function(variant_from)
+
+
+class _VariantHead(BaseModel):
+    """What every stored variant has, whichever its family."""
+
+    structure: Annotated[str, Field(strict=True)]
+    behaviour: Annotated[str, Field(strict=True)] = ""
+
+
+def variant_from(flat: Any) -> Variant:
+    """The variant in a stored mapping; imports no code but this package's. ValidationError: a value is wrong."""
+    if isinstance(flat, Variant):
+        return flat
+    head, given = _VariantHead.model_validate(flat), _STORED.validate_python(flat)
+    del given["structure"]
+    if head.structure in BUILT_IN:
+        given = _stored_axes(head.structure).model_validate(given).model_dump(exclude_unset=True)
+    else:
+        given.pop("behaviour", None)
+    return Variant(head.structure, Axes(given), "" if head.structure in BUILT_IN else head.behaviour)
+
+
+@lru_cache(maxsize=len(BUILT_IN))
+def _stored_axes(structure: str) -> type[BaseModel]:
+    """Axes of a family of this package as files have them: all but later ones are there, of the right type."""
+    family = load(structure)
+    types = {bool: Flag, int: Whole, float: Number, str: Annotated[str, Field(strict=True)], int | None: Whole}
+    fields: Any = {
+        name: (types[field.type], family.defaults[name] if name in family.later else ...)  # type: ignore[index]
+        for name, field in family.axes.items()
+    }
+    return create_model(structure, __config__=STRICT, **fields)
 
 
 @dataclass(frozen=True)
@@ -168,29 +222,26 @@ def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
         kept = {key: value for key, value in content.items() if key not in LATER or value != LATER[key]}
         return {key: without(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
-    return without(asdict(part))
+    if isinstance(part, Variant):
+        return part.flat()
+    if isinstance(part, Protocol):
+        return without(asdict(part))
+    return {"variant": part.variant.flat(), "protocol": without(asdict(part.protocol)), "seed": part.seed}
 
 
 def canonical(variant: Variant) -> Variant:
-    """The variant that stands for all equal networks: at g = 1 the shuffle is the identity, so it counts as on."""
-    return replace(variant, shuffle=True) if variant.groups == 1 else variant
-
-
-def stem_name(groups: int, width: float, stem_channels: int) -> str:
-    """`stem 16` where a network has other stem channels than its default, else empty."""
-    try:
-        usual = default_stem_channels(groups, width)
-    except (ValueError, OverflowError):  # a stored run may say anything; whether it can be built is checked elsewhere
-        usual = None
-    return "" if stem_channels == usual else f"stem {stem_channels}"
+    """The variant of a family of this package that stands for all equal networks."""
+    return replace(variant, axes=Axes(load(variant.structure).canonical(variant.axes)))
 
 
 def label(variant: Variant) -> str:
-    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `g8 0.25x stem 16`."""
-    structure = "" if variant.structure == "shufflenet" else variant.structure
-    stem = stem_name(variant.groups, variant.width, variant.stem_channels)
-    parts = (structure, f"g{variant.groups} {variant.width:g}x", "" if variant.shuffle else "no shuffle", stem)
-    return " ".join(filter(None, parts))
+    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `mine.net depth=18`.
+
+    Imports no family but this package's.
+    """
+    if variant.structure in BUILT_IN:
+        return load(variant.structure).label(variant.axes)
+    return plain_label(variant.structure, variant.axes)
 
 
 def name(run: Run) -> str:
@@ -232,3 +283,4 @@ def complaint(error: ValidationError) -> str:
 
 
 _RUN = TypeAdapter(Run)
+_STORED = TypeAdapter(dict[str, Annotated[Flag | Whole | Number | str | None, Field()]])

@@ -25,4 +25,10 @@ class Job:
     kernels: str = "auto"
     processes: int = 1
     gpus: tuple[int, ...] = ()  # numbers of those to use, of the GPUs that this process sees; none: the first
+    source: Path | None = None  # folder that the family is imported from, where it is not this project's own
     patience: float = 600.0  # seconds that processes of a run wait for one another
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where `model.family.load` looks for the run's family."""
+        return (self.source,) if self.source else ()

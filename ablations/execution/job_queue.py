@@ -12,7 +12,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
-from ablations.core.run_spec import Run, Variant, name
+from ablations.core.run_spec import Run, name
 from ablations.execution.job import Job
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
@@ -178,8 +178,7 @@ def fuse(one: Job, other: Job) -> bool:
 
 def _shape(run: Run) -> Run:
     """A run without its seed and its permutation, which take part in no shape."""
-    variant: Variant = replace(run.variant, shuffle=True)
-    return replace(run, variant=variant, seed=0)
+    return replace(run, variant=run.variant.with_axes(shuffle=True), seed=0)
 
 
 class Pool(Protocol):

@@ -112,11 +112,13 @@ def _train(records: Sequence[RunRecorder]) -> Any:
     for record in records:
         record.expect(len(splits.train_index), splits.remarks)
     entries = [
-        trainer.TrainingEntry(record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked)
+        trainer.TrainingEntry(
+            record.job.run, record.folder / "checkpoint.pt", record.observe, record.asked, job.folders
+        )
         for record in records
     ]
     load = partial(data.load, job.data_folder, job.run.protocol.data)
-    how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience)
+    how = (job.device, job.processes, job.threads, job.kernels, job.deterministic, job.gpus, job.patience, job.folders)
     with spawn_ranks(RankTask(job.run, load, *how)) as ddp:
         yield from trainer.train_together(
             entries, splits, job.device, job.evaluate_every, job.checkpoint_every, job.kernels, ddp

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ablations.core.run_spec import Run
+from model.family import Value
 from model.widths import STEM_SHRINK
 
 
@@ -26,9 +27,14 @@ def relative_cost(run: Run) -> float:
     protocol, recipe = run.protocol, run.protocol.recipe
     area = (protocol.resolution / STEM_SHRINK.get(protocol.stem, 4)) ** 2
     steps = recipe.epochs * (protocol.data.train_images // recipe.batch_size)
-    variant = run.variant
-    per_image = area / 1024 * (1.2e-3 * variant.width + 1.7e-3 * variant.width**2) * variant.groups**0.31
+    width, groups = (_number(run.variant.axes.get(axis)) for axis in ("width", "groups"))
+    per_image = area / 1024 * (1.2e-3 * width + 1.7e-3 * width**2) * groups**0.31
     return float(steps * (0.002 + recipe.batch_size * per_image))
+
+
+def _number(value: Value) -> float:
+    """A value of an axis; 1 where a family has no such axis, or means something else by it."""
+    return float(value) if isinstance(value, int | float) and value > 0 else 1.0
 
 
 def seconds_per_cost(took: Iterable[tuple[Run, float]]) -> float:

@@ -15,7 +15,7 @@ from rich.table import Table
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.run_spec import label
-from ablations.profiling.cost_model import SD, PlanCost, plan_cost, training_images
+from ablations.profiling.cost_model import SD, PlanCost, plan_cost, training_images, width
 from ablations.sweep.hydra_app import compose, error_in_words
 
 
@@ -55,7 +55,7 @@ def show(cost: PlanCost, sd: float) -> None:
     networks = Table("network", title="An image", title_justify="left")
     for head in ("multiply-adds", "parameters", "values put out"):
         networks.add_column(head, justify="right")
-    for cell_id, run in sorted(cells.items(), key=lambda pair: (-pair[1].variant.width, label(pair[1].variant))):
+    for cell_id, run in sorted(cells.items(), key=lambda pair: (-width(pair[1]), label(pair[1].variant))):
         image = cost.images[cell_id]
         row = f"{image.macs / 1e6:.1f} M", f"{image.params / 1e6:.2f} M", f"{image.activations / 1e6:.1f} M"
         networks.add_row(label(run.variant), *row)

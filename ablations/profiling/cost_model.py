@@ -1,13 +1,13 @@
 """What training will cost: multiply-adds, hours, memory and disk of a plan, by arithmetic."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
-from ablations.core.run_spec import DataSpec, Run, to_json
+from ablations.core.run_spec import DataSpec, Run, plain, to_json
 from ablations.data.sets.imagenet_files import ILSVRC2012
 from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
@@ -227,11 +227,17 @@ def cache_bytes(data: DataSpec, keep: str) -> int:
     return int(train * square * (MEAN_ASPECT if keep == WHOLE else 1) + rest * square)
 
 
+def width(run: Run) -> float:
+    """The run's axis `width`; 1 where its family has none."""
+    value = run.variant.axes.get("width", 1.0)
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
 def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tuple[Budget, ...]:
     """The plan with other numbers of seeds, fewer widths and fewer epochs; the plan itself comes first."""
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
-    widths = tuple(sorted({run.variant.width for run in runs}, reverse=True))
+    widths = tuple(sorted({width(run) for run in runs}, reverse=True))
     epochs = max(run.protocol.recipe.epochs for run in runs)
     narrower = [widths[k:] for k in range(1, len(widths))]
     options = [(seeds, widths, epochs)]
@@ -241,13 +247,13 @@ def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tup
     options += [(2, narrower[0], max(1, epochs // 4))] if narrower and epochs >= 4 else []
     spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
     question = {
-        "cells": [asdict(run.variant) for run in cells.values()],
+        "cells": [plain(run.variant) for run in cells.values()],
         "sd": sd,
         "options": [{"seeds": n, "widths": kept} for n, kept, _ in options],
     }
     found = []
     for (n, kept, length), answer in zip(options, run_module_json("analysis.claims.budget", question), strict=True):
-        inside = [cell_id for cell_id, run in cells.items() if run.variant.width in kept]
+        inside = [cell_id for cell_id, run in cells.items() if width(run) in kept]
         share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * length / epochs
         found.append(Budget(n, kept, length, n * len(inside), share, **answer))
     return tuple(found)

@@ -7,7 +7,6 @@ study planned last and on the paper's; one image at a time and in batches.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
 from ablations.core.provenance import describe_host
-from ablations.core.run_spec import Variant, canonical
+from ablations.core.run_spec import Axes, Variant
 from ablations.store.plans import read_plans
-from model.widths import resolve_stem
+from model import family as families
 
 # torch takes seconds to import: not before the options are known to be right.
 if TYPE_CHECKING:
@@ -46,8 +45,12 @@ def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[
     Raises:
         ValueError: a network cannot be built.
     """
+    family = families.load("shufflenet")
     found = [
-        canonical(Variant("shufflenet", g, width, shuffle, resolve_stem(g, width, stem, None)))
+        Variant(
+            "shufflenet",
+            Axes(family.settle({"groups": g, "width": width, "shuffle": shuffle}, families.Input(stem=stem))),
+        )
         for width in widths
         for g in groups
         for shuffle in ((True, False) if g in UNSHUFFLED else (True,))
@@ -101,7 +104,7 @@ def measure(
             chosen = variants(widths, groups, one.stem)
             nets = [
                 settle_statistics(
-                    build(**asdict(v), num_classes=one.classes, in_channels=one.channels, stem=one.stem),
+                    build(v.structure, **v.axes, num_classes=one.classes, in_channels=one.channels, stem=one.stem),
                     one.channels,
                     one.resolution,
                 )

@@ -46,19 +46,20 @@ def rows(
     found = []
     for entry, mine in zip(entries, seconds, strict=True):
         engine, form, variant = entry.engine, entry.memory_format, variants[entry.network]
+        axes = variant.axes
         others = {
-            (one.groups, one.shuffle): seconds[place[engine, form, one]]
+            (one.axes["groups"], one.axes["shuffle"]): seconds[place[engine, form, one]]
             for one in variants
-            if one.width == variant.width and (engine, form, one) in place
+            if one.axes["width"] == axes["width"] and (engine, form, one) in place
         }
-        without = others.get((variant.groups, False)) if variant.shuffle else None
+        without = others.get((axes["groups"], False)) if axes["shuffle"] else None
         twin = next((name for name in FORMATS if name != form), "")
         found.append(
             {
                 **{"input": given.name, "resolution": given.resolution, "channels": given.channels},
                 **{"stem": given.stem, "classes": given.classes, "engine": engine, "memory_format": form},
-                **{"batch": batch, "structure": variant.structure, "width": variant.width, "groups": variant.groups},
-                **{"shuffle": variant.shuffle, "stem_channels": variant.stem_channels},
+                **{"batch": batch, "structure": variant.structure},
+                **{axis: axes[axis] for axis in ("width", "groups", "shuffle", "stem_channels")},
                 **_quartiles(("median_ms", "low_ms", "high_ms"), 1000 * mine),
                 **_ratios(("ratio", "ratio_low", "ratio_high"), mine, others.get((1, True))),
                 **_ratios(("shuffle_ratio", "shuffle_low", "shuffle_high"), mine, without),

@@ -59,7 +59,7 @@ def choose(plans: dict[Path, Plan], study: str, protocol: str) -> dict[Path, Pla
     chosen = {
         path: plan
         for path, plan in plans.items()
-        if study in ("", plan.study) and plan.protocol_id.startswith(protocol)
+        if study in ("", plan.study) and (plan.scope_id or plan.protocol_id).startswith(protocol)
     }
     if not chosen:
         known = ", ".join(f"{plan.study} {plan.protocol_id}" for plan in plans.values()) or "none"

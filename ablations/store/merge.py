@@ -25,6 +25,7 @@ from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
 from ablations.store import lease, run_folder, writable
 from ablations.store.plans import parse_plan
 from ablations.store.records import Result
+from ablations.store.sources import bring_sources
 
 OUTCOMES = {
     "brought in": "brought in",
@@ -76,6 +77,8 @@ def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
             found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
     for path in sorted((other / "plans").glob("*.json")):
         found.append(merge_plan(path, results, dry))
+    if not dry:
+        bring_sources(other, results)
     return found
 
 
@@ -177,20 +180,22 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
     if theirs and isinstance(theirs.get("schema"), int) and theirs["schema"] > SCHEMA:
         return Merged(title, "newer", f"{path} {run_folder.NEWER}: update the code here")
     plan = parse_plan(theirs)
-    if not theirs or not plan or plan.unreadable or path.name != f"{plan.study}-{plan.protocol_id}.json":
+    if not theirs or not plan or plan.unreadable or path.name != plan.file_name:
         return Merged(title, "damaged", f"{path} is no plan that can be read")
     ours = read_json(results / title)
     if ours is None or not parse_plan(ours):
         ours = {**theirs, "runs": []}
-    elif ours["protocol"] != theirs["protocol"]:
+    elif not plan.scope_id and ours["protocol"] != theirs["protocol"]:
         return Merged(title, "conflict", f"{title} has another protocol here; both are left as they are")
     known = {entry["run_id"] for entry in ours["runs"]}
     new = [entry for entry in theirs["runs"] if entry["run_id"] not in known]
     if not new:
         return Merged(title, "here")
+    both = {**ours.get("protocols", {}), **theirs.get("protocols", {})}
+    protocols = {"protocols": both} if both else {}
     if not dry:
         make_folder(results / "plans", results)
-        write_json(results / title, {**ours, "runs": [*ours["runs"], *new]})
+        write_json(results / title, {**ours, **protocols, "runs": [*ours["runs"], *new]})
     return Merged(title, "brought in", f"{len(new)} runs more")
 
 

@@ -1,10 +1,10 @@
 """Plans in results/plans: the runs that a study asked for under a protocol."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -19,18 +19,27 @@ STUDY = "in no plan"
 
 
 class PlanEntry(Record):
-    """A run of a plan; the protocol is the plan's."""
+    """A run of a plan; the protocol is the plan's, or one of its `protocols`.
+
+    Attributes:
+        axes: values of the study's axes in recipe and data, by key (`recipe.lr`).
+    """
 
     run_id: RunId
     cell_id: str
     seed: Whole
     variant: Variant
+    protocol_id: str | None = None
+    axes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Plan(Record):
     """The runs of a study under a protocol; `preset` is None for runs that no plan names.
 
     Attributes:
+        scope_id: identity of all that the study does not vary, where it varies recipe or data; else None.
+        protocols: then those of its runs, by protocol_id.
+        definition: of the study, as it was planned; None in plans from before there were any.
         unreadable: reasons why entries of the file are left out, by run id.
     """
 
@@ -39,6 +48,9 @@ class Plan(Record):
     protocol_id: str
     protocol: Protocol
     runs: tuple[PlanEntry, ...]
+    scope_id: str | None = None
+    protocols: dict[str, Protocol] = Field(default_factory=dict)
+    definition: dict[str, Any] | None = None
     command: Text = None
     written: Text = None
     unreadable: dict[RunId, str] = Field(default_factory=dict)
@@ -46,40 +58,73 @@ class Plan(Record):
     def described(self) -> Iterator[tuple[PlanEntry, Run]]:
         """Each entry with the description of its run."""
         for entry in self.runs:
-            yield entry, Run(entry.variant, self.protocol, entry.seed)
+            protocol = self.protocols.get(entry.protocol_id or "", self.protocol)
+            yield entry, Run(entry.variant, protocol, entry.seed)
+
+    @property
+    def file_name(self) -> str:
+        """Its name in results/plans."""
+        return f"{self.study}-{self.scope_id or self.protocol_id}.json"
 
 
-def write_plans(jobs: Iterable[tuple[str, str, Run]], results: Path, command: str) -> None:
-    """Write a plan for each study and protocol, so that tables can tell a missing run from an unplanned one.
+class PlannedRun(NamedTuple):
+    """A run that a study asks for.
+
+    Attributes:
+        scope_id: identity of all that its study does not vary, where it varies more than the network; else None.
+        axes: values of axes in recipe and data, which the description of the network does not hold.
+    """
+
+    study: str
+    preset: str
+    run: Run
+    scope_id: str | None = None
+    axes: Mapping[str, Any] = {}
+
+
+def write_plans(
+    jobs: Iterable[PlannedRun], results: Path, command: str, definitions: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Write a plan for each study and scope, so that tables can tell a missing run from an unplanned one.
 
     Args:
-        jobs: (study, preset, run) before equal runs are merged: a run of two studies is in both plans.
+        jobs: before equal runs are merged: a run of two studies is in both plans.
         results: must exist; it is not made anew where it was moved away.
         command: the command line that asked for the runs.
+        definitions: of studies by name; see sweep/study.py.
     """
-    together: dict[tuple[str, str], dict[str, tuple[str, Run]]] = {}
-    for study, preset, run in jobs:
-        together.setdefault((study, run.protocol_id), {}).setdefault(run.run_id, (preset, run))
-    for (study, protocol_id), unique in together.items():
-        presets, runs = zip(*unique.values(), strict=True)
-        path = results / "plans" / f"{study}-{protocol_id}.json"
+    together: dict[tuple[str, str], dict[str, PlannedRun]] = {}
+    for job in jobs:
+        scope = job.scope_id or job.run.protocol_id
+        together.setdefault((job.study, scope), {}).setdefault(job.run.run_id, job)
+    for (study, scope), unique in together.items():
+        planned = list(unique.values())
+        path = results / "plans" / f"{study}-{scope}.json"
         make_folder(path.parent, results)
-        content = {
+        content: dict[str, Any] = {
             "schema": SCHEMA,
             "study": study,
-            "preset": presets[0],
-            "protocol_id": protocol_id,
-            "protocol": plain(runs[0].protocol),
-            "runs": [
-                {"run_id": run.run_id, "cell_id": run.cell_id, "seed": run.seed, "variant": plain(run.variant)}
-                for run in runs
-            ],
+            "preset": planned[0].preset,
+            "protocol_id": planned[0].run.protocol_id,
+            "protocol": plain(planned[0].run.protocol),
+            "runs": [_entry(one) for one in planned],
         }
+        if planned[0].scope_id:
+            content["scope_id"] = scope
+            content["protocols"] = {one.run.protocol_id: plain(one.run.protocol) for one in planned}
+        if definitions and study in definitions:
+            content["definition"] = definitions[study]
         known = read_json(path) or {}
         stored = json.loads(json.dumps(content))  # as it reads back: tuples are lists
         if any(known.get(key) != value for key, value in stored.items()):
             stamp = {"command": command, "written": timestamp()}
             write_json(path, {**content, **stamp})
+
+
+def _entry(one: PlannedRun) -> dict[str, Any]:
+    run = one.run
+    entry = {"run_id": run.run_id, "cell_id": run.cell_id, "seed": run.seed, "variant": plain(run.variant)}
+    return {**entry, "protocol_id": run.protocol_id, "axes": dict(one.axes)} if one.scope_id else entry
 
 
 def read_plans(results: Path) -> list[Plan]:

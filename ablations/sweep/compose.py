@@ -27,8 +27,19 @@ from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
 from ablations.core.job_state import JobState
 from ablations.sweep.messages import unknown_key
+from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
 from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.study import (
+    axes_of,
+    check_exclude,
+    check_name,
+    choose_family,
+    definition,
+    excluded,
+    grid,
+    user_folders,
+)
 from ablations.sweep.whole_sweep import check_shared, check_sweep, check_used
 
 AdaptConfig = Callable[[Config], Config]
@@ -40,6 +51,10 @@ STARTED = datetime.now()
 
 BRING_A_GRID = ("ablation", "preset")
 """Groups whose files may set hydra.sweeper.params."""
+
+
+OF_THE_GRID = ("cells", "exclude")
+"""Keys that shape the grid: of the whole command, and of no job."""
 
 
 class Composer:
@@ -60,6 +75,10 @@ class Composer:
         self.group_names = set(loader.list_groups(""))
         self.parsed: dict[str, Override] = {}
         self.bases: dict[tuple[str, ...], DictConfig] = {}
+        self.folders = user_folders(loader)
+        self.grids: dict[str, tuple[tuple[str, ...], Any]] = {}  # by study: its axes, and what is composed without grid
+        self.exclude: dict[str, list[dict[str, Any]]] = {}
+        self.definitions: dict[str, dict[str, Any]] = {}
         self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
 
     def jobs(self, arguments: Sequence[str], split: Any) -> list[Planned]:
@@ -68,8 +87,15 @@ class Composer:
         Raises:
             UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
         """
-        jobs = [self.compose(overrides) for overrides in self.expand(arguments, split)]
+        found = [self._unless_excluded(overrides) for overrides in self.expand(arguments, split)]
+        jobs = identified([job for job in found if job], self.folders)
+        if not jobs:
+            raise UserError("The study's `exclude` leaves no cell, so there is nothing to train.")
         check_shared(jobs)
+        for study, mine in by_study(jobs).items():
+            axes, base = self.grids[study]
+            structures = list(dict.fromkeys(job.run.variant.structure for job in mine))
+            self.definitions[study] = definition(mine[0].config, base, axes, structures, self.folders)
         given = dict.fromkeys(text for job in jobs for text in job.overrides)
         check_used([job.config for job in jobs], given, self.loader, self.master.hydra.job.config_name)
         return jobs
@@ -87,7 +113,9 @@ class Composer:
         """
         parsed = self.parser.parse_overrides(list(arguments))
         check_sweep(parsed)
-        both = list(zip(arguments, parsed, strict=True))
+        both = [pair for pair in zip(arguments, parsed, strict=True) if pair[1].key_or_group not in OF_THE_GRID]
+        own_grid = [text for text, o in zip(arguments, parsed, strict=True) if o.key_or_group in OF_THE_GRID]
+        swept = [str(o.key_or_group) for _, o in both if o.is_sweep_override()]
         own = {o.key_or_group: _values(o) for o in parsed if o.key_or_group in BRING_A_GRID}
         others = [text for text, o in both if o.key_or_group not in BRING_A_GRID]
         fixed = [text for text, o in both if o.key_or_group not in BRING_A_GRID and not o.is_sweep_override()]
@@ -95,13 +123,31 @@ class Composer:
         for chosen in itertools.product(*own.values()):
             mine = [f"{group}={choice}" for group, choice in zip(own, chosen, strict=True)]
             config = self.loader.load_configuration(
-                self.master.hydra.job.config_name, [*self._launch_overrides(), *mine, *fixed], RunMode.MULTIRUN
+                self.master.hydra.job.config_name,
+                [*self._launch_overrides(), *mine, *own_grid, *fixed],
+                RunMode.MULTIRUN,
             )
-            grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-            overrides = self.parser.parse_overrides([*grid, *mine, *others])
-            check_sweep(overrides)
-            jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
-        return jobs
+            params, cells = dict(config.hydra.sweeper.params or {}), OmegaConf.to_container(config.cells)
+            check_exclude(OmegaConf.to_container(config.exclude))
+            check_name(
+                dict(zip(own, chosen, strict=True)).get("ablation"),
+                config.study,
+                self.loader.get_group_options("ablation"),
+                self.folders,
+            )
+            self.exclude[config.study] = OmegaConf.to_container(config.exclude)  # type: ignore[assignment]
+            known = self.loader.get_group_options("model")
+            family = choose_family(config.family, known) if config.family and "model" not in self._keys(others) else []
+            each, grid_of_file = grid(params, cells, known)
+            self.grids[config.study] = axes_of(params, cells, swept), config
+            for cell in each:
+                overrides = self.parser.parse_overrides([*grid_of_file, *mine, *family, *cell, *others])
+                check_sweep(overrides)
+                jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
+        return list(dict.fromkeys(jobs))
+
+    def _keys(self, arguments: Sequence[str]) -> set[str]:
+        return {self._parse(text).key_or_group for text in arguments}
 
     def compose(self, overrides: Sequence[str]) -> Planned:
         """The run that a list of overrides stands for.
@@ -109,9 +155,19 @@ class Composer:
         Raises:
             UserError: the configuration is wrong; nothing has been trained.
         """
+        config = self._composed(overrides)
+        return Planned(to_run(config, self.need_files, self.folders), config, tuple(overrides))
+
+    def _unless_excluded(self, overrides: Sequence[str]) -> Planned | None:
+        """The same; None where the study leaves the job out, whether it could be built or not."""
+        config = self._composed(overrides)
+        if excluded(config, self.exclude.get(config.study, [])):
+            return None
+        return Planned(to_run(config, self.need_files, self.folders), config, tuple(overrides))
+
+    def _composed(self, overrides: Sequence[str]) -> Config:
         try:
-            config = self.adapt_config(self._config(overrides))
-            return Planned(to_run(config, self.need_files), config, tuple(overrides))
+            return self.adapt_config(self._config(overrides))
         except (OmegaConfBaseException, HydraException) as error:
             said = unknown_key(str(error)) or sentence(error)
             raise UserError(f"{said} (in the job {' '.join(overrides)})") from None
@@ -170,6 +226,14 @@ class Composer:
         return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
 
 
+def by_study(jobs: Sequence[Planned]) -> dict[str, list[Planned]]:
+    """Jobs by the name of their study."""
+    found: dict[str, list[Planned]] = {}
+    for job in jobs:
+        found.setdefault(job.config.study, []).append(job)
+    return found
+
+
 def launch(
     context: HydraContext | None,
     config: DictConfig | None,
@@ -186,7 +250,7 @@ def launch(
     assert context is not None and config is not None
     composer = Composer(context.config_loader, config, config_adapter)
     returns = []
-    states = train([composer.compose(overrides) for overrides in job_overrides])
+    states = train(identified([composer.compose(overrides) for overrides in job_overrides], composer.folders))
     for overrides, state in zip(job_overrides, states, strict=True):
         status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
         returns.append(JobReturn(overrides=list(overrides), status=status))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
@@ -20,11 +21,11 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.plugin import Plugin
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablations.core import config as schema
-from ablations.core import console, signals
+from ablations.core import console, provenance, signals
 from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
 from ablations.core.paths import CONF
@@ -33,13 +34,16 @@ from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
 from ablations.monitor.live import alongside
 from ablations.store import run_folder, writable
+from ablations.store.sources import keep_difference
 from ablations.sweep import messages
 from ablations.sweep.compose import Composer
 from ablations.sweep.local_launcher import WorkersLauncher, WorkersLauncherConf
+from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.resolve import to_config, to_run, typed
 from ablations.sweep.slurm.launcher import SlurmLauncher
 from ablations.sweep.slurm.settings import SlurmLauncherConf
+from ablations.sweep.study import user_folders
 from ablations.sweep.sweeper import AblationSweeper, AblationSweeperConf
 from ablations.sweep.whole_sweep import check_used
 from ablations.verification import fingerprint
@@ -58,13 +62,15 @@ def run_one(composed: DictConfig) -> str:
         config = to_config(typed(composed))
         if single:
             _check_single(config)
-        planned = Planned(to_run(config), config, ())
+        folders = user_folders(GlobalHydra.instance().config_loader())
+        (planned,) = identified([Planned(to_run(config, folders=folders), config, ())], folders)
         gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
         writable.open_results(job.results)
         if single and run_folder.result(job.results, job.run.run_id) is None:  # in a sweep, the sweeper has done this
             with writable.writing(job.results):
-                fingerprint.verify([job.run], job.results)
+                keep_difference(provenance.difference(), job.results)
+                fingerprint.verify([job.run], job.results, folders=job.folders)
     except UserError as error:
         console.show_error(error)
         raise SystemExit(2) from None
@@ -128,12 +134,17 @@ def error_in_words(error: Exception) -> str:
 
 def compose(overrides: Sequence[str]) -> list[Planned]:
     """All jobs of a sweep, as `python -m ablations -m` would make them, whether their data are there or not."""
+    return compose_studies(overrides)[0]
+
+
+def compose_studies(overrides: Sequence[str]) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
+    """`compose`, and the definitions of the studies; see sweep/study.py."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
-        return composer.jobs(overrides, AblationSweeper.split_arguments)
+        return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions
 
 
 class StructuredConfigSource(stored.StructuredConfigSource):
@@ -148,8 +159,10 @@ def register() -> None:
     """Store the schemas and the sweeper and launcher plugins."""
     SourcesRegistry.instance().types[StructuredConfigSource.scheme()] = StructuredConfigSource
     store = ConfigStore.instance()
-    store.store(name="schema", node=schema.Config)
-    store.store(group="model", name="schema", node=schema.ModelConfig)
+    own = OmegaConf.structured(schema.Config)
+    OmegaConf.set_struct(own.model, False)  # its keys are those of its family's Axes: see resolve.model_of
+    OmegaConf.set_struct(own.table, False)
+    store.store(name="schema", node=own)
     store.store(group="recipe", name="schema", node=schema.RecipeConfig)
     store.store(group="logger", name="schema", node=schema.LoggerConfig)
     store.store(group="data", name="glyphs_schema", node=schema.GlyphsConfig)

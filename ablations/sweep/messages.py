@@ -80,7 +80,6 @@ def keys() -> Iterator[str]:
     """All keys of a job's configuration with dots between their parts, and the groups."""
     yield from ("ablation", "preset")
     parts: dict[str, list[type[Any]]] = {
-        "model": [config.ModelConfig],
         "data": [config.GlyphsConfig, config.CifarConfig, config.FolderConfig],
         "recipe": [config.RecipeConfig],
         "runtime": [config.RuntimeConfig],

@@ -1,6 +1,6 @@
 """The plan: from composed jobs to runs, equal ones merged, finished ones dropped, seed 0 of every cell first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ablations.core.run_spec import Run
 from ablations.execution.job import Job
 from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
 from ablations.store import run_folder
+from ablations.store.plans import PlannedRun
+from ablations.sweep.study import scope_of, value_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Planned:
     run: Run
     config: Config
     overrides: tuple[str, ...]
+    source: Path | None = None  # the kept copy of a user's own family; see store/sources.py
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def to_job(planned: Planned, folder: Path) -> Job:
     """The job that trains a planned run here, from the prepared data set in `folder`."""
     config, run = planned.config, planned.run
     origin: dict[str, Any] = {**provenance.code_state(), "command": provenance.command(), "preset": config.preset}
+    if planned.source:
+        origin["source"] = planned.source.parent.name
     return Job(
         run=run,
         data_folder=folder.resolve(),
@@ -85,7 +90,16 @@ def to_job(planned: Planned, folder: Path) -> Job:
         patience=config.runtime.run_timeout,
         provenance=origin,
         logger=config.logger,
+        source=planned.source,
     )
+
+
+def planned_runs(jobs: Iterable[Planned], definitions: Mapping[str, Mapping[str, Any]]) -> Iterator[PlannedRun]:
+    """What plans say of jobs: scope and values of axes outside of `model` only where a study has such axes."""
+    for job in jobs:
+        axes = definitions[job.config.study]["axes"]
+        outside = {axis: value_of(job.config, axis) for axis in axes if not axis.startswith("model.")}
+        yield PlannedRun(job.config.study, job.config.preset, job.run, scope_of(job.run, axes), outside)
 
 
 def prepare(planned: Planned) -> Path:

@@ -1,8 +1,11 @@
 """From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
 
+import difflib
 import re
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,10 +16,13 @@ from ablations.core.config import Config, DataConfig, RuntimeConfig
 from ablations.core.console import show_data
 from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
-from ablations.core.run_spec import CROPS, DECAYS, INT64, DataSpec, Protocol, Recipe, Run, Variant, canonical
+from ablations.core.run_spec import CROPS, DECAYS, INT64, Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution.loggers import logger
-from model import STRUCTURES
-from model.widths import resolve_stem
+from model.family import BUILT_IN, Family, Input, load
+from model.widths import STEMS
+
+NO_AXES = ("structure", "stem")
+"""Keys of `model` that are no axes: the family, and the stem, which is part of the protocol."""
 
 PROGRESS = ("auto", "rich", "plain")
 """Ways to show runs as they train."""
@@ -53,7 +59,7 @@ def to_config(own: DictConfig) -> Config:
         raise UserError(
             f"The configuration leaves {', '.join(sorted(missing))} without a value; set it or use a preset."
         )
-    nested = {f"{key!s}.": own[key] for key in own if isinstance(own[key], DictConfig)}
+    nested = {f"{key!s}.": own[key] for key in own if is_dataclass(OmegaConf.get_type(own, str(key)))}
     for name, node in {"": own, **nested}.items():
         kind = OmegaConf.get_type(node)
         unknown = {str(key) for key in node} - {f.name for f in fields(kind or Config)}
@@ -64,8 +70,8 @@ def to_config(own: DictConfig) -> Config:
     return config
 
 
-def to_run(config: Config, need_files: bool = True) -> Run:
-    """The run that a configuration describes; `need_files`: see `data.resolve`.
+def to_run(config: Config, need_files: bool = True, folders: Sequence[Path] = ()) -> Run:
+    """The run that a configuration describes; `need_files`: see `data.resolve`, `folders`: see `model.family.load`.
 
     Raises:
         UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
@@ -73,35 +79,50 @@ def to_run(config: Config, need_files: bool = True) -> Run:
     _check_ranges(config)
     _check_names(config)
     logger.check_logger(config.logger)
-    try:
-        stem_channels = resolve_stem(
-            config.model.groups, config.model.width, config.model.stem, config.model.stem_channels
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if config.model.structure not in STRUCTURES:
-        known = ", ".join(STRUCTURES)
-        raise UserError(f"model.structure={config.model.structure} is not a network: choose one of {known}.")
     _check_runtime(config.runtime)
     _check_processes(config)
-    variant = Variant(
-        structure=config.model.structure,
-        groups=config.model.groups,
-        width=config.model.width,
-        shuffle=config.model.shuffle,
-        stem_channels=stem_channels,
-    )
     spec = _data_spec(config.data, need_files)
     recipe = _recipe(config, spec)
     precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
-    protocol = Protocol(spec, recipe, config.data.resolution, config.model.stem, precision)
-    return Run(canonical(variant), protocol, config.seed)
+    given = Input(spec.classes, spec.channels, config.data.resolution, config.model["stem"])
+    protocol = Protocol(spec, recipe, given.resolution, given.stem, precision)
+    return Run(_variant(config.model, given, folders), protocol, config.seed)
+
+
+def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Variant:
+    """The network that the keys of `model` describe."""
+    name = str(model["structure"])
+    if given.stem not in STEMS:
+        raise UserError(f"model.stem={given.stem!r} is unknown; choose one of {', '.join(STEMS)}.")
+    axes = {key: value for key, value in model.items() if key not in NO_AXES}
+    try:
+        family = load(name, folders)
+        unknown = next((key for key in axes if key not in family.axes), None)
+        if unknown:
+            raise UserError(_no_axis(unknown, family))
+        typed_axes = OmegaConf.merge(OmegaConf.structured(family.module.Axes), axes)
+        values: dict[str, Any] = OmegaConf.to_container(typed_axes)  # type: ignore[assignment]
+        version = "" if name in BUILT_IN else str(getattr(family.module, "VERSION", ""))  # else: by behaviour
+        return Variant(name, Axes(family.settle(values, given)), version)
+    except LookupError as error:
+        raise UserError(f"model.structure={error}") from None
+    except OmegaConfBaseException as error:
+        key = str(error.full_key)
+        raise UserError(f"model.{key}={axes.get(key)} is wrong: {sentence(error)}.") from None
+    except ValueError as error:
+        raise UserError(f"model.{error}") from None
+
+
+def _no_axis(key: str, family: Family) -> str:
+    """What to say of a key of `model` that is no axis of its family."""
+    near = difflib.get_close_matches(key, family.axes, 1)
+    hint = f" Did you mean model.{near[0]}?" if near else ""
+    more = "" if near else f" Another family is chosen by model={family.name}, which brings its own axes."
+    return f"model.{key} is no axis of {family.name}: its axes are {', '.join(family.axes)}.{hint}{more}"
 
 
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, INT64[1]),
-    "model.width": (0, 64),
-    "model.stem_channels": (1, 4096),
     "data.resolution": (1, 4096),
     "data.cache_resolution": (1, 4096),
     "data.train_images": (1, 1_000_000_000),

@@ -19,9 +19,10 @@ from ablations.core.signals import Detached, Interrupted
 from ablations.execution.worker import worker_count
 from ablations.store import writable
 from ablations.store.plans import write_plans
+from ablations.store.sources import keep_difference
 from ablations.sweep import messages, publishing
 from ablations.sweep.compose import AdaptConfig, Composer
-from ablations.sweep.plan import Plan, estimate_seconds, make_plan, unfinished
+from ablations.sweep.plan import Plan, estimate_seconds, make_plan, planned_runs, unfinished
 from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
@@ -73,7 +74,8 @@ class AblationSweeper(BasicSweeper):
             if not plan.todo:
                 return self._conclude(plan, results, runtime.publish, publisher)
         with writable.writing(results):
-            fingerprint.verify([job.run for job in plan.planned], results)
+            sources = tuple({job.source for job in plan.planned if job.source})
+            fingerprint.verify([job.run for job in plan.planned], results, folders=sources)
         try:
             with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
                 self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
@@ -100,7 +102,8 @@ class AblationSweeper(BasicSweeper):
         if plan.todo and runtime.publish:
             publishing.check_claims()
         with writable.writing(results):
-            write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, provenance.command())
+            keep_difference(provenance.difference(), results)
+            write_plans(planned_runs(jobs, composer.definitions), results, provenance.command(), composer.definitions)
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         return plan, results, runtime
 

@@ -14,7 +14,7 @@ from ablations.core import config as configs
 from ablations.core.config import DataConfig, LoggerConfig, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.files import make_folder, read_json, write_json
-from ablations.core.run_spec import DataSpec, digest, from_json
+from ablations.core.run_spec import DataSpec, digest, from_json, plain
 from ablations.execution.job import Job
 from ablations.sweep.plan import Planned, to_job
 
@@ -54,10 +54,12 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
             {
                 "run_id": one.run.run_id,
                 "seed": one.run.seed,
-                "variant": asdict(one.run.variant),
+                "variant": plain(one.run.variant),
                 "protocol": protocols.number(asdict(one.run.protocol)),
                 "data": sources.number({"kind": type(source).__name__, **asdict(source)}),
-                "settings": settings.number({**shared, "logger": asdict(job.logger)}),
+                "settings": settings.number(
+                    {**shared, "logger": asdict(job.logger), "source": job.source and str(job.source)}
+                ),
             }
         )
     path = folder_of(results, [row["run_id"] for row in rows]) / NAME
@@ -95,6 +97,7 @@ def read_job_list(path: Path) -> JobList:
         sources[run.protocol.data] = getattr(configs, source.pop("kind"))(**source)
         settings = dict(content["settings"][row["settings"]])
         settings["logger"] = LoggerConfig(**settings["logger"])
+        settings["source"] = Path(settings["source"]) if settings.get("source") else None
         jobs.append(Job(run=run, data_folder=Path(), results=results, **settings))
     written = path.stat().st_mtime_ns
     return JobList(path, tuple(jobs), sources, RuntimeConfig(**content["runtime"]), written)

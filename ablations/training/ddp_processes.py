@@ -11,6 +11,7 @@ from contextlib import nullcontext as noop
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -59,6 +60,7 @@ class RankTask:
     deterministic: bool = False
     gpus: Sequence[int] = ()
     patience: float = 600.0
+    folders: tuple[Path, ...] = ()
 
 
 class RankProcess:
@@ -197,7 +199,7 @@ def _follow(pipe: Connection, task: RankTask, rank: int, port: int) -> None:
     pipe.send(READY)
     store = TCPStore("127.0.0.1", port, task.size, False, timedelta(seconds=START_SECONDS))
     _join(task, rank, store)
-    group = trainer.rank_group(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size))
+    group = trainer.rank_group(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size), task.folders)
     actions: dict[str, Callable[..., None]] = {
         "begin": group.begin,
         "step": group.step,

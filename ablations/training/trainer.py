@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,15 +38,26 @@ class TrainingEntry:
     checkpoint_path: Path | None = None
     observe: Observer = lambda event: None
     stop: Callable[[], bool] = lambda: False
+    folders: tuple[Path, ...] = ()
 
 
-def build_model(run: Run) -> nn.Module:
-    """Build the run's network with weights drawn from its seed: equal for both arms of a shuffle ablation."""
+def build_model(run: Run, folders: Sequence[Path] = ()) -> nn.Module:
+    """Build the run's network with weights drawn from its seed: equal for both arms of a shuffle ablation.
+
+    Args:
+        folders: where a family of a user's own is; see model/family.py.
+    """
     data = run.protocol.data
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator(run.seed, "weights").get_state())
         return networks.build(
-            **asdict(run.variant), num_classes=data.classes, in_channels=data.channels, stem=run.protocol.stem
+            run.variant.structure,
+            num_classes=data.classes,
+            in_channels=data.channels,
+            stem=run.protocol.stem,
+            resolution=run.protocol.resolution,
+            folders=folders,
+            **run.variant.axes,
         )
 
 
@@ -123,17 +134,19 @@ def train_together(
         yield from _train(RunGroup(together, loader, schedule, kernels, ddp), evaluate_every)
 
 
-def rank_group(run: Run, splits: "Splits", device: str, kernels: str, ddp: DDPGroup) -> RunGroup:
+def rank_group(
+    run: Run, splits: "Splits", device: str, kernels: str, ddp: DDPGroup, folders: tuple[Path, ...] = ()
+) -> RunGroup:
     """Build the group of a rank other than 0: rank 0 sends it the run's state, and it writes no files."""
     place = torch.device(device)
     loader = to_batch_loader(splits, place)
     schedule = to_schedule(run.protocol.recipe, len(loader.train_index))
-    return RunGroup([_run_state(0, TrainingEntry(run), place, 0)], loader, schedule, kernels, ddp)
+    return RunGroup([_run_state(0, TrainingEntry(run, folders=folders), place, 0)], loader, schedule, kernels, ddp)
 
 
 def _run_state(number: int, entry: TrainingEntry, place: torch.device, checkpoint_every: float) -> RunState:
     """Build a run's network and optimizer, restored from its checkpoint if there is one."""
-    net = build_model(entry.run).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = build_model(entry.run, entry.folders).to(place).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Sgd(net, entry.run.protocol.recipe)
     checkpointer = Checkpointer(
         entry.checkpoint_path, entry.run.run_id, TrainResult(net), optimizer, checkpoint_every, entry.stop

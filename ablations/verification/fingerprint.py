@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,14 @@ class Fingerprint:
 Measure = Callable[[list[Run]], list[Fingerprint]]
 
 
-def verify(runs: Sequence[Run], results: Path, measure: Measure | None = None) -> dict[str, Fingerprint]:
+def verify(
+    runs: Sequence[Run], results: Path, measure: Measure | None = None, folders: Sequence[Path] = ()
+) -> dict[str, Fingerprint]:
     """Check the cells of a plan; returns fingerprints by cell_id. Imports torch only for cells not verified before.
 
     Args:
         results: the results folder, which holds fingerprints.json.
+        folders: of families of the user's own.
         measure: gives the fingerprints of runs; by default a process of its own does.
 
     Raises:
@@ -74,12 +78,13 @@ def verify(runs: Sequence[Run], results: Path, measure: Measure | None = None) -
             networks could not be measured.
     """
     cells = {run.cell_id: replace(run, seed=0) for run in runs}
-    path, code = results / "fingerprints.json", _code()
+    measure = measure or partial(_measure, folders=folders)
+    path, code = results / "fingerprints.json", code_digest()
     kept = (read_json(path) or {}).get("cells", {})
     known = {cell_id: found for cell_id in cells if (found := _from_json(kept.get(cell_id, {}), code))}
     missing = [cell_id for cell_id in cells if cell_id not in known]
     if missing:
-        known.update(zip(missing, (measure or _measure)([cells[cell_id] for cell_id in missing]), strict=True))
+        known.update(zip(missing, measure([cells[cell_id] for cell_id in missing]), strict=True))
     wrong = complaints([(cells[cell_id], known[cell_id]) for cell_id in cells])
     if wrong:
         more = f" And {len(wrong) - LISTED} more." if len(wrong) > LISTED else ""
@@ -100,9 +105,9 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
         if one.protocol != other.protocol:
             continue
         names = f"{label(one.variant)} and {label(other.variant)}"
-        if first.digest == second.digest:
+        if first.digest == second.digest and one.variant.behaviour == other.variant.behaviour:
             wrong.append(f"{names} must differ, but are the same network.")
-        elif replace(one.variant, shuffle=True) == replace(other.variant, shuffle=True):
+        elif one.variant.with_axes(shuffle=True) == other.variant.with_axes(shuffle=True):
             differing = [
                 part
                 for part in ("parameters", "convolutions", "operators", "weights")
@@ -115,10 +120,11 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
     return wrong + [f"{label(run.variant)}: {fault}." for run, found in cells for fault in found.faults]
 
 
-def _measure(runs: list[Run]) -> list[Fingerprint]:
+def _measure(runs: list[Run], folders: Sequence[Path] = ()) -> list[Fingerprint]:
     """Fingerprints of runs, measured by ablations.verification.trace in a process of its own."""
+    question = {"runs": [to_json(run) for run in runs], "folders": list(map(str, folders))}
     try:
-        found = run_module_json("ablations.verification.trace", [to_json(run) for run in runs])
+        found = run_module_json("ablations.verification.trace", question)
     except RuntimeError as error:
         raise UserError(
             f"The networks of this plan could not be built and traced, so nothing was trained: {error}"
@@ -126,7 +132,7 @@ def _measure(runs: list[Run]) -> list[Fingerprint]:
     return [Fingerprint(**{**one, "faults": tuple(one["faults"])}) for one in found]
 
 
-def _code() -> str:
+def code_digest() -> str:
     """Identifies what a kept fingerprint is valid for: the files of SOURCES and the release of torch."""
     sources = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in _sources()}
     return digest({"sources": sources, "torch": importlib.metadata.version("torch")})

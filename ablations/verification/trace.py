@@ -7,8 +7,9 @@ own by ablations/verification/fingerprint.py.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from ablations.core.run_spec import Run, from_json
 from ablations.training import checkpoint
 from ablations.training.trainer import build_model
 from ablations.verification.fingerprint import Fingerprint
-from ablations.verification.shufflenet_checks import faults, permutations
 from model.backend import logits
+from model.family import Check, load
+from model.shufflenet_checks import permutations
 from model.widths import STEM_SHRINK
 
 Build = Callable[[Run], nn.Module]
@@ -81,14 +83,27 @@ class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
+@dataclass(frozen=True)
+class Traced:
+    """What a family's `check` is given; axes: an instance of its Axes; the others see `Operators`, `permutations`."""
+
+    axes: Any
+    convolutions: list[dict[str, Any]]
+    before: list[list[float]]
+    after: list[list[float]]
+
+
+def fingerprint(run: Run, build: Build | None = None, folders: Sequence[Path] = ()) -> Fingerprint:
     """The fingerprint of a run's network, built as for training and run on a small input."""
-    network = build(run)
+    network = build(run) if build else build_model(run, folders)
     weights = checkpoint.weights_digest(network)[:16]  # before the passes below move BatchNorm's statistics
     x = small_input(run)
     with torch.no_grad(), Operators() as traced:
         logits(network, x)
     before, after = permutations(network, x)
+    module = load(run.variant.structure, folders).module
+    axes = module.Axes(**run.variant.axes)
+    check: Check = getattr(module, "check", lambda traced: [])
     parameters = [[name, list(p.shape)] for name, p in network.named_parameters()]
     found = Fingerprint(
         parameters=_digest(parameters),
@@ -97,10 +112,10 @@ def fingerprint(run: Run, build: Build = build_model) -> Fingerprint:
         permutation=_digest([before, after]),
         weights=weights,
         summary=summary(before, traced.convolutions),
-        faults=faults(run, traced.convolutions, before, after),
+        faults=tuple(check(Traced(axes, traced.convolutions, before, after))),
     )
-    if run.variant.groups == 1 and run.variant.shuffle:
-        twin = fingerprint(replace(run, variant=replace(run.variant, shuffle=False)), build)
+    if run.variant.axes.get("groups") == 1 and run.variant.axes.get("shuffle") is True:
+        twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), build, folders)
         if twin != found:
             fault = "with shuffle off it is another network, but of one group the shuffle is the identity"
             return replace(found, faults=(*found.faults, fault))
@@ -121,18 +136,21 @@ def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> st
     shuffle = f"permutation of {span} channels in {len(moved)} of them" if moved else "no permutation"
     shuffle = shuffle if len(moved) != len(before) else f"permutation of {span} channels"
     counted = ", ".join(f"{count} with groups {g}" for g, count in sorted(groups.items()))
+    if not before:
+        return f"{len(convolutions)} convolutions; 1x1 convolutions: {counted or 'none'}"
     return f"{len(before)} units, {shuffle}; 1x1 convolutions: {counted}"
 
 
-def fingerprints(runs: Iterable[Run], build: Build = build_model) -> list[Fingerprint]:
+def fingerprints(runs: Iterable[Run], build: Build | None = None, folders: Sequence[Path] = ()) -> list[Fingerprint]:
     """`fingerprint` of each run."""
-    return [fingerprint(run, build) for run in runs]
+    return [fingerprint(run, build, folders) for run in runs]
 
 
-def _answer(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The fingerprints of runs, both as JSON has them."""
+def _answer(question: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fingerprints of `runs`, both as JSON has them; `folders`: of families of the user's own."""
     torch.set_num_threads(1)  # many small operations: threads would only wait for each other
-    return [asdict(found) for found in fingerprints(map(from_json, runs))]
+    folders = list(map(Path, question["folders"]))
+    return [asdict(found) for found in fingerprints(map(from_json, question["runs"]), folders=folders)]
 
 
 def _digest(content: Any) -> str:

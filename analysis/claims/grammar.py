@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis import paper
 from analysis.stats.contrast import CellRef, Contrast, gain
-from model import STRUCTURES
+from model.family import BUILT_IN as STRUCTURES
 from model.widths import TABLE_1
 
 FIELDS = ("groups", "width", "shuffle", "structure")

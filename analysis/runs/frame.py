@@ -131,11 +131,11 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
     protocol = run.protocol
     data = protocol.data
     try:
-        default_stem_channels(run.variant.groups, run.variant.width)
+        default_stem_channels(run.variant.axes["groups"], run.variant.axes["width"])
     except OverflowError:
-        raise ValueError(f"its width is {run.variant.width:g}, and no network is so wide") from None
+        raise ValueError(f"its width is {run.variant.axes['width']:g}, and no network is so wide") from None
     counts = {
-        **{key: getattr(run.variant, key) for key in ("groups", "stem_channels")},
+        **{key: run.variant.axes[key] for key in ("groups", "stem_channels")},
         **{key: getattr(data, key) for key in ("classes", "channels", "train_images")},
         "test_images": data.val_images if data.evaluate == "val" else data.test_images,
         "resolution": protocol.resolution,
@@ -146,7 +146,8 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
             raise ValueError(f"its {key.replace('_', ' ')} is {value}, and must be at least 1")
     return {
         **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
-        **{key: getattr(run.variant, key) for key in ("structure", "width", "shuffle")},
+        "structure": run.variant.structure,
+        **{key: run.variant.axes[key] for key in ("width", "shuffle")},
         **{key: getattr(protocol, key) for key in ("stem", "precision")},
         **counts,
         "data": data.name,

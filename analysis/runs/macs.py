@@ -115,9 +115,9 @@ def _measure_one(subject: Subject) -> dict[str, int] | None:
     """The fields of NetworkCost, or None for a network that cannot be built. Imports torch."""
     from model import build, complexity
 
-    settings = {k: v for k, v in asdict(subject).items() if k not in ("channels", "resolution", "classes")}
+    settings = {k: v for k, v in asdict(subject).items() if k not in ("channels", "resolution", "classes", "structure")}
     try:
-        network = build(**settings, num_classes=subject.classes, in_channels=subject.channels)
+        network = build(subject.structure, **settings, num_classes=subject.classes, in_channels=subject.channels)
     except ValueError:
         return None
     found = complexity(network, (subject.channels, subject.resolution, subject.resolution))

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablations.core.run_spec import stem_name
 from ablations.store.run_folder import read_correct
 from analysis.runs.frame import CellKey
 from analysis.stats.contrast import CellRef
 from analysis.stats.intervals import Spread, pool, quantile
-from model.widths import default_stem_channels
+from model.widths import default_stem_channels, stem_name
 
 ALIKE = 0.05
 """Level of Levene's test: below it the variances of a width's cells are not pooled, each cell has its own."""

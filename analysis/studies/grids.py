@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.core.run_spec import stem_name
 from analysis import paper
 from analysis.runs.text import plural
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
 from analysis.studies.assemble import Section
+from model.widths import stem_name
 
 PAPER = f"Paper: arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from ablations.core.protocol_names import protocol_names
-from ablations.core.run_spec import Protocol, label, plain, stem_name
+from ablations.core.run_spec import Protocol, label, plain
+from model.widths import stem_name
 from tests import results_fixture as fixture
 
 

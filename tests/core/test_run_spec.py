@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.core.run_spec import Variant, canonical, from_json, label, to_json
-from tests.make import run, variant
+from ablations.core.run_spec import canonical, from_json, label, to_json, variant_from
+from tests.make import run, shufflenet, variant
 
 RUN = run(groups=3, seed=1)
 
@@ -24,9 +24,10 @@ def changed(value):
     return value + 1
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(RUN.variant)])
+@pytest.mark.parametrize("name", ["structure", *RUN.variant.axes])
 def test_each_part_of_the_variant_changes_run_and_cell_but_not_protocol(name):
-    other = replace(RUN, variant=replace(RUN.variant, **{name: changed(getattr(RUN.variant, name))}))
+    flat = RUN.variant.flat()
+    other = replace(RUN, variant=variant_from({**flat, name: changed(flat[name])}))
     assert other.run_id != RUN.run_id and other.cell_id != RUN.cell_id
     assert other.protocol_id == RUN.protocol_id
 
@@ -81,6 +82,6 @@ def test_a_key_that_came_later_is_told_only_where_it_says_something():
 
 
 def test_labels():
-    assert label(Variant("shufflenet", 3, 0.5, True, 12)) == "g3 0.5x"
-    assert label(Variant("shufflenet", 8, 1.0, False, 24)) == "g8 1x no shuffle"
-    assert label(Variant("blog", 8, 0.25, True, 8)) == "blog g8 0.25x"
+    assert label(shufflenet(3, 0.5, True, 12)) == "g3 0.5x"
+    assert label(shufflenet(8, 1.0, False, 24)) == "g8 1x no shuffle"
+    assert label(shufflenet(8, 0.25, True, 8, "blog")) == "blog g8 0.25x"

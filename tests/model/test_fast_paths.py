@@ -213,7 +213,7 @@ def built(modify: Modify, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Meanwhile the trainer builds modified networks."""
     with monkeypatch.context() as patch:
         build = trainer.build_model
-        patch.setattr(trainer, "build_model", lambda one: modify(build(one)))
+        patch.setattr(trainer, "build_model", lambda one, folders: modify(build(one, folders)))
         yield
 
 
@@ -230,3 +230,23 @@ def test_training_and_evaluating_it_is_plain_pytorch(modify, monkeypatch):
     assert {"kernels": "pytorch"} in told and not any("fused_with" in event for event in told)
     last = plain[0].last
     assert found[0].last.loss == last.loss and digest(trainer.train(one, data, kernels="reference")) != digest(plain[0])
+
+
+def test_squeeze_and_excitation_is_left_to_plain_pytorch():
+    net = ShuffleNetV1(3, 0.25, se=True, in_channels=1, num_classes=4, stem="stride2")
+    assert not (is_known(net) or fused.fits(net) or native(net))
+    x = torch.randn(3, 1, 16, 16)
+    assert torch.equal(evaluation_scorer(net, 3, 16)(x), net.eval()(x)), "its BatchNorm is not folded either"
+
+
+@pytest.mark.parametrize("units", [(2, 4, 2), (1, 1, 3)])
+def test_fast_paths_compute_other_depths(units):
+    torch.manual_seed(0)
+    net = ShuffleNetV1(3, 0.25, units=units, in_channels=1, num_classes=4, stem="stride2")
+    x = torch.randn(3, 1, 16, 16).to(memory_format=torch.channels_last)
+    assert is_known(net) and fused.fits(net)
+    expected = net.eval()(x)
+    torch.testing.assert_close(evaluation_scorer(net, 3, 16)(x), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fold(net)(x), expected, rtol=1e-4, atol=1e-5)
+    together = fused.FusedShuffleNet([net, copy.deepcopy(net)]).eval()
+    torch.testing.assert_close(together(torch.cat((x, x), 1)), torch.stack((expected, expected)), rtol=1e-4, atol=1e-5)

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model import complexity
+from model import ShuffleNetV1, build, complexity
+from model.families import shufflenet
 from model.mobilenet import MobileNetV1, depthwise_separable
+from model.shufflenet import SEUnit
 from model.structures import BottleneckUnit, PlainUnit, resnet, resnext, vgg_like
 
 COMPLEXITY = {
@@ -108,3 +110,38 @@ def test_what_cannot_be_built_is_named(network):
         network(0.01)
     with pytest.raises(ValueError, match="stem"):
         network(1.0, stem="other")
+
+
+TABLE_5 = {
+    ((("groups", 3), ("width", 2.0)), 524_045_184),
+    ((("groups", 3), ("width", 2.0), ("se", True)), 526_925_184),  # the paper prints 527
+    ((("groups", 3), ("width", 1.5)), 292_443_552),
+    ((("groups", 3), ("width", 0.725), ("stem_channels", 12), ("units", "2/4/2")), 39_568_092),  # the paper prints 40
+}
+"""Multiply-adds at 224x224 of the ShuffleNets that Table 5 alone has."""
+
+
+@pytest.mark.parametrize(("axes", "macs"), sorted(TABLE_5, key=str))
+def test_complexities_of_table_5(axes, macs):
+    assert complexity(build("shufflenet", **dict(axes))).macs == macs
+
+
+@pytest.mark.parametrize(("stride", "before"), [(1, 32), (2, 8)])
+def test_an_se_unit_scales_the_output_of_a_unit_by_a_gate_for_each_channel(stride, before):
+    settings = (before, 32, stride, 8, 2, 2, True)
+    unit, x = drawn(SEUnit(*settings)), images(before)
+    plain = super(SEUnit, unit).forward(x.clone())
+    average = plain.mean((2, 3))
+    first, second = unit.se.squeeze, unit.se.excite
+    hidden = (torch.einsum("nc,hc->nh", average, first.weight) + first.bias).clamp(min=0)
+    gate = 1 / (1 + (-(torch.einsum("nh,ch->nc", hidden, second.weight) + second.bias)).exp())
+    assert first.out_features == 2, "a sixteenth of the output's channels"
+    torch.testing.assert_close(unit(x.clone()), torch.einsum("nchw,nc->nchw", plain, gate))
+
+
+def test_depth_is_the_number_of_units():
+    net = ShuffleNetV1(width=0.25, units=shufflenet.units("2/4/2"))
+    assert [len(stage) for stage in (net.stage2, net.stage3, net.stage4)] == [2, 4, 2]
+    for wrong in ("4/8", "0/1/1", "4/8/4/4", "a/b/c", "4/8/65"):
+        with pytest.raises(ValueError, match=f"units={wrong} cannot be built"):
+            build("shufflenet", units=wrong)

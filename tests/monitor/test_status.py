@@ -28,7 +28,9 @@ from tests.sweeps import ROOT, environment
 
 
 def write_plans(jobs, results, command):
-    plans.write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, command)
+    plans.write_plans(
+        [plans.PlannedRun(job.config.study, job.config.preset, job.run) for job in jobs], results, command
+    )
 
 
 @pytest.fixture

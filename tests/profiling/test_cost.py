@@ -37,7 +37,7 @@ def found(jobs, tmp_path_factory):
 def network(found, **what):
     """The cost of an image of the one cell with such a variant."""
     cells = {job.run.cell_id: job.run.variant for job in found.plan.planned}
-    (cell,) = [c for c, v in cells.items() if all(getattr(v, key) == value for key, value in what.items())]
+    (cell,) = [c for c, v in cells.items() if all(v.axes[key] == value for key, value in what.items())]
     return found.images[cell]
 
 
@@ -127,7 +127,7 @@ def test_the_least_gain_is_that_of_the_t_test(jobs):
     """One comparison of two cells, of seven of a width; the level is shared by Holm's strictest rule."""
     from analysis.stats.contrast import CellRef
 
-    refs = {CellRef(v.groups, v.width, v.shuffle) for v in (job.run.variant for job in jobs)}
+    refs = {CellRef(v["groups"], v["width"], v["shuffle"]) for v in (job.run.variant.axes for job in jobs)}
     claims = read_claims()
     gain = next(c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive")
     rivals = sum(claim.study == gain.study for claim in claims)

@@ -23,7 +23,7 @@ def results(tmp_path: Path) -> Path:
         fixture.write_plan(tmp_path, study, runs, day=2)
         for one in runs:
             fixture.write_done(
-                tmp_path, one, 0.3 + one.seed / 100 + (0 if one.variant.shuffle else 0.05 + one.seed / 50)
+                tmp_path, one, 0.3 + one.seed / 100 + (0 if one.variant.axes["shuffle"] else 0.05 + one.seed / 50)
             )
     failed = fixture.run(3, 0.25, seed=1)
     (tmp_path / "runs" / failed.run_id / "result.json").unlink()

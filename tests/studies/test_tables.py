@@ -102,7 +102,7 @@ def half_done(results: Path) -> None:
     runs = fixture.grid("groups", [0, 1], widths=[0.25])
     fixture.write_plan(results, "groups", runs)
     for one in runs:
-        done = errors[one.variant.groups]
+        done = errors[one.variant.axes["groups"]]
         if one.seed < len(done):
             fixture.write_done(results, one, done[one.seed])
     fixture.write_failure(results, fixture.run(3, 0.25, seed=1), "diverged", "the loss is not finite")

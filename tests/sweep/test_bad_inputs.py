@@ -16,8 +16,9 @@ OVERRIDES = {
     "recipe=nosuch": "Could not find 'recipe/nosuch'",
     "ablation=nosuch": "Could not find 'ablation/nosuch'",
     "data=nosuch": "Could not find 'data/nosuch'",
-    "model.grops=3": "There is no key model.grops: did you mean model.groups?",
-    "+model.extra=1": "model.extra is not a key",
+    "model.grops=3": "model.grops is no axis of shufflenet: its axes are groups, width, shuffle, stem_channels, se, "
+    "units. Did you mean model.groups?",
+    "+model.extra=1": "model.extra is no axis of shufflenet",
     "+extra=1": "Key 'extra' not in 'Config'",
     "model.groups=x": "could not be converted to Integer",
     "model.width=wide": "could not be converted to Float",
@@ -38,7 +39,10 @@ OVERRIDES = {
     "model.width=nan": "width=nan",
     "model.stem=other": "stem='other' is unknown",
     "model.stem_channels=25": "stem_channels=25",
-    "model.structure=resnet": "model.structure=resnet is not a network",
+    "model.structure=resnet": "model.groups is no axis of resnet: its axes are width. Another family is chosen by "
+    "model=resnet",
+    "model.structure=reznet": "model.structure=reznet is not a network: it is none of shufflenet, blog",
+    "model.units=4/8": "model.units=4/8 cannot be built: write the units of stages 2, 3 and 4 as 4/8/4",
     # the protocol
     "seed=-1": "seed=-1 is out of range: it must be from 0 to 9,223,372,036,854,775,807",
     "seed=9223372036854775808": "seed=9223372036854775808 is out of range",

@@ -15,7 +15,7 @@ CHOICES = [
     f"{group}={path.stem}"
     for group in ("preset", "data", "recipe", "logger", "ablation")
     for path in sorted((CONF / group).glob("*.yaml"))
-    if path.stem not in ("schema", "none")
+    if path.stem not in ("schema", "none") and not path.stem.endswith(("_claims", "_published"))
 ]
 
 

@@ -12,7 +12,6 @@ from tests.sweeps import ROOT, environment
 @pytest.mark.parametrize(
     "key,says",
     [
-        ("model.group", "There is no key model.group: did you mean model.groups?"),
         ("recipe.epoch", "There is no key recipe.epoch: did you mean recipe.epochs?"),
         ("presets", "There is no key presets: did you mean preset?"),
         ("runtime.worker", "There is no key runtime.worker: did you mean runtime.workers?"),
@@ -23,7 +22,7 @@ def test_an_unknown_key_is_told_the_nearest(key, says):
     assert messages.unknown_key(f"Could not override '{key}'.\nTo append to your config use +{key}=3") == says
 
 
-@pytest.mark.parametrize("text", ["Could not override 'model.groups'. Value 'a' is no int", "something else"])
+@pytest.mark.parametrize("text", ["Could not override 'recipe.lr'. Value 'a' is no float", "something else"])
 def test_other_errors_keep_their_words(text):
     assert messages.unknown_key(text) == ""
 

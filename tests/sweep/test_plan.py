@@ -20,7 +20,9 @@ SHUFFLE = [(g, w, s) for g in (3, 8) for w in (0.25, 0.5, 1.0) for s in (True, F
 
 
 def write_plans(jobs, results, command):
-    plans.write_plans([(job.config.study, job.config.preset, job.run) for job in jobs], results, command)
+    plans.write_plans(
+        [plans.PlannedRun(job.config.study, job.config.preset, job.run) for job in jobs], results, command
+    )
 
 
 def planned(cells, seeds=(0,), study="groups", preset="quick") -> list[Planned]:

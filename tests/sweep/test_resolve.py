@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablations.core.config import Config, GlyphsConfig, ModelConfig, RecipeConfig, RuntimeConfig
+from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.device import count, resolve_device, resolve_precision
 from ablations.core.errors import UserError
 from ablations.execution.worker import gpu_names, worker_count
@@ -12,15 +12,15 @@ from ablations.sweep.resolve import to_run
 
 RECIPE = RecipeConfig(name="r", epochs=1, batch_size=8, lr=0.1, weight_decay=0.0)
 DATA = GlyphsConfig(name="glyphs", resolution=24, cache_resolution=24, train_images=40, test_images=20)
-CONFIG = Config(model=ModelConfig(stem="stride2"), data=DATA, recipe=RECIPE)
+CONFIG = Config(model={"structure": "shufflenet", "stem": "stride2"}, data=DATA, recipe=RECIPE)
 
 
 def test_autos_are_settled_before_the_description_is_hashed():
     one = to_run(CONFIG)
     assert one.protocol.precision in ("float32", "bfloat16")
-    assert one.variant.stem_channels == 24
+    assert one.variant.axes["stem_channels"] == 24
     assert one.protocol.data.train_images == 40 and len(one.protocol.data.digest) == 16
-    explicit = replace(CONFIG, model=replace(CONFIG.model, stem_channels=24), precision=one.protocol.precision)
+    explicit = replace(CONFIG, model=dict(CONFIG.model, stem_channels=24), precision=one.protocol.precision)
     assert to_run(explicit).run_id == one.run_id
 
 
@@ -33,7 +33,7 @@ def test_autos_are_settled_before_the_description_is_hashed():
         replace(
             CONFIG, runtime=RuntimeConfig(workers=3, threads=2, results_dir="r", evaluate_every=2, progress="rich")
         ),
-        replace(CONFIG, model=replace(CONFIG.model, groups=3)),
+        replace(CONFIG, model=dict(CONFIG.model, groups=3)),
     ],
 )
 def test_identity_ignores_where_and_how(other):
@@ -41,9 +41,9 @@ def test_identity_ignores_where_and_how(other):
 
 
 def test_one_group_without_shuffle_is_with_shuffle():
-    off = replace(CONFIG, model=replace(CONFIG.model, groups=1, shuffle=False))
-    assert to_run(off).run_id == to_run(replace(off, model=replace(off.model, shuffle=True))).run_id
-    assert to_run(replace(off, model=replace(off.model, groups=3))).variant.shuffle is False
+    off = replace(CONFIG, model=dict(CONFIG.model, groups=1, shuffle=False))
+    assert to_run(off).run_id == to_run(replace(off, model=dict(off.model, shuffle=True))).run_id
+    assert to_run(replace(off, model=dict(off.model, groups=3))).variant.axes["shuffle"] is False
 
 
 def test_precision_and_device():

@@ -57,7 +57,7 @@ def test_the_time_is_one_for_all_jobs():
 
 def test_presets_bring_their_own_seeds_and_evaluations(tmp_path):
     jobs = compose(["preset=smoke,quick", "model.groups=1,2"])
-    assert [(job.config.preset, job.config.seed) for job in jobs if job.config.model.groups == 1] == [
+    assert [(job.config.preset, job.config.seed) for job in jobs if job.config.model["groups"] == 1] == [
         ("smoke", 0),
         ("quick", 0),
         ("quick", 1),

@@ -65,7 +65,7 @@ def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, ar
     """Up to 30 steps with augmentation, running statistics and evaluation; both arms of a shuffle ablation beside."""
     recipe = RECIPE | {"batch_size": 48, "epochs": epochs, "warmup_epochs": 1.0}
     spec = SPEC | {"train_images": 150}
-    runs = [run(one.seed, recipe, spec, groups=groups, shuffle=one.variant.shuffle) for one in RUNS[-arms:]]
+    runs = [run(one.seed, recipe, spec, groups=groups, shuffle=one.variant.axes["shuffle"]) for one in RUNS[-arms:]]
     data = splits(runs[0].protocol.data)
     with double():
         fused = together([TrainingEntry(one) for one in runs], data, evaluate_every=5)
@@ -79,7 +79,7 @@ def test_in_double_precision_each_is_the_run_that_it_is_alone(groups, epochs, ar
 def test_in_single_precision_losses_agree(data):
     """At a rate so small that rounding, which differs between processors, is not blown up within three steps."""
     gentle = RECIPE | {"lr": 0.0001, "epochs": 1}
-    runs = [run(one.seed, gentle, SPEC, groups=3, shuffle=one.variant.shuffle) for one in RUNS]
+    runs = [run(one.seed, gentle, SPEC, groups=3, shuffle=one.variant.axes["shuffle"]) for one in RUNS]
     fused = together([TrainingEntry(one) for one in runs], data)
     for number, one in enumerate(runs):
         alone = train(one, data, kernels="reference")  # fused networks are PyTorch's on the CPU
@@ -139,8 +139,8 @@ def test_runs_of_unequal_progress_train_one_group_after_the_other(tmp_path, data
 def poisoned(monkeypatch):
     """Seed 1 starts with a weight that is not a number."""
 
-    def build(one):
-        net = build_model(one)
+    def build(one, folders):
+        net = build_model(one, folders)
         if one.seed == 1:
             net.stage3[1].conv1.weight.data[0, 0] = float("nan")
         return net

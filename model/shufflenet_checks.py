@@ -1,52 +1,44 @@
 """Checks of ShuffleNet's structure: groups and widths of its units, and the channel permutation that each applies."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ablations.core.run_spec import Run, Variant
 from model.backend import logits
 from model.shufflenet import Unit
 from model.widths import stage_channels
 
-UNITS = (4, 8, 4)
-"""Units in stages 2, 3 and 4 (paper, Table 1). Not imported from model/: a check brings its own expectation."""
 
-UNGROUPED = {"shufflenet": 1, "blog": 2}
-"""How many 1x1 convolutions at the start always have one group: the paper's first; the blog variant's first unit."""
-
-
-def faults(
-    run: Run,
-    convolutions: Sequence[dict[str, Any]],
-    before: Sequence[Sequence[float]],
-    after: Sequence[Sequence[float]],
-) -> tuple[str, ...]:
-    """How a network differs from its variant: groups, width and stem, and permutation; empty where it does not.
+def faults(traced: Any, ungrouped: int, units: tuple[int, int, int]) -> list[str]:
+    """How a network differs from its axes: groups, width and stem, and permutation; empty where it does not.
 
     Args:
-        convolutions: as trace.Operators records them.
-        before, after: as `permutations` gives them.
+        traced: has `axes`, `convolutions` as trace.Operators records them, and `before` and `after` as `permutations`
+            gives them.
+        ungrouped: how many 1x1 convolutions at the start always have one group: the paper's first, or the blog
+            variant's first unit.
+        units: of stages 2, 3 and 4. Not read from the network: a check brings its own expectation.
     """
-    variant = run.variant
-    pointwise = [conv for conv in convolutions if conv["weight"][2:] == [1, 1]]
-    asked = [1 if k < UNGROUPED[variant.structure] else variant.groups for k in range(2 * sum(UNITS))]
+    axes, count = traced.axes, sum(units)
+    pointwise = [conv for conv in traced.convolutions if conv["weight"][2:] == [1, 1]]
+    asked = [1 if k < ungrouped else axes.groups for k in range(2 * count)]
     found = [_differing("groups of its 1x1 convolutions", [conv["groups"] for conv in pointwise], asked)]
     widths = [conv["weight"][1] * conv["groups"] for conv in pointwise[::2]]
-    found.append(_differing("input channels of its units", widths, _unit_inputs(variant)))
-    wanted = [permutation(len(order), g) for order, g in zip(before, _shuffled_groups(variant), strict=False)]
-    what = "transposition of (groups, channels / groups)" if variant.shuffle else "identity, as shuffle is off"
-    wrong = [k + 1 for k, (order, want) in enumerate(zip(before, wanted, strict=True)) if list(order) != want]
-    if wrong or len(before) != sum(UNITS):
-        more = f" and {len(wrong) - 1} more of {sum(UNITS)}" if len(wrong) > 1 else ""
-        where = f"unit {wrong[0]}{more}" if wrong else f"{len(before)} units in place of {sum(UNITS)}"
+    found.append(_differing("input channels of its units", widths, _unit_inputs(axes, units)))
+    groups = axes.groups if axes.shuffle else 1
+    shuffled = [1 if ungrouped > 1 else groups] + [groups] * (count - 1)  # no groups in the first unit: no shuffle
+    wanted = [permutation(len(order), g) for order, g in zip(traced.before, shuffled, strict=False)]
+    what = "transposition of (groups, channels / groups)" if axes.shuffle else "identity, as shuffle is off"
+    wrong = [k + 1 for k, (order, want) in enumerate(zip(traced.before, wanted, strict=False)) if list(order) != want]
+    if wrong or len(traced.before) != count:
+        more = f" and {len(wrong) - 1} more of {count}" if len(wrong) > 1 else ""
+        where = f"unit {wrong[0]}{more}" if wrong else f"{len(traced.before)} units in place of {count}"
         found.append(f"its channel permutation is not the {what} ({where})")
-    if any(list(order) != permutation(len(order), 1) for order in after):
+    if any(list(order) != permutation(len(order), 1) for order in traced.after):
         found.append("channels are permuted after the depthwise convolution, too")
-    return tuple(fault for fault in found if fault)
+    return [fault for fault in found if fault]
 
 
 def permutations(network: nn.Module, x: Tensor) -> tuple[list[list[float]], list[list[float]]]:
@@ -88,18 +80,11 @@ def permutation(channels: int, groups: int) -> list[int]:
     return [k % groups * (channels // groups) + k // groups for k in range(channels)]
 
 
-def _shuffled_groups(variant: Variant) -> list[int]:
-    """Groups of the shuffle in each unit; 1 where it must be the identity."""
-    groups = variant.groups if variant.shuffle else 1
-    first = 1 if variant.structure == "blog" else groups  # the blog's first unit has no groups to shuffle
-    return [first] + [groups] * (sum(UNITS) - 1)
-
-
-def _unit_inputs(variant: Variant) -> list[int]:
+def _unit_inputs(axes: Any, units: tuple[int, int, int]) -> list[int]:
     """Input channels of each unit: the stem's output, then that of the unit before."""
-    stages = stage_channels(variant.groups, variant.width)
-    outputs = [channels for channels, units in zip(stages, UNITS, strict=True) for _ in range(units)]
-    return [variant.stem_channels, *outputs[:-1]]
+    stages = stage_channels(axes.groups, axes.width)
+    outputs = [channels for channels, count in zip(stages, units, strict=True) for _ in range(count)]
+    return [axes.stem_channels, *outputs[:-1]]
 
 
 def _differing(what: str, found: list[int], asked: list[int]) -> str:

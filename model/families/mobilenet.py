@@ -1,0 +1,30 @@
+"""MobileNet v1, which Table 5 compares ShuffleNet with; see model/mobilenet.py."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from model.family import Input
+
+if TYPE_CHECKING:
+    from torch import nn
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The width multiplier."""
+
+    width: float = field(default=1.0, metadata={"help": "MobileNet's width multiplier", "range": (1 / 32, 8)})
+
+
+def label(axes: Axes) -> str:
+    """`MobileNet 0.5x`."""
+    return f"MobileNet {axes.width:g}x"
+
+
+def build(axes: Axes, given: Input) -> "nn.Module":
+    """The network."""
+    from model.mobilenet import MobileNetV1
+
+    return MobileNetV1(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)

@@ -1,0 +1,238 @@
+"""Families and studies in a user's folder: trained, identified by what they compute, and told in words when wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.core.errors import UserError
+from ablations.core.run_spec import from_json, to_json
+from ablations.store.sources import bring_sources, keep_difference, keep_source
+from ablations.sweep.new_study import create
+from ablations.verification.behaviour import behaviours, measure
+from model.family import load
+from tests.make import run
+from tests.sweeps import ROOT, environment, finished
+
+NET = """
+from dataclasses import dataclass
+from model.family import Input
+
+@dataclass(frozen=True)
+class Axes:
+    depth: int = 1
+    scale: float = 1.0
+
+def build(axes: Axes, given: Input):
+    from torch import nn
+    layers = [nn.Conv2d(given.channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()]
+    for _ in range(axes.depth - 1):
+        layers += [nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, given.classes))
+"""
+STUDY = """
+# @package _global_
+study: deep
+family: mine.net
+hydra: {sweeper: {params: {model.depth: "1,2"}}}
+table: {title: Depth, rows: [model.depth], columns: []}
+"""
+GIVEN = (4, 1, 8, "stride2")
+
+
+def folder(tmp_path: Path, net: str = NET, study: str = STUDY) -> Path:
+    mine = tmp_path / "mine"
+    (mine / "ablation").mkdir(parents=True, exist_ok=True)
+    (mine / "net.py").write_text(net)
+    (mine / "ablation" / "deep.yaml").write_text(study.lstrip())
+    return mine
+
+
+def behaviour(mine: Path, **axes):
+    return measure("mine.net", axes, GIVEN, mine)
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    """Another test's folder of this name is not this one's."""
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    """A folder elsewhere whose network differs."""
+    assert old in NET
+    return folder(tmp_path / str(abs(hash((old, new)))), NET.replace(old, new))
+
+
+def test_a_comment_changes_no_behaviour_and_maths_do(tmp_path):
+    before = behaviour(folder(tmp_path))
+    assert set(before) == {"behaviour"} and len(before["behaviour"]) == 16
+    assert behaviour(changed(tmp_path, "    layers =", "    # why\n    layers =")) == before
+    for old, new in (
+        ("nn.ReLU()]\n    for", "nn.SiLU()]\n    for"),
+        ("padding=1), nn.B", "padding=1, bias=False), nn.B"),
+    ):
+        assert behaviour(changed(tmp_path, old, new)) != before, new
+    assert behaviour(changed(tmp_path, "nn.AdaptiveAvgPool2d(1)", "nn.AdaptiveMaxPool2d(1)")) != before
+    assert behaviour(folder(tmp_path), depth=2) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("depth - 1)", "depth - 1 + (build.calls.append(1) or len(build.calls)))", "computes differently twice"),
+        ("given.classes))", "7))", "its output for 4 images is (4, 7), and must be (images, classes), (4, 4)"),
+        ("    from torch import nn\n", "    return 3\n", "must return a torch.nn.Module, and gave int"),
+        ("    from torch import nn\n", "    from torch import nn\n    1 / 0\n", "ZeroDivisionError: division by zero"),
+    ],
+)  # fmt: skip
+def test_networks_that_cannot_be_identified_are_refused_with_a_sentence(tmp_path, old, new, said):
+    mine = changed(tmp_path, old, new)
+    (mine / "net.py").write_text((mine / "net.py").read_text() + "\nbuild.calls = []\n")
+    assert said in behaviour(mine)["error"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("def build", "def construct", "needs a function build"),
+        ("@dataclass(frozen=True)\n", "", "needs Axes, a dataclass"),
+        ("@dataclass(frozen=True)", "@dataclass", "must be a dataclass(frozen=True)"),
+        ("depth: int = 1\n    scale: float = 1.0", "depth: int", "depth in .* needs a default"),
+        ("depth: int = 1", "depth: list = ()", "depth in .* must be a bool, an int, a float or a str"),
+        ("from dataclasses import dataclass", "import no_such_module", "cannot be imported .ModuleNotFoundError"),
+    ],
+)
+def test_modules_that_are_no_families_are_refused_with_a_sentence(tmp_path, old, new, said):
+    with pytest.raises(LookupError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        load("mine.net", [changed(tmp_path, old, new)])
+
+
+def test_a_family_that_is_not_there_is_a_sentence(tmp_path):
+    with pytest.raises(LookupError, match=r"no folder 'mine' was given with --config-dir"):
+        load("mine.net")
+    with pytest.raises(LookupError, match=r"there is no .*/mine/other\.py"):
+        load("mine.other", [folder(tmp_path)])
+    with pytest.raises(LookupError, match="Did you mean resnet"):
+        load("reznet")
+    torch = tmp_path / "torch"
+    torch.mkdir()
+    (torch / "net.py").write_text(NET)
+    with pytest.raises(LookupError, match="has the name of the module torch"):
+        load("torch.net", [torch])
+
+
+def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    (results / "runs").mkdir(parents=True)
+    one = run()
+    one = from_json({**json.loads(json.dumps(to_json(one))), "variant": {"structure": "mine.net", "depth": 1}})
+    mine = folder(tmp_path)
+    source = keep_source(mine, results)
+    assert source == results / "sources" / source.parent.name / "mine" and keep_source(mine, results) == source
+    found = behaviours([one, one], source, "code")
+    assert found == behaviours([one], source, "code") * 2
+    monkeypatch.setattr("ablations.verification.behaviour.run_module_json", None)
+    assert behaviours([one], source, "code") == found[:1], "not measured again"
+    (mine / "net.py").write_text(NET + "# changed\n")
+    assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
+
+
+def test_sources_are_brought_along_where_they_are_what_their_name_says(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for results in (ours, theirs):
+        (results / "runs").mkdir(parents=True)
+    kept, forged = keep_source(folder(tmp_path), theirs).parent, theirs / "sources" / ("0" * 16)
+    keep_difference("- a\n+ b", theirs)
+    shutil.copytree(kept, forged)
+    (difference,) = theirs.glob("sources/*.diff")
+    (theirs / "sources" / f"{'1' * 16}.diff").write_text("forged")
+    assert bring_sources(theirs, ours) == 2 and bring_sources(theirs, ours) == 0
+    assert {path.name for path in (ours / "sources").iterdir()} == {kept.name, difference.name}
+    assert (ours / "sources" / kept.name / "mine" / "net.py").read_text() == NET
+
+
+def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_path):
+    mine, results = folder(tmp_path), tmp_path / "results"
+    done = _sweep(results, mine)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(next((results / "plans").glob("deep-*.json")).read_text())
+    assert [entry["variant"]["depth"] for entry in plan["runs"]] == [1, 2]
+    assert plan["definition"]["defaults"]["model.depth"] == 1 and plan["definition"]["table"]["rows"] == ["model.depth"]
+    origin = json.loads(next(results.glob("runs/*/provenance.json")).read_text())
+    assert (results / "sources" / origin["source"] / "mine" / "net.py").read_text() == NET
+    (mine / "net.py").write_text(NET + "# a comment\n")
+    assert "0 to train" in _sweep(results, mine).stdout
+    (mine / "net.py").write_text(NET.replace("nn.ReLU()]\n    for", "nn.SiLU()]\n    for"))
+    assert "2 to train" in _sweep(results, mine).stdout
+
+
+def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", f"ablation={study}"),
+            *("preset=smoke", "seed=0"),
+            *("data.train_images=64", "data.test_images=32", "runtime.progress=plain", "runtime.publish=false"),
+            *(f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}", *more),
+        ],
+        cwd=results.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        (STUDY.replace("model.depth:", "model.deep:"), "model.deep is no axis of mine.net: its axes are depth, scale."),
+        (
+            STUDY.replace("study: deep", "study: groups"),
+            "ablation=deep says study: groups, which is another",
+        ),
+        (STUDY.replace("rows: [model.depth]", "rows: [model.dept]"), "table.rows of the study deep names model.dept"),
+    ],
+)
+def test_studies_that_are_wrong_are_refused_before_anything_trains(tmp_path, study, said):
+    done = _sweep(tmp_path / "results", folder(tmp_path, study=study))
+    assert done.returncode == 2 and said in done.stderr
+    assert not list((tmp_path / "results").glob("runs/*/"))
+
+
+def test_code_that_results_name_is_not_imported(tmp_path):
+    """Results of a stranger's: read, and nothing of them run."""
+    flat = to_json(run())
+    flat["variant"] = {"structure": "mine.net", "depth": 1, "behaviour": "0" * 16}
+    mine = folder(tmp_path, "raise SystemExit('imported')")
+    assert from_json(json.loads(json.dumps(flat))).variant.axes == {"depth": 1} and mine.is_dir()
+    with pytest.raises(ValueError, match="structure"):
+        from_json({**json.loads(json.dumps(flat)), "variant": {"depth": 1}})
+
+
+@pytest.mark.parametrize(("name", "cells"), [("se", 4), ("width", 3), ("smoothing", 4)])
+def test_the_examples_train(tmp_path, name, cells):
+    mine, results = ROOT / "examples" / name, tmp_path / "results"
+    done = _sweep(results, mine, study=name)
+    assert done.returncode == 0, done.stderr
+    assert len(finished(results)) == cells
+    assert sum(len(path.read_text().splitlines()) for path in mine.rglob("*.*") if path.is_file()) < 60
+
+
+def test_a_new_study_runs_at_once(tmp_path):
+    mine = tmp_path / "mine"
+    assert [path.name for path in create("silu", mine)] == ["silu.yaml", "silu_claims.yaml", "silu.py"]
+    done = _sweep(tmp_path / "results", mine, "model.width=0.25", study="silu")
+    assert done.returncode == 0, done.stderr
+    assert len(finished(tmp_path / "results")) == 2
+    with pytest.raises(UserError, match="is there already"):
+        create("silu", mine)
+    with pytest.raises(UserError, match="is a study of this package"):
+        create("groups", mine)
+    with pytest.raises(UserError, match="cannot be imported"):
+        create("two-words", mine)
