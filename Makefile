@@ -6,11 +6,18 @@
 #            WITH=folder (make compare)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
+#            PYTHON=python3.12 VENV=folder TORCH=cpu KERNELS=all CXX=compiler   (when the environment is made)
 
+# A variable that is not among these would be ignored without a word.
+KNOWN := PRESET SEEDS DATA_DIR WORKERS RESULTS LAUNCHER ARGS FROM CONFIG_DIR TABLE GROUPS WIDTH SHUFFLE PROTOCOL NAME STUDY \
+	WITH CLAIMS CELL WATCH CALIBRATE PYTHON VENV TORCH KERNELS CXX PY
 PYTHON ?= python3
+$(foreach name,$(filter-out $(KNOWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),\
+	$(error $(shell $(PYTHON) scripts/nearest.py '$(subst ','\'',$(name))' $(KNOWN)))))
 VENV ?= .venv
 PRESET ?= quick
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 PY := $(VENV)/bin/python
 
 # Variables reach commands through the environment, where no character means anything: recipes say "$$NAME" for the
@@ -37,6 +44,8 @@ RUN = 'preset=$$PRESET' 'runtime.results_dir=$$RESULTS' \
 	$(if $(WORKERS),"runtime.workers=$$WORKERS") \
 	$(if $(LAUNCHER),'hydra/launcher=$$LAUNCHER') \
 	$(ARGS)
+# Loggers come with the packages for development.
+TRAIN := $(if $(findstring logger=,$(ARGS)),$(READY_DEV),$(READY))
 CONFIGS = $(if $(CONFIG_DIR),--config-dir="$$CONFIG_DIR")
 
 # Every documented target is a command, not a file.
@@ -50,20 +59,17 @@ help: ## list these commands
 setup: $(READY) ## make the environment from requirements.lock (the other commands do it when needed)
 
 $(READY): requirements.lock $(wildcard model/native/*.hpp model/native/*.cpp)
+$(READY_DEV): requirements-dev.lock $(READY)
+$(READY) $(READY_DEV):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say which with PYTHON=") if sys.version_info < (3, 11) else None'
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m model.native.build & \
-	if command -v uv >/dev/null 2>&1; then INSTALL="uv pip install --quiet --python $(PY)"; \
-	else INSTALL="$(PY) -m pip install --quiet --disable-pip-version-check"; fi; \
-	$$INSTALL -r requirements.lock && PYTHONWARNINGS=ignore $$INSTALL --no-deps --no-build-isolation -e .; \
-	code=$$?; wait; exit $$code  # the kernels need a compiler alone: they are built meanwhile, and need not succeed
+	@$(PYTHON) scripts/install.py $(VENV) $<
 	@touch $@
 
-ablation: $(READY) ## train a study, write tables and figures: make ablation STUDY=se CONFIG_DIR=examples/se
+ablation: $(TRAIN) ## train a study, write tables and figures: make ablation STUDY=se CONFIG_DIR=examples/se
 	@test -n "$$STUDY" || { echo "error: say which study: make ablation STUDY=name (CONFIG_DIR=folder of your own)" >&2; exit 2; }
 	@$(HYDRA) ablations -m $(CONFIGS) 'ablation=$$STUDY' $(RUN)
 
-ablation-%: $(READY) ALWAYS ## the paper's: groups (Table 2), shuffle (Table 3), structures (Table 4), mobilenet (Table 5)
+ablation-%: $(TRAIN) ALWAYS ## the paper's: groups (Table 2), shuffle (Table 3), structures (Table 4), mobilenet (Table 5)
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=$* $(RUN)
 
 ALWAYS:
@@ -73,7 +79,7 @@ new-study: $(READY) ## a study, its claims and a network to start from: make new
 	@test -n "$$NAME" || { echo "error: say what to call it: make new-study NAME=name" >&2; exit 2; }
 	@$(PY) -m ablations.sweep.new_study --folder="$${CONFIG_DIR:-mine}" -- "$$NAME"
 
-ablations: $(READY) ## both studies in one sweep
+ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
 
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
@@ -88,8 +94,8 @@ tables: $(READY) ## write tables, figures and report anew from the results there
 report: $(READY) ## write results/report.html (with tables and figures) where results have changed
 	@$(PY) -m analysis --results="$$RESULTS" $(if $(CLAIMS),--claims="$$CLAIMS")
 
-explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5
-	@$(PY) -m analysis.explain "$${TABLE:-table2}" --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
+explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (alone: what there is)
+	@$(PY) -m analysis.explain $(if $(TABLE)$(GROUPS)$(WIDTH)$(CELL),"$${TABLE:-table2}") --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
 		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
 		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(if $(CELL),--cell $(CELL)) $(ARGS)
 
@@ -97,7 +103,16 @@ compare: $(READY) ## do other runs agree with these? make compare WITH=folder (a
 	@test -n "$$WITH" || { echo "error: say what to compare with: make compare WITH=results/reference/cifar10" >&2; exit 3; }
 	@$(PY) -m analysis.compare $(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS) -- "$$RESULTS" "$$WITH"
 
-notebooks: $(READY) ## execute the notebooks to .ipynb and .html
+counts: $(READY) ## count the networks' multiply-adds anew, after a change of model/
+	@$(PY) -m scripts.count_networks
+
+configuration: ## write docs/configuration.md anew from conf/
+	@$(PYTHON) scripts/configuration.py
+
+docs: $(READY_DEV) configuration ## build the documentation as a site, in site/
+	@$(VENV)/bin/zensical build --clean --strict
+
+notebooks: $(READY_DEV) ## execute the notebooks to .ipynb and .html
 	@$(PY) -m analysis.notebooks --results="$$RESULTS"
 
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
@@ -108,8 +123,8 @@ merge: $(READY) ## bring finished runs of another machine in: make merge FROM=fo
 	@$(PY) -m ablations.merge --results="$$RESULTS" $(ARGS) -- "$$FROM"
 
 forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
-	@$(PY) -m ablations.forget --results $(RESULTS) $(if $(STUDY),--study="$$STUDY") \
-		$(if $(PROTOCOL),--protocol $(PROTOCOL)) $(ARGS)
+	@$(PY) -m ablations.forget --results="$$RESULTS" $(if $(STUDY),--study="$$STUDY") \
+		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(ARGS)
 
 reference-pack: $(READY) ## keep a study under results/reference: make reference-pack FROM=results NAME=name (PROTOCOL=id)
 	@test -n "$$NAME" || { echo "error: say what to call it: make reference-pack FROM=results NAME=name" >&2; exit 2; }
@@ -122,19 +137,19 @@ reference-check: $(READY) ## compare tables, verdicts, figures and report under 
 reference-draw: $(READY) ## draw them anew from their data, after a change of analysis/ that was meant
 	@$(PY) -m analysis.reference draw $(ARGS)
 
-smoke: $(READY) ## everything on tiny settings, in under a minute, in results/smoke
+smoke: $(TRAIN) ## everything on tiny settings, in under a minute, in results/smoke
 	@$(HYDRA) ablations -m ablation=groups,shuffle preset=smoke 'runtime.results_dir=$$RESULTS/smoke' $(ARGS)
 
-test: $(READY) ## run all tests, on all cores
+test: $(READY_DEV) ## run all tests, on all cores
 	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
-coverage: $(READY) ## the same with the share of lines that tests reach
+coverage: $(READY_DEV) ## the same with the share of lines that tests reach
 	@$(PY) -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
-test-slurm: $(READY) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
+test-slurm: $(READY_DEV) ## a study on a real Slurm, brought up on this machine (as root; skipped where Slurm is not installed)
 	@$(PY) -m pytest tests/slurm -m slurm -rs $(ARGS)
 
-lint: $(READY) ## ruff, mypy, and which package may import which
+lint: $(READY_DEV) ## ruff, mypy, and which package may import which
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -142,7 +157,7 @@ lint: $(READY) ## ruff, mypy, and which package may import which
 
 bench: bench-peers ## this harness beside the usual way, side by side
 
-bench-peers: $(READY) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
+bench-peers: $(READY_DEV) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
 	@$(PY) -m benchmarks.peers --data="$${DATA_DIR:-data}" $(ARGS)
 
 bench-overhead: $(READY) ## where the time of a sweep goes

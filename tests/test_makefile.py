@@ -1,6 +1,7 @@
 """make hands every name of a folder on as it is, through the shell and through Hydra."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,12 @@ NAMES = (
     "Größe ⊕",
     "new\nline",
 )
-TARGETS = ("status", "tables", "report", "explain", "latency", "notebooks", "merge")
+TARGETS = ("status", "tables", "report", "explain", "latency", "notebooks", "merge", "forget")
 
 
 def make(target: str, *words: str, python: str = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a target with this Python, or a stand-in for it; the environment counts as made."""
-    command = ["make", "-s", "-o", ".venv/.ready", target, f"PY={python}", *words]
+    command = ["make", "-s", "-o", ".venv/.ready", "-o", ".venv/.ready-dev", target, f"PY={python}", *words]
     surroundings = {**environment(), **variables}
     return subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=300)
 
@@ -75,6 +76,42 @@ def test_a_variable_of_the_environment_counts_as_one_of_make(echo):
 def test_a_leading_tilde_is_the_home_folder(echo, given, meant):
     done = make("tables", f"RESULTS={given}", python=echo, HOME="/home/some one")
     assert f"--results={meant.format('/home/some one')}" in json.loads(done.stdout)[0]
+
+
+@pytest.mark.parametrize(
+    "given,meant", [("SEED", "SEEDS"), ("PRESETS", "PRESET"), ("WORKER", "WORKERS"), ("ARG", "ARGS")]
+)
+def test_a_variable_that_make_does_not_know_ends_the_command(echo, given, meant):
+    done = make("ablation-groups", f"{given}=3", python=echo)
+    assert done.returncode == 2 and not done.stdout
+    assert f"{given} is not a variable here; did you mean {meant}?" in done.stderr
+    assert make("ablation-groups", python=echo, **{given: "3"}).returncode == 0  # not on the command line: not for us
+
+
+def test_variables_that_are_like_none_get_the_list(echo):
+    done = make("tables", "x'y=3", python=echo)
+    assert done.returncode == 2 and "x'y is not a variable here? There are PRESET, SEEDS," in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "a", "1.5", "3,4", "$x"])
+def test_a_number_of_seeds_that_is_none_ends_the_command(value):
+    done = make("ablation-groups", f"SEEDS={value}")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: SEEDS={value} is no whole number from 1: ")
+
+
+def test_words_about_plans_arrive_whole(echo):
+    words, _ = json.loads(make("forget", "STUDY=a b", "PROTOCOL=$c", python=echo).stdout)
+    assert {"--study=a b", "--protocol=$c"} <= set(words)
+
+
+@pytest.mark.parametrize("arguments,stamps", [("", {".ready"}), ("logger=mlflow", {".ready", ".ready-dev"})])
+def test_a_training_installs_what_it_needs(tmp_path, arguments, stamps):
+    """Loggers come with the development packages; each lock is installed once."""
+    for name in ("Makefile", "requirements.lock", "requirements-dev.lock"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = ["make", "-n", "ablations", f"ARGS={arguments}"]
+    shown = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^touch \S*/(\S+)$", shown, re.M)) == stamps
 
 
 def test_clean_keeps_runs_and_all_that_is_not_its_own(tmp_path):

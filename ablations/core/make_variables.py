@@ -13,6 +13,12 @@ PLAIN = re.compile(r"(?:[A-Za-z_]|\.{0,2}/)[\w./-]*", re.ASCII)
 WORDS = ("null", "true", "false", "nan", "inf")
 """Values that Hydra does not read as text."""
 
+NUMBERS = {
+    "SEEDS": "SEEDS=3 trains each network three times, with the seeds 0, 1 and 2",
+    "WORKERS": "WORKERS=2 trains two runs at once",
+}
+"""Variables that are whole numbers from 1, with an example."""
+
 
 def quote(value: str) -> str:
     r"""A text as the value of an override, quoted only where Hydra would read it otherwise.
@@ -34,5 +40,15 @@ def filled(words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
     return [re.sub(r"=\$([A-Z_]+)(.*)\Z", lambda m: "=" + quote(variables[m[1]] + m[2]), word) for word in words]
 
 
+def check_numbers(variables: Mapping[str, str]) -> None:
+    """Exit with a sentence where a variable that is a number is not one: SEEDS=0, SEEDS=a."""
+    for name, meaning in NUMBERS.items():
+        value = variables.get(name, "").strip()
+        if value and not re.fullmatch(r"0*[1-9][0-9]*", value):
+            print(f"error: {name}={value} is no whole number from 1: {meaning}.", file=sys.stderr)
+            sys.exit(2)
+
+
 if __name__ == "__main__":
+    check_numbers(os.environ)
     os.execv(sys.executable, [sys.executable, "-m", *filled(sys.argv[1:], os.environ)])

@@ -1,13 +1,17 @@
-"""Live view of the runs of a sweep: a table on a terminal, lines elsewhere, from the progress files of the runs."""
+"""Live view of runs: a bar over all and a table on a terminal, lines elsewhere, from the progress files of the runs."""
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from rich.console import Group
 from rich.live import Live as RichLive
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from ablations.core.console import console, duration
@@ -15,6 +19,7 @@ from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import label, name
 from ablations.core.signals import Stop
 from ablations.execution.job import Job
+from ablations.monitor.status import last_error
 from ablations.store import run_folder, run_state
 
 LOOK_SECONDS = 2.0
@@ -29,14 +34,16 @@ class Live:
 
     Args:
         jobs: the runs of the sweep.
-        style: runtime.progress: `rich`, `plain`, or `auto`, which is `rich` on a terminal.
+        style: runtime.progress: `rich`, `plain`, or `auto`, which is `rich` on a terminal that can move its cursor.
     """
 
     def __init__(self, jobs: Sequence[Job], style: str) -> None:
         self.jobs = jobs
         self.began = time.monotonic()
         self.console = console()
-        self.rich = style == "rich" or (style == "auto" and self.console.is_terminal)
+        self.rich = style == "rich" or (
+            style == "auto" and self.console.is_terminal and not self.console.is_dumb_terminal
+        )
         self.live = RichLive(console=self.console, refresh_per_second=4, transient=True) if self.rich else None
         self.told: dict[int, Any] = {}
 
@@ -65,7 +72,7 @@ class Live:
                 self.told[k] = state
                 self.console.print(self._ended(k, state, reasons[k]))
         if self.live:
-            self.live.update(self._table(states))
+            self.live.update(self._view(states))
             return
         for k, state in enumerate(states):
             job, running = self.jobs[k], state == JobState.RUNNING
@@ -88,20 +95,23 @@ class Live:
         why = failure.error if failure else reason
         return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
 
-    def _table(self, states: Sequence[JobState]) -> Table:
-        """A row for each run that trains; the title has counts and the time left."""
+    def _view(self, states: Sequence[JobState]) -> Group:
+        """A line with counts and the time left, a bar over all runs, and a row for each run that trains."""
         counts = Counter(states)
         ended = len(states) - counts[JobState.WAITING] - counts[JobState.RUNNING]
         passed = time.monotonic() - self.began
         share = (ended + sum(self._share(k) for k, s in enumerate(states) if s == JobState.RUNNING)) / len(states)
-        left = f", {duration(passed * (1 - share) / share)} left" if share > 0.02 else ""
-        table = Table(title=f"{ended} of {len(states)} runs ended, {duration(passed)} passed{left}", expand=False)
-        for heading in ("cell", "seed", "epoch", "loss", "img/s", "ETA"):
+        left = f", about {duration(passed * (1 - share) / share)} left" if share > 0.02 else ""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("cell", "seed", "epoch", "loss", "error so far", "img/s", "ETA"):
             table.add_column(heading, justify="left" if heading == "cell" else "right")
         for k, state in enumerate(states):
             if state == JobState.RUNNING:
                 table.add_row(*self._row(k))
-        return table
+        head = Table.grid()
+        head.add_row(f"{ended} of {len(states)} runs ended, {duration(passed)} passed{left}")
+        head.add_row(ProgressBar(1.0, share, width=min(60, self.console.width)))  # it ends no line of its own
+        return Group(head, table)
 
     def _share(self, k: int) -> float:
         now = run_folder.progress(self.jobs[k].results, self.jobs[k].run.run_id)
@@ -111,11 +121,32 @@ class Live:
         run = self.jobs[k].run
         now = run_folder.progress(self.jobs[k].results, run.run_id)
         if not now:
-            return label(run.variant), str(run.seed), "starting", "", "", ""
+            return label(run.variant), str(run.seed), "starting", "", "", "", ""
         images = (now.steps - now.step) * run.protocol.recipe.batch_size
         eta = duration(images / max(now.images_per_second, 1e-9))
-        epoch = f"{now.epoch}/{now.epochs}"
-        return label(run.variant), str(run.seed), epoch, f"{now.loss:.3f}", f"{now.images_per_second:.0f}", eta
+        seen = last_error(run_folder.path_of(self.jobs[k].results, run.run_id))
+        error = "" if seen is None else f"{100 * seen:.2f} %"
+        epoch, speed = f"{now.epoch}/{now.epochs}", f"{now.images_per_second:.0f}"
+        return label(run.variant), str(run.seed), epoch, f"{now.loss:.3f}", error, speed, eta
+
+
+@contextmanager
+def alongside(job: Job, style: str) -> Iterator[None]:
+    """Show a run that this process trains meanwhile; how it ended is the caller's to say."""
+    over = threading.Event()
+
+    def show(live: Live) -> None:
+        while not over.wait(LOOK_SECONDS / 4):
+            live.update([JobState.RUNNING], [""])
+
+    with Live([job], style) as live:
+        thread = threading.Thread(target=show, args=(live,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def watch(jobs: Sequence[Job], style: str, news: Callable[[], str | None], every: float, stop: Stop) -> list[JobState]:

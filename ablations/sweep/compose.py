@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
 from ablations.core.job_state import JobState
+from ablations.sweep.messages import unknown_key
 from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
 from ablations.sweep.resolve import to_config, to_run, typed
@@ -171,7 +172,8 @@ class Composer:
         try:
             return self.adapt_config(self._config(overrides))
         except (OmegaConfBaseException, HydraException) as error:
-            raise UserError(f"{sentence(error)} (in the job {' '.join(overrides)})") from None
+            said = unknown_key(str(error)) or sentence(error)
+            raise UserError(f"{said} (in the job {' '.join(overrides)})") from None
 
     def _config(self, overrides: Sequence[str]) -> Config:
         """A job's configuration: that of another job with the job's own seed, where they differ in nothing else."""

@@ -4,15 +4,19 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins import structured_config_source as stored
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.plugin import Plugin
@@ -28,6 +32,7 @@ from ablations.core.paths import CONF
 from ablations.core.processes import tune
 from ablations.execution.job_runner import run_job
 from ablations.execution.worker import chosen_gpus
+from ablations.monitor.live import alongside
 from ablations.store import run_folder, writable
 from ablations.store.sources import keep_difference
 from ablations.sweep import messages
@@ -72,7 +77,8 @@ def run_one(composed: DictConfig) -> str:
     tune(config.runtime.threads)
     with signals.defer_signals() as stop:
         try:
-            state = run_job(job, stop.requested)
+            with alongside(job, config.runtime.progress) if single else nullcontext():
+                state = run_job(job, stop.requested)
         except UserError as error:
             console.show_error(error)
             state = JobState.FAILED
@@ -122,7 +128,7 @@ def error_in_words(error: Exception) -> str:
     causes = [cause for cause in (error, error.__cause__) if cause]
     lines = dict.fromkeys(line for cause in causes for line in str(cause).splitlines() if line.strip())
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return "\n".join(lines)
+        return messages.unknown_key("\n".join(lines)) or "\n".join(lines)
     return f"{type(error).__name__}: {' '.join(lines)}"
 
 
@@ -141,8 +147,17 @@ def compose_studies(overrides: Sequence[str]) -> tuple[list[Planned], dict[str, 
         return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions
 
 
+class StructuredConfigSource(stored.StructuredConfigSource):
+    """Hydra's, except that completion and lists of choices leave the schemas out. Hydra insists on this class name."""
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Names in a group that a user can choose."""
+        return [name for name in super().list(config_path, results_filter) if not name.endswith("schema")]
+
+
 def register() -> None:
     """Store the schemas and the sweeper and launcher plugins."""
+    SourcesRegistry.instance().types[StructuredConfigSource.scheme()] = StructuredConfigSource
     store = ConfigStore.instance()
     own = OmegaConf.structured(schema.Config)
     OmegaConf.set_struct(own.model, False)  # its keys are those of its family's Axes: see resolve.model_of

@@ -1,10 +1,15 @@
 """What a sweep says before and after the training: the plan, mistakes, the outcome."""
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
+from ablations.core import config
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.run_spec import name
@@ -52,3 +57,34 @@ def show_run(job: Job, state: JobState) -> None:
     text = f"error {100 * found.error:.2f} %" if found else why
     folder = run_folder.path_of(job.results, job.run.run_id)
     console().print(f"{name(job.run)}: {state}, {escape(f'{text} ({folder})')}")
+
+
+def unknown_key(text: str) -> str:
+    """A sentence about an override whose key does not exist, with the nearest one; empty for any other error.
+
+    Args:
+        text: what Hydra says, who proposes to add the key with `+`, which the schema then refuses.
+    """
+    found = re.search(r"Could not override '([\w.]+)'", text)
+    if not found or found[1] in keys():
+        return ""
+    key, known = found[1], list(dict.fromkeys(keys()))
+    group = key.rpartition(".")[0]
+    beside = [name for name in known if name.rpartition(".")[0] == group] or known
+    near = difflib.get_close_matches(key, beside, 1, 0.8) or difflib.get_close_matches(key, known, 1, 0.8)
+    near = [name for name in near if name != group]
+    return f"There is no key {key}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}.")
+
+
+def keys() -> Iterator[str]:
+    """All keys of a job's configuration with dots between their parts, and the groups."""
+    yield from ("ablation", "preset")
+    parts: dict[str, list[type[Any]]] = {
+        "data": [config.GlyphsConfig, config.CifarConfig, config.FolderConfig],
+        "recipe": [config.RecipeConfig],
+        "runtime": [config.RuntimeConfig],
+        "logger": [config.LoggerConfig],
+    }
+    for one in fields(config.Config):
+        yield one.name
+        yield from (f"{one.name}.{field.name}" for kind in parts.get(one.name, ()) for field in fields(kind))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
@@ -21,6 +26,9 @@ from ablations.core.verdict_summary import OPEN, summary
 Process = subprocess.Popen[str]
 
 REPORT = "report.html"
+
+STUDY_TABLES = ("table2", "table3")
+"""Table files that a sweep shows on a terminal when it ends."""
 
 ERROR = "error: "
 """Begins what `python -m analysis` says of a mistake of the user's."""
@@ -58,6 +66,10 @@ def publish(results: Path, process: Process | None = None, note: str = "") -> bo
         show_error(error)
         return False
     out = console()
+    if out.is_terminal and not out.is_dumb_terminal:
+        for path in files:
+            if path.suffix == ".md" and path.stem in STUDY_TABLES:
+                out.print(*terminal_tables(path.read_text(encoding="utf-8"), out.width))
     for line in verdict_lines(read_json(results / "claims.json") or {}):
         out.print(line, markup=False)
     if note:
@@ -66,6 +78,39 @@ def publish(results: Path, process: Process | None = None, note: str = "") -> bo
     out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
     out.print(f"Report: {results / REPORT}", markup=False)
     return True
+
+
+def terminal_tables(markdown: str, width: int) -> list[Table]:
+    """The first table of a table file, the protocol that was planned last, as a terminal of `width` columns shows it.
+
+    Intervals stand below their number; that all seeds are done is not said again, nor are MACs where there is no room.
+    """
+    section = markdown.partition("\n## ")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|") and not line.startswith("| ---")
+    ]
+    if not re.search(r"\d seeds?\b", section):
+        return []
+    title = Text(section.partition("\n")[0], "bold")
+    table = Table(title=title, box=None, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    hidden = {k for k, name in enumerate(rows[0]) if name.startswith("MACs")} if width < 110 else set()
+    for k, name in enumerate(rows[0]):
+        if k not in hidden:
+            left = name in ("Network", "")
+            table.add_column(
+                name.replace(" (points)", "").replace(", ", ",\n"), justify="left" if left else "right", no_wrap=True
+            )
+    for row in rows[1:]:
+        table.add_row(*(escape(_below(cell)) for k, cell in enumerate(row) if k not in hidden))
+    return [table]
+
+
+def _below(cell: str) -> str:
+    """The text of a cell, its interval in a line below; without a count of seeds that are all there."""
+    lines = cell.replace("ShuffleNet ", "").replace(" [", "<br>[").split("<br>")
+    return "\n".join(line for line in lines if not re.fullmatch(r"(\d+) of \1 seeds?|\d+ seeds?", line))
 
 
 def verdict_lines(content: dict[str, Any]) -> list[str]:

@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the runs behind the number that the arguments select. Exit code 1 if there is no such number."""
     chosen = _parser().parse_args(arguments)
     try:
+        if chosen.table is None or not (chosen.cell or chosen.groups or chosen.width):
+            print("\n".join(map(_printable, listing(chosen.results, chosen.table))))
+            return 0
         section, told = choose(chosen)
         cells = drilldown.cells(chosen.results, [section])
         lines = [*told, *_section(section), *_together(_cell(chosen.results, cell) for cell in cells)]
@@ -47,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.explain", description=__doc__)
     add = parser.add_argument
-    add("table", help="table2: error by groups; table3: without and with shuffle; or the table of a study of yours")
+    tables = "table2: error by groups; table3: without and with shuffle; or the table of a study of yours"
+    add("table", nargs="?", help=f"{tables}; without it, what there is is listed")
     add("--groups", type=int, help="number of groups, g")
     add("--width", type=float, help="1, 0.5 or 0.25")
     add("--cell", nargs="+", default=[], metavar="AXIS=VALUE", help="any axis: width=0.5 label_smoothing=0.1")
@@ -57,6 +61,29 @@ def _parser() -> argparse.ArgumentParser:
     add("--stem-channels", type=int, help="where there are several")
     add("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     return parser
+
+
+def listing(results: Path, table: str | None) -> Iterator[str]:
+    """The tables that there are with their cells, and how to ask for one.
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = frame.runs(results)
+    for study in sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table):
+        for section in assemble.sections(study, rows, results) if table in (None, study.table) else ():
+            yield f"{study.table} PROTOCOL={section.protocol_id}  {section.title}"
+            if study.name in ("groups", "shuffle"):
+                for width, cells in section.cells.groupby("width", sort=False):
+                    yield f"  WIDTH={width:g} GROUPS={', '.join(map(str, dict.fromkeys(cells['groups'])))}"
+            else:
+                axes = [column(axis) for axis in study.axes]
+                for _, cell in section.cells[axes].drop_duplicates().iterrows():
+                    yield f"  CELL='{' '.join(f'{axis}={value}' for axis, value in cell.dropna().items())}'"
+            yield ""
+    if rows.empty:
+        raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
+    yield "One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (SHUFFLE=true|false in table3)"
 
 
 def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:

@@ -1,15 +1,36 @@
-"""Compile the kernels: `python -m model.native.build`. Without a compiler it says so; training then runs on PyTorch."""
+"""Compile the kernels: `python -m model.native.build`. Without a compiler it says so; training then runs on PyTorch.
+
+Only the kernels that this processor runs; with --all (or KERNELS=all), also those for others of its family, which
+other nodes of a cluster may have.
+"""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from pathlib import Path
 
 from model.native.library import HERE, KINDS, machine, path
 
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden")
+
+
+CPUINFO = Path("/proc/cpuinfo")
+
+FLAGS_OF = {"avx512": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma", "bmi2"}}
+"""By kind: what Linux must list among a processor's flags."""
+
+
+def wanted(kinds: dict[str, str], everything: bool) -> dict[str, str]:
+    """The best kind that this processor runs; all where `everything`, or where Linux does not list its flags."""
+    listed = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.M) if CPUINFO.exists() else None
+    if everything or not listed:
+        return kinds
+    has = set(listed[1].split())
+    return dict([(kind, flag) for kind, flag in kinds.items() if FLAGS_OF.get(kind, set()) <= has][:1])
 
 
 def compiler() -> str | None:
@@ -38,14 +59,20 @@ def build(kind: str, flag: str, cxx: str) -> str:
 
 
 def main() -> int:
-    """Build every kind for this machine; returns exit code 0 if at least one can be used."""
-    kinds, cxx = KINDS.get(machine(), {}), compiler()
+    """Build the kinds that are wanted; returns exit code 0 if at least one can be used."""
+    everything = "--all" in sys.argv[1:] or os.environ.get("KERNELS") == "all"
+    kinds, cxx = wanted(KINDS.get(machine(), {}), everything), compiler()
     if not kinds or not cxx:
-        what = f"there are none for {machine()}" if not kinds else "there is no C++ compiler (g++, clang++ or $CXX)"
+        what = (
+            f"there are none for this {machine()}" if not kinds else "there is no C++ compiler (g++, clang++ or $CXX)"
+        )
         print(
             f"CPU kernels are not built: {what}. Training runs on PyTorch alone, 2 to 5 times slower.", file=sys.stderr
         )
         return 1
+    missing = [kind for kind in kinds if not path(kind).exists()]
+    if missing:
+        print(f"Compiling the CPU kernels ({', '.join(missing)}): 1 to 2 minutes.", flush=True)
     with ThreadPoolExecutor() as pool:
         failures = [text for text in pool.map(build, kinds, kinds.values(), repeat(cxx)) if text]
     print("\n".join(failures), file=sys.stderr, end="\n" if failures else "")

@@ -208,6 +208,23 @@ def test_kernels_are_named_by_their_sources(monkeypatch, tmp_path):
     assert library.path("avx2").name not in (before.name,)
 
 
+@pytest.mark.parametrize(
+    "listed,everything,kinds",
+    [
+        ("avx2 fma bmi2 avx512f avx512bw avx512cd avx512dq avx512vl", False, ["avx512"]),
+        ("avx2 fma bmi2 avx512f", False, ["avx2"]),
+        ("sse2", False, []),
+        ("sse2", True, ["avx512", "avx2"]),
+        (None, False, ["avx512", "avx2"]),
+    ],
+)
+def test_only_what_the_processor_runs_is_compiled(monkeypatch, tmp_path, listed, everything, kinds):
+    if listed:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {listed} sse\nbugs\t: none\n")
+    monkeypatch.setattr(compiler, "CPUINFO", tmp_path / "cpuinfo")
+    assert list(compiler.wanted(library.KINDS["x86_64"], everything)) == kinds
+
+
 def test_without_a_compiler_the_build_says_so(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)

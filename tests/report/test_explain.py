@@ -163,3 +163,17 @@ def test_what_an_output_cannot_show_is_escaped(tmp_path: Path, encoding: str) ->
     text = done.stdout.decode(encoding)
     assert done.returncode == 0 and not done.stderr, done.stderr.decode()
     assert r"als \u2212 3" in text and ("größer" in text or r"gr\xf6\xdfer" in text)
+
+
+def test_without_a_cell_it_lists_what_there_is(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = explain(results, capsys)
+    assert code == 0 and "table2 PROTOCOL=" in text and "table3 PROTOCOL=" in text
+    assert "  WIDTH=0.25 GROUPS=1, 2, 3, 4, 8\n" in text and "  WIDTH=0.25 GROUPS=3, 8\n" in text
+    assert "table2" not in explain(results, capsys, "table3")[1].partition("One number")[0]
+
+
+def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(tmp_path, capsys) == (
+        1,
+        f"error: There are no results in {tmp_path} yet: train some with `make ablation-groups`.\n",
+    )

@@ -1,0 +1,118 @@
+"""Results as tables of pandas: `analysis.load("results")`."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablations.core.errors import UserError
+from ablations.core.run_spec import Run, from_json
+from ablations.store import run_folder
+from ablations.store.plans import read_plans
+from analysis.runs import frame
+from analysis.runs.files import read_json
+from analysis.studies import assemble, claims_table
+
+
+class Runs(pd.DataFrame):
+    """A row for each run, errors in percent; what `load` returns. A part of it (`runs[runs.seed == 0]`) is one, too.
+
+    Columns are those of analysis.runs.frame.runs, the recipe's (lr, weight_decay ...; NaN where a run's description
+    cannot be read), and `path`, the run's folder.
+    """
+
+    _metadata = ["results"]  # noqa: RUF012  as pandas asks for it
+    results: Path
+
+    @property
+    def _constructor(self) -> Callable[..., "Runs"]:
+        return Runs
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A row for each run and epoch: run_id, groups, width, shuffle, seed, then metrics.csv, errors in percent."""
+        parts = []
+        for row in self.itertuples():
+            file = Path(str(row.path)) / "metrics.csv"
+            if file.is_file():
+                table = pd.read_csv(file)
+                for place, name in enumerate(("run_id", "groups", "width", "shuffle", "seed")):
+                    table.insert(place, name, getattr(row, name))
+                parts.append(table)
+        curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        return _percent(curves)
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """A row for each claim and protocol, from all runs in the folder; effects in points, as in claims.json."""
+        sections = [section for study in ("groups", "shuffle") for section in self._sections(study)]
+        return pd.DataFrame(claims_table.records(sections))
+
+    def table(self, study: str) -> pd.DataFrame:
+        """Table 2 (`groups`) or 3 (`shuffle`) from all runs in the folder: a row for each cell, errors in percent.
+
+        Raises:
+            ValueError: the study is neither.
+        """
+        if study not in ("groups", "shuffle"):
+            raise ValueError(f"There is no table {study!r}: choose groups (Table 2) or shuffle (Table 3).")
+        return assemble.combined(self._sections(study), "cells")
+
+    def _sections(self, study: str) -> list[assemble.Section]:
+        return assemble.sections(study, frame.runs(self.results), self.results)
+
+
+def load(results: str | os.PathLike[str]) -> Runs:
+    """All runs of a results folder, done or not.
+
+    >>> runs = load(results)
+    >>> done = runs[runs.state == "done"]
+    >>> done.groupby(["width", "groups"]).error.mean().round(1).to_dict()
+    {(0.25, 3): 30.5, (0.25, 8): 30.5}
+    >>> done[["groups", "seed", "error", "lr"]].head(2).values.tolist()
+    [[3.0, 0.0, 30.0, 0.2], [3.0, 1.0, 31.0, 0.2]]
+    >>> runs.table("groups").dropna(subset="error_mean")[["groups", "error_mean", "paper_error"]].values.tolist()
+    [[3.0, 30.5, 55.0], [8.0, 30.5, 52.7]]
+    >>> runs.curves.columns[:6].tolist()
+    ['run_id', 'groups', 'width', 'shuffle', 'seed', 'epoch']
+    >>> runs.verdicts[["claim", "verdict"]].shape[1]
+    2
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    folder = Path(results)
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    known = frame.runs(folder)
+    described = _described(folder, known["run_id"])
+    recipes = pd.DataFrame([_recipe(described.get(run_id)) for run_id in known["run_id"]], index=known.index)
+    recipes = recipes.drop(columns=[name for name in recipes if name in known])
+    table = Runs(_percent(pd.concat([known, recipes], axis=1)))
+    table["path"] = [str(run_folder.path_of(folder, run_id)) for run_id in table["run_id"]]
+    table.results = folder
+    return table
+
+
+def _described(folder: Path, run_ids: "pd.Series[str]") -> dict[str, Run]:
+    """Descriptions of the runs, from plans and from run.json, of those that can be read."""
+    found = {entry.run_id: run for plan in read_plans(folder) for entry, run in plan.described()}
+    for run_id in set(run_ids) - set(found):
+        try:
+            found[run_id] = from_json(read_json(run_folder.path_of(folder, run_id) / "run.json") or {})
+        except (ValueError, KeyError, TypeError):
+            continue  # the row says that it is damaged
+    return found
+
+
+def _recipe(run: Run | None) -> dict[str, Any]:
+    return asdict(run.protocol.recipe) if run else {}
+
+
+def _percent(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with fractions of wrong images as percent."""
+    errors = [name for name in table if str(name) == "error" or str(name).endswith("_error")]
+    return table.assign(**{str(name): 100 * table[name] for name in errors})

@@ -1,0 +1,49 @@
+"""Results as tables of pandas, as the docstring of `load` says."""
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import analysis
+from ablations.core.errors import UserError
+from analysis import tidy
+from tests import results_fixture as fixture
+
+pytestmark = pytest.mark.usefixtures("made_up_costs")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """g=3 and g=8 at 0.25x, two seeds, done; g=1 planned."""
+    runs = [fixture.run(groups, 0.25, seed=seed) for groups in (3, 8) for seed in (0, 1)]
+    fixture.write_plan(tmp_path, "groups", [*runs, fixture.run(1, 0.25)])
+    for one in runs:
+        fixture.write_done(tmp_path, one, 0.3 + one.seed / 100)
+    return tmp_path
+
+
+def test_the_example_is_true(results: Path) -> None:
+    done = fixture.run(3, 0.25)
+    (results / "runs" / done.run_id / "metrics.csv").write_text("epoch,test_error\n1,0.5\n2,0.3\n")
+    finder = doctest.DocTestFinder()
+    (example,) = finder.find(tidy.load, "load", globs={"load": analysis.load, "results": str(results)})
+    runner = doctest.DocTestRunner()
+    runner.run(example)
+    assert runner.summarize(verbose=False).failed == 0 and runner.tries > 5
+    curves = analysis.load(results)[lambda runs: runs.seed == 0].curves
+    assert curves[curves.run_id == done.run_id].test_error.tolist() == [50.0, 30.0]
+
+
+def test_a_run_that_is_planned_has_its_recipe_and_no_error(results: Path) -> None:
+    runs = analysis.load(results)
+    (row,) = runs[runs.groups == 1].itertuples()
+    assert row.state == "planned" and row.error != row.error and row.lr > 0
+    assert Path(row.path).parent == results / "runs"
+
+
+def test_a_folder_or_table_that_is_not_there_is_named(results: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        analysis.load("nowhere")
+    with pytest.raises(ValueError, match="'depth'"):
+        analysis.load(results).table("depth")
