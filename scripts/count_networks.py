@@ -7,8 +7,9 @@ from ablations.core.errors import UserError
 from ablations.core.paths import CONF, ROOT
 from ablations.sweep.hydra_app import compose
 from analysis import paper
+from analysis.runs.cell import Cell
 from analysis.runs.files import write_json
-from analysis.runs.macs import COUNTED, Subject, _measure, at_224, networks_digest
+from analysis.runs.macs import COUNTED, Subject, _measure, at_224, networks_digest, subject
 from model.widths import resolve_stem
 
 
@@ -16,16 +17,28 @@ def subjects() -> list[Subject]:
     """Networks with their inputs: as presets train them, and as the paper prints their complexity."""
     cells = [("shufflenet", g, width) for width in (*paper.WIDTHS, 1.5, 2.0) for g in paper.GROUPS]
     cells += [("blog", g, 1.0) for g in paper.GROUPS]
-    found = [at_224(name, g, width, resolve_stem(g, width, "imagenet", None)) for name, g, width in cells]
+    found = [
+        at_224(
+            Cell.of(
+                {
+                    "structure": name,
+                    "width": width,
+                    "groups": g,
+                    "stem_channels": resolve_stem(g, width, "imagenet", None),
+                }
+            )
+        )
+        for name, g, width in cells
+    ]
     for preset in sorted(path.stem for path in (CONF / "preset").glob("*.yaml")):
         try:
-            jobs = compose(["ablation=groups,shuffle", f"preset={preset}"])
+            jobs = compose(["ablation=groups,shuffle,structures,mobilenet", f"preset={preset}"])
         except UserError:
             continue  # its classes are known when the user's folder is
         for run in (job.run for job in jobs):
-            axes, protocol, data = run.variant.axes, run.protocol, run.protocol.data
-            network = (run.variant.structure, axes["groups"], axes["width"], protocol.stem, axes["stem_channels"])
-            found.append(Subject(*network, data.channels, protocol.resolution, data.classes))
+            protocol, data = run.protocol, run.protocol.data
+            cell = Cell.of({"structure": run.variant.structure, **run.variant.axes})
+            found.append(subject(cell, protocol.stem, data.channels, protocol.resolution, data.classes))
     return list(dict.fromkeys(found))
 
 

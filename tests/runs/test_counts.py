@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 
 import pytest
 
@@ -11,6 +10,7 @@ from ablations.core.paths import ROOT
 from analysis.runs import macs
 from analysis.runs.macs import at_224
 from scripts.count_networks import subjects
+from tests.runs.test_macs import network
 
 
 def test_every_network_of_presets_and_tables_is_counted_as_it_is_today():
@@ -18,15 +18,15 @@ def test_every_network_of_presets_and_tables_is_counted_as_it_is_today():
 
 
 def test_all_networks_counted_anew_cost_the_same():
-    """By both counters, which must agree; takes some 15 seconds."""
+    """By both counters, which must agree; takes some 30 seconds."""
     wanted = subjects()
-    found = run_module_json("analysis.runs.macs", [asdict(one) for one in wanted])
+    found = run_module_json("analysis.runs.macs", [json.loads(one.name) for one in wanted])
     assert {one.name: cost for one, cost in zip(wanted, found, strict=True)} == macs.counted()
 
 
 def test_what_is_counted_takes_no_process(monkeypatch, tmp_path):
     monkeypatch.setattr(macs, "run_module_json", lambda *_: pytest.fail("measured"))
-    found = macs.costs(tmp_path, [at_224("shufflenet", 3, 1.0, 24)])
+    found = macs.costs(tmp_path, [at_224(network("shufflenet", 3, 1.0, 24))])
     assert [cost.macs for cost in found.values() if cost] == [137_460_672]
     assert json.loads((tmp_path / "complexity.json").read_text())["costs"]
 
@@ -40,4 +40,4 @@ def test_counts_of_other_networks_are_not_believed(monkeypatch, tmp_path):
     assert macs.counted() == {}
     asked = []
     monkeypatch.setattr(macs, "run_module_json", lambda _, question: [asked.append(one) for one in question])
-    assert macs._measure([at_224("blog", 1, 1.0, 24)]) == [None] and len(asked) == 1
+    assert macs._measure([at_224(network("blog", 1, 1.0, 24))]) == [None] and len(asked) == 1
