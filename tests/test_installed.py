@@ -94,7 +94,14 @@ def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [needs for name, needs in project["optional-dependencies"].items() if name not in ("dev", "bench")]
     declared = {re.split(r"[^\w.-]", one)[0].lower() for needs in (project["dependencies"], *extras) for one in needs}
-    declared |= {"triton", "jupyter-client", "nbclient", "nbformat", "markupsafe"}  # by torch, nbconvert and jinja2
+    declared |= {
+        "triton",
+        "jupyter-client",
+        "nbclient",
+        "nbformat",
+        "markupsafe",
+        "pydantic-core",
+    }  # by torch, nbconvert ...
     homes = importlib.metadata.packages_distributions()
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))

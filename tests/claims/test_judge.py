@@ -97,9 +97,9 @@ def test_holm_over_the_claims_of_a_study() -> None:
     twins = one(sample, [claim("x", gain(A, B)), *(claim(f"y{k}", gain(A, C)) for k in range(9))])
     assert twins.p_holm == pytest.approx(10 * alone.p, abs=1e-5)
     assert twins.verdict == SUPPORTED  # nine of them are one claim
-    widths = [A._replace(width=float(width)) for width in range(1, 10)]
-    rivals = [claim("x", gain(A, B)), *(claim(f"y{ref.width}", gain(ref, ref._replace(groups=2))) for ref in widths)]
-    others = {cell: near(40, -1, 0, 1) for ref in widths for cell in (ref, ref._replace(groups=2))}
+    widths = [A.but({"width": float(width)}) for width in range(1, 10)]
+    rivals = [claim("x", gain(A, B)), *(claim(f"y{ref['width']}", gain(ref, ref.but({"groups": 2}))) for ref in widths)]
+    others = {cell: near(40, -1, 0, 1) for ref in widths for cell in (ref, ref.but({"groups": 2}))}
     together = one(Sample({**sample.errors, **others}), rivals)
     assert alone.p and together.p_adjusted == pytest.approx(1 - (1 - alone.p) ** 10, abs=0.03)
     assert together.verdict == INCONCLUSIVE

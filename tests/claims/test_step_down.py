@@ -47,7 +47,7 @@ def adjusted(claims: list[Claim], sample: Sample) -> list[float]:
 
 def test_many_to_one_is_dunnetts_test() -> None:
     """The least p of comparisons with a control; scipy's test is single-step, which the first step is."""
-    claims = [claim(f"{other.groups}", gain(A, other)) for other in (B, C, D)]
+    claims = [claim(f"{other['groups']}", gain(A, other)) for other in (B, C, D)]
     seen = []
     for start in range(8):
         sample = world(41.5, 40, 40, 40.5, start=start)

@@ -51,8 +51,8 @@ def test_jobs_that_differ_in_their_seed_alone_are_composed_once_and_are_what_hyd
 
 
 def test_a_value_that_follows_from_the_seed_follows_from_each_jobs_own(composer, put_together):
-    made = [composer.compose(("recipe.epochs=${seed}", f"seed={s}")) for s in (2, 3)]
-    assert [one.run.protocol.recipe.epochs for one in made] == [2, 3] and len(put_together) == 2
+    made = [composer.compose(("recipe.epochs=${seed}", f"seed={s}")) for s in (3, 4)]
+    assert [one.run.protocol.recipe.epochs for one in made] == [3, 4] and len(put_together) == 2
 
 
 @pytest.mark.parametrize(("seed", "complaint"), [("-1", "out of range"), ("1.5", "Integer"), ("true", "Integer|seed")])
