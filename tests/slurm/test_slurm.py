@@ -42,11 +42,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield up
 
 
+LEAVE = "hydra.launcher.wait=false"
+LEAVING = tuple(one for one in LAUNCHER if "poll_seconds" not in one)  # what does not wait, does not poll
+
+
 def submit(cluster: Cluster, results: Path, *arguments: str) -> "subprocess.Popen[str]":
     """Start the command on the login node; its training steps (and its tasks') take longer, see tests/slow."""
     paths = os.pathsep.join([str(ROOT / "tests" / "slow"), str(ROOT)])
     return subprocess.Popen(
-        sweeps.command(results, *LAUNCHER, *arguments),
+        sweeps.command(results, *(LEAVING if LEAVE in arguments else LAUNCHER), *arguments),
         cwd=results.parent,
         env={**environment(), **cluster.environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -59,7 +63,7 @@ def submit(cluster: Cluster, results: Path, *arguments: str) -> "subprocess.Pope
 
 def submitted(cluster: Cluster, results: Path, *arguments: str) -> str:
     """Start the command, to leave as soon as all is queued; what it said."""
-    process = submit(cluster, results, *arguments, "hydra.launcher.wait=false")
+    process = submit(cluster, results, *arguments, LEAVE)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return said
