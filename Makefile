@@ -32,9 +32,9 @@ home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(
 folder = $(subst $(MARK),,$(call home,$(1)))
 $(foreach name,RESULTS DATA_DIR FROM WITH CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
 override RESULTS := $(or $(RESULTS),results)
-$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS WATCH,\
+$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH,\
 	$(eval override $(name) := $$(value $(name))))
-export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS WATCH
+export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH
 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
@@ -97,7 +97,7 @@ report: $(READY) ## write results/report.html (with tables and figures) where re
 explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (alone: what there is)
 	@$(PY) -m analysis.explain $(if $(TABLE)$(GROUPS)$(WIDTH)$(CELL),"$${TABLE:-table2}") --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \
 		$(if $(WIDTH),--width="$$WIDTH") $(if $(SHUFFLE),--shuffle="$$SHUFFLE") \
-		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(if $(CELL),--cell $(CELL)) $(ARGS)
+		$(if $(PROTOCOL),--protocol="$$PROTOCOL") $(if $(CELL),--cell $$CELL) $(ARGS)
 
 compare: $(READY) ## do other runs agree with these? make compare WITH=folder (a results folder or a committed study)
 	@test -n "$$WITH" || { echo "error: say what to compare with: make compare WITH=results/reference/cifar10" >&2; exit 3; }
