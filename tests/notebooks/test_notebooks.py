@@ -39,7 +39,7 @@ def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_a_failing_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken.py").write_text("# %%\nraise KeyError('no such column')\n")
+    (tmp_path / "study.py").write_text("# %%\nraise KeyError('no such column')\n")
     monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
     fixture.begin(tmp_path, fixture.run(3, 0.25))
     with pytest.raises(execute.UserError, match=r"Notebook broken failed: KeyError.*no such column"):
