@@ -17,8 +17,8 @@ def alexnet(classes: int = 1000) -> nn.Module:
     Takes (N, 3, 224, 224); 720 M multiply-adds by the paper's Table 8.
     """
 
-    def conv(*shape: int, groups: int = 1, stride: int = 1, padding: int = 1) -> list[nn.Module]:
-        return [nn.Conv2d(*shape, stride=stride, padding=padding, groups=groups), nn.ReLU(inplace=True)]
+    def conv(before: int, after: int, size: int, groups: int = 1, stride: int = 1, padding: int = 1) -> list[nn.Module]:
+        return [nn.Conv2d(before, after, size, stride, padding, groups=groups), nn.ReLU(inplace=True)]
 
     normalised = [nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0), nn.MaxPool2d(3, 2)]
     return nn.Sequential(

@@ -25,6 +25,9 @@ POSITIVE, NOT_POSITIVE = "positive", "not_positive"
 TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
 NEEDED = ("id", "study", "source", "says", "margin", "paper")
 KEYS = (*NEEDED, "for", "direction", "metric", "over", *TESTS)
+SAME_IMAGES = ("resolution", "train_images")
+"""Axes in data that leave the test images which they are."""
+
 PRINTED = "printed"
 """Effect that follows from the printed errors, where a claim of a study of the user's does not state it."""
 SLACK = 0.051
@@ -164,6 +167,10 @@ def _claim(
         raise ClaimError("over", f"over {over!r} is unknown; choose {SEEDS_ALONE} or {SEEDS_AND_IMAGES}")
     if over != SEEDS_ALONE and metric != ERROR:
         raise ClaimError("over", f"over: {over} goes with metric: {ERROR} only; of single images no {metric} is kept")
+    refs = {ref for contrast in terms for ref in contrast.refs}
+    for axis in (axis for axis in study.axes if over != SEEDS_ALONE and axis.startswith("data.")):
+        if not axis.endswith(SAME_IMAGES) and len({ref.get(axis) for ref in refs}) > 1:
+            raise ClaimError("over", f"over: {over} compares runs image by image; another {axis} may test on others")
     suffix = "".join(f"-{_short(key, value)}" for key, value in values.items())
     return Claim(
         id=f"{entry['id']}{suffix}",

@@ -12,7 +12,7 @@ from ablations.core.errors import UserError
 from analysis.claims import step_down
 from analysis.claims.hypothesis_tests import run_test
 from analysis.claims.judge import judge, verdicts
-from analysis.claims.parser import POSITIVE, Claim, read_claims
+from analysis.claims.parser import POSITIVE, Claim, claims_of, read_claims
 from analysis.claims.power import chance
 from analysis.claims.step_down import Family
 from analysis.claims.verdict import (
@@ -28,7 +28,7 @@ from analysis.claims.verdict import (
 from analysis.report.verdict_lines import groups
 from analysis.runs import frame
 from analysis.runs.cell import Cell
-from analysis.runs.study import study
+from analysis.runs.study import parse, study
 from analysis.stats.contrast import gain
 from analysis.stats.estimate import AND_IMAGES, estimate
 from analysis.stats.multiple_comparisons import holm
@@ -75,6 +75,18 @@ def test_metric_and_source_of_variation_are_read_and_checked(tmp_path: Path) -> 
     ):
         with pytest.raises(UserError, match=said):
             read(tmp_path, more)
+
+
+def test_cells_with_other_test_images_are_not_compared_image_by_image() -> None:
+    given = {"id": "x", "says": "x", "over": SEEDS_AND_IMAGES, "margin": 0.5}
+    for axis, allowed in (("data.data_seed", False), ("data.resolution", True)):
+        claims = [{**given, "gain": {"from": {axis: 8}, "to": {axis: 16}}}]
+        one = parse("drawn", {"axes": [axis], "defaults": {"model.structure": "shufflenet"}, "claims": claims})
+        if allowed:
+            assert claims_of(one)[0].over == SEEDS_AND_IMAGES
+        else:
+            with pytest.raises(UserError, match=r"another data\.data_seed may test on others"):
+                claims_of(one)
 
 
 def test_a_paper_prints_no_losses(tmp_path: Path) -> None:
