@@ -12,18 +12,16 @@ from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from analysis.runs.files import write
-from analysis.runs.study import BUILT_IN
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-NOTEBOOKS = ROOT / "analysis" / "notebooks"
-ANY = "study"
-"""The notebook for studies that have none of their own."""
+NOTEBOOK = Path(__file__).with_name("study.py")
+"""The notebook, which shows the study that STUDY names."""
 
 
 def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Run notebooks in a fresh kernel of this very Python, whatever kernels the user has installed.
+    """Run the notebook of each study in a fresh kernel of this very Python, whatever kernels the user has installed.
 
     Args:
         names: of studies; none: all that the folder has.
@@ -49,7 +47,7 @@ def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
         pass  # it can be written: found out before the minute that executing takes
     written = []
     for name in names or _studies(results):
-        notebook = jupytext.read(NOTEBOOKS / f"{name if name in BUILT_IN else ANY}.py")
+        notebook = jupytext.read(NOTEBOOK)
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})

@@ -13,8 +13,9 @@
 # %% [markdown]
 # # A study, from its runs
 #
-# Table, verdicts, figures and curves of any study in the results folder. `RESULTS_DIR` names another folder and `STUDY`
-# the study; `make notebooks` executes this for each study that has no notebook of its own.
+# Verdicts, table, figures and curves of any study in the results folder: the paper's number of groups (Table 2) and
+# channel shuffle (Table 3), or one of your own. `RESULTS_DIR` names another folder and `STUDY` the study;
+# `make notebooks` executes this for each study of the folder.
 
 # %%
 """A study from the runs in the results folder."""
@@ -44,13 +45,36 @@ sections = assemble.sections(study, runs, results)
 show.tables(map(claims_table.grid, sections))
 
 # %% [markdown]
-# ## Table
+# ## Runs
 #
-# Errors are those of the last epoch. The number in front is the mean over seeds; brackets hold a 95 % interval, and
-# what it covers is said below the table. A section is one protocol: numbers of different ones are not to be subtracted.
+# Every run that a plan names or that has a folder, by protocol and state. A table shows a run that is not done in its
+# cell; none is left out silently.
 
 # %%
-show.tables([*map(grids.pivot, sections), *map(grids.trained_grid, sections)])
+runs.groupby(["data", "epochs", "preset", "protocol_id", "state"]).size().rename("runs").reset_index()
+
+# %% [markdown]
+# ## Complexity
+#
+# A comparison is fair while the networks that it compares cost the same. The numbers are multiply-adds of convolutions
+# and of fully connected layers, which is what the paper calls FLOPs.
+
+# %%
+papers = [grids.complexity_grid(assemble.table1(results))] if study.built_in else []
+show.tables([*papers, *map(grids.trained_grid, sections)])
+
+# %% [markdown]
+# ## Table
+#
+# Errors are those of the last epoch, never of the best one on the test images. The number in front is the mean over
+# seeds; brackets hold a 95 % interval, and what it covers is said below the table. A section is one protocol: data,
+# recipe, resolution, stem and precision. Numbers of different protocols, and a paper's, are not to be subtracted from
+# each other: how large an effect is depends on the data and on how long one trains. What can be compared is its sign,
+# and whether a row rises or falls. An interval of a gain that holds 0 does not say that nothing is gained, only that
+# these runs do not show what is.
+
+# %%
+show.tables(map(grids.pivot, sections))
 
 # %%
 show.figures(panels.BY_NAME[name](section) for section in sections for name in study.figures)
@@ -62,4 +86,7 @@ show.figures(panels.BY_NAME[name](section) for section in sections for name in s
 # lie below it.
 
 # %%
-show.figures(curves.by_cell(section, results) for section in sections)
+show.figures(
+    curves.curves(section.runs, results, section.title) if study.built_in else curves.by_cell(section, results)
+    for section in sections
+)

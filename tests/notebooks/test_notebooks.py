@@ -55,8 +55,8 @@ def test_a_study_of_the_users_has_a_notebook(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_failing_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "study.py").write_text("# %%\nraise KeyError('no such column')\n")
-    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    (tmp_path / "broken.py").write_text("# %%\nraise KeyError('no such column')\n")
+    monkeypatch.setattr(execute, "NOTEBOOK", tmp_path / "broken.py")
     fixture.begin(tmp_path, fixture.run(3, 0.25))
     with pytest.raises(execute.UserError, match=r"Notebook broken failed: KeyError.*no such column"):
         execute.execute(tmp_path, ["broken"])
