@@ -3,14 +3,14 @@
 # Variables: PRESET=quick|cifar10-short|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
 #            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
-#            WITH=folder (make compare)
+#            WITH=folder (make compare)  KEEP=ours|theirs|first (make merge)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
 #            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
 #            PYTHON=python3.12 VENV=folder TORCH=cpu KERNELS=all CXX=compiler   (when the environment is made)
 
 # A variable that is not among these would be ignored without a word.
 KNOWN := PRESET SEEDS DATA_DIR WORKERS RESULTS LAUNCHER ARGS FROM CONFIG_DIR TABLE GROUPS WIDTH SHUFFLE PROTOCOL NAME STUDY \
-	WITH CLAIMS CELL WATCH CALIBRATE PYTHON VENV TORCH KERNELS CXX PY
+	WITH CLAIMS CELL WATCH KEEP CALIBRATE PYTHON VENV TORCH KERNELS CXX PY
 PYTHON ?= python3
 $(foreach name,$(filter-out $(KNOWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(name)))),\
 	$(error $(shell $(PYTHON) scripts/nearest.py '$(subst ','\'',$(name))' $(KNOWN)))))
@@ -32,9 +32,9 @@ home = $(subst $(MARK)~/,$(value HOME)/,$(subst $(MARK)~$(MARK),$(value HOME),$(
 folder = $(subst $(MARK),,$(call home,$(1)))
 $(foreach name,RESULTS DATA_DIR FROM WITH CONFIG_DIR,$(eval override $(name) := $$(call folder,$$(value $(name)))))
 override RESULTS := $(or $(RESULTS),results)
-$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH,\
+$(foreach name,PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH KEEP,\
 	$(eval override $(name) := $$(value $(name))))
-export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH
+export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME STUDY TABLE GROUPS WIDTH SHUFFLE PROTOCOL CLAIMS CELL WATCH KEEP
 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
@@ -82,8 +82,8 @@ new-study: $(READY) ## a study, its claims and a network to start from: make new
 ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
 
-cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
-	@$(HYDRA) ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
+cost: $(READY) ## runs, multiply-adds, hours, disk and memory of a study, beforehand (CALIBRATE=1: measured here)
+	@$(HYDRA) ablations.cost $(CONFIGS) $(if $(STUDY),'ablation=$$STUDY',ablation=groups,shuffle) $(RUN) $(if $(CALIBRATE),--calibrate)
 
 latency: $(READY) ## inference time of every variant on one core, for the report (some minutes; best on an idle machine)
 	@$(PY) -m ablations.latency --results="$$RESULTS" $(ARGS)
@@ -118,9 +118,9 @@ notebooks: $(READY_DEV) ## execute the notebooks to .ipynb and .html
 status: $(READY) ## how far every cell is and when it will be done (WATCH=2: again every 2 seconds)
 	@$(PY) -m ablations.status --results="$$RESULTS" $(if $(WATCH),--watch="$$WATCH")
 
-merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (ARGS=--dry-run: only say so)
+merge: $(READY) ## bring finished runs of another machine in: make merge FROM=folder (KEEP=first: where outcomes differ; ARGS=--dry-run)
 	@test -n "$$FROM" || { echo "error: say which results folder to merge: make merge FROM=folder" >&2; exit 2; }
-	@$(PY) -m ablations.merge --results="$$RESULTS" $(ARGS) -- "$$FROM"
+	@$(PY) -m ablations.merge --results="$$RESULTS" $(if $(KEEP),--keep="$$KEEP") $(ARGS) -- "$$FROM"
 
 forget: $(READY) ## list plans; delete with ARGS="--yes", chosen by STUDY=name PROTOCOL=id (runs stay)
 	@$(PY) -m ablations.forget --results="$$RESULTS" $(if $(STUDY),--study="$$STUDY") \

@@ -22,15 +22,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--soon", action="store_true", help="write the tables first, with the costs that are known")
     parser.add_argument("--json", action="store_true", help="print the files as JSON, relative to the results folder")
     parser.add_argument("--claims", type=Path, help="a file of claims to judge by, not the studies' own")
-    parser.add_argument("--check-claims", action="store_true", help="only see whether the claims can be read")
+    parser.add_argument("--check-claims", action="store_true", help="of plans, as a JSON list on standard input, alone")
     chosen = parser.parse_args(arguments)
     if chosen.results == Path("-"):
         chosen.results = Path(json.load(sys.stdin))
     try:
         if chosen.check_claims:
-            from analysis.claims.parser import CLAIMS, read_claims
+            from analysis.claims.beforehand import undecidable
 
-            return 0 if read_claims(chosen.claims or CLAIMS) else 1
+            print(*undecidable(json.load(sys.stdin), chosen.results), sep="\n", end="")
+            return 0
         if chosen.soon:
             tables_first(chosen.results)
         files = publish(chosen.results, chosen.force, claims=chosen.claims)

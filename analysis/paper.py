@@ -32,6 +32,14 @@ TABLE_5_COMPLEXITY = {(2.0, 3): 524, (1.5, 3): 292}
 TABLE_8_MS = {0.5: 15.2, 1.0: 37.8, 2.0: 108.8}
 """Milliseconds of inference by width, at 3 groups and 224x224, on one thread of a Qualcomm Snapdragon 820."""
 
+PHONES = {
+    "shufflenet": ("ShuffleNet 1x, g=3", 140, 37.8, 36.9),
+    "mobilenet": ("MobileNet 1.0", 569, 110.0, 107.1),
+    "alexnet": ("AlexNet", 720, 184.0, 191.4),
+}
+"""Name, millions of multiply-adds and milliseconds at 224x224 on one thread: of Table 8, on a Snapdragon 820; and of
+ncnn's benchmark on a Snapdragon 835 (github.com/Tencent/ncnn, benchmark/README.md)."""
+
 
 @dataclass(frozen=True)
 class Number:

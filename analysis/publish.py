@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +121,17 @@ def _sections(
 ) -> tuple["pd.DataFrame", list[list["Section"]]]:
     """All runs, and the sections of each study."""
     from ablations.store.plans import read_plans
+    from analysis.claims.parser import read_claims
     from analysis.runs import frame
     from analysis.runs.study import studies
     from analysis.studies import assemble
 
     runs = frame.runs(results)
     found = studies(read_plans(results), runs["planned_by"])
-    tables = [assemble.sections(study, runs, results, claims, measure) for study in found]
+    asked = read_claims(claims, {study.name: study for study in found}) if claims else None
+    if claims:
+        found = [replace(study, claims_file=claims.name) for study in found]
+    tables = [assemble.sections(study, runs, results, asked, measure) for study in found]
     if not any(tables):
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
         raise UserError(f"No run in {results} can be told what it is: {reasons}")
@@ -216,7 +221,8 @@ def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], 
 
 def _figure_names(sections: list["Section"]) -> list[str]:
     """Files of a protocol's figures."""
-    names = ["curves", *(name for section in sections for name in section.of.figures.values())]
+    names = [section.of.curves for section in sections]
+    names = [*dict.fromkeys(names), *(name for section in sections for name in section.of.figures.values())]
     return [f"{name}{suffix}" for name in names for suffix in (".svg", ".png", "-column.svg")]
 
 
@@ -227,8 +233,12 @@ def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dic
 
     drawn = {}
     for width, suffix in ((style.WIDE, ""), (style.COLUMN, "-column")):
-        figures = {"curves": curves.curves(runs, results, notes.title(runs), width)}
+        figures = {}
+        if any(section.of.built_in for section in sections):
+            figures["curves"] = curves.curves(runs, results, notes.title(runs), width)
         for section in sections:
+            if not section.of.built_in:
+                figures[section.of.curves] = curves.by_cell(section, results, width)
             for name, file in section.of.figures.items():
                 figures[file] = panels.BY_NAME[name](section, width)
         for name, drawing in figures.items():

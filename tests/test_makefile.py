@@ -52,10 +52,12 @@ def test_every_target_gets_the_folder_that_is_named(echo, name):
         words, seen = json.loads(make(target, f"RESULTS={name}", f"DATA_DIR={name}", python=echo).stdout)
         assert any(word.startswith("runtime.results_dir=$RESULTS") for word in words)
         assert (seen["RESULTS"], seen["DATA_DIR"]) == (name, name)
-    words, _ = json.loads(make("ablations", f"CONFIG_DIR={name}", python=echo).stdout)
-    assert f"--config-dir={name}" in words
-    words, seen = json.loads(make("ablation", f"STUDY={name}", python=echo).stdout)
-    assert "ablation=$STUDY" in words and seen["STUDY"] == name
+    for target in ("ablations", "cost"):
+        words, _ = json.loads(make(target, f"CONFIG_DIR={name}", python=echo).stdout)
+        assert f"--config-dir={name}" in words and "ablation=groups,shuffle" in words
+    for target in ("ablation", "cost"):
+        words, seen = json.loads(make(target, f"STUDY={name}", python=echo).stdout)
+        assert "ablation=$STUDY" in words and seen["STUDY"] == name
     words, _ = json.loads(make("new-study", f"NAME={name}", f"CONFIG_DIR={name}", python=echo).stdout)
     assert words[-3:] == [f"--folder={name}", "--", name]
 

@@ -23,13 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the cost as tables; exit code 2 where the overrides are wrong."""
     parser = argparse.ArgumentParser(prog="python -m ablations.cost", description=__doc__)
     parser.add_argument("overrides", nargs="*", help="as for a sweep: preset=imagenet ablation=groups,shuffle seed=0,1")
+    parser.add_argument("--config-dir", type=Path, help="folder of your own studies and networks, as for a sweep")
     parser.add_argument("--calibrate", action="store_true", help="train each network for some steps on this machine")
     parser.add_argument("--sd", type=float, default=SD, help=f"points between seeds to reckon power with ({SD})")
     chosen = parser.parse_intermixed_args(arguments)
     try:
         if not chosen.sd > 0:
             raise UserError(f"--sd {chosen.sd} must be a number above 0.")
-        jobs = compose(chosen.overrides)
+        jobs = compose(chosen.overrides, chosen.config_dir)
         show(plan_cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd), chosen.sd)
     except UserError as error:
         show_error(error)

@@ -138,7 +138,8 @@ def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, s
         raise UserError("There is no run to reckon with.")
     cells = {job.run.cell_id: job.run for job in plan.planned}
     config, data = plan.planned[0].config, plan.planned[0].run.protocol.data
-    images, speeds = measure_networks(cells, resolve_device(config.runtime.device) if calibrate else None)
+    sources = list({str(job.source): None for job in plan.planned if job.source})
+    images, speeds = measure_networks(cells, resolve_device(config.runtime.device) if calibrate else None, sources)
     todo = [job.run for job in plan.todo]
     hours = {
         device.name: (sum(training_seconds(run, images[run.cell_id], device) for run in todo) / 3600, device.source)
@@ -161,15 +162,20 @@ def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, s
     )
 
 
-def measure_networks(cells: dict[str, Run], device: str | None) -> tuple[dict[str, ImageCost], Speeds | None]:
+def measure_networks(
+    cells: dict[str, Run], device: str | None, sources: Sequence[str] = ()
+) -> tuple[dict[str, ImageCost], Speeds | None]:
     """The cost of one image of each cell, and with a device the speed of each on it.
 
     Measured in a process of its own: torch takes seconds to import.
 
+    Args:
+        sources: kept copies of the folders of families of the user's own.
+
     Raises:
         UserError: a network cannot be built or trained here.
     """
-    question = {"device": device, "runs": [to_json(run) for run in cells.values()]}
+    question = {"device": device, "runs": [to_json(run) for run in cells.values()], "folders": list(sources)}
     try:
         answer = run_module_json("ablations.profiling.measure_networks", question)
     except RuntimeError as error:

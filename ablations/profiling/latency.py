@@ -89,7 +89,8 @@ def measure(
     """
     import torch
 
-    from ablations.profiling.latency_rows import choose_format, gain, rows
+    from ablations.profiling.latency_rows import Input, choose_format, gain, rows
+    from ablations.profiling.others import measure_others
     from model import build
     from model.timing import FORMATS, entries, settle_statistics
     from model.timing import measure as take
@@ -99,6 +100,7 @@ def measure(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found: list[Row] = []
+    beside: list[Row] = []  # MobileNet and AlexNet, in no comparison with one group
     try:
         for one in given:
             chosen = variants(widths, groups, one.stem)
@@ -115,6 +117,8 @@ def measure(
                 times = take(all_entries, rounds, seconds)
                 found += rows(one, batch, chosen, all_entries, times)
                 out.print(f"{_name(one)}, batch {batch}: {len(chosen)} networks, {times.shape[1]} rounds.")
+            if one == Input(*PAPER):
+                beside += measure_others(one, rounds, seconds / 5)
     finally:
         torch.set_num_threads(threads)
     form = choose_format(found)
@@ -124,12 +128,16 @@ def measure(
     host, measured = describe_host("cpu", 1), files.timestamp()
     versions = ", ".join(f"{name} {host['versions'][name]}" for name in ("python", "torch"))
     origin = {"threads": 1, "device": host["device"], "versions": versions, "measured": measured}
-    return [{**row, **origin} for row in found if row["memory_format"] == form or row["memory_format"] not in FORMATS]
+    mine = [row for row in found if row["memory_format"] == form or row["memory_format"] not in FORMATS]
+    return [{**row, **origin} for row in (*mine, *beside)]
 
 
 def show(found: "Sequence[Row]") -> None:
     """Print a table for each input: networks by engine and batch, milliseconds and the ratio to one group."""
     out = console()
+    for row in (row for row in found if row["structure"] != "shufflenet"):
+        out.print(f"{row['structure']}: {row['median_ms']:.1f} ms (one image, {row['engine']}, {row['memory_format']})")
+    found = [row for row in found if row["structure"] == "shufflenet"]
     for name in dict.fromkeys(_place(row) for row in found):
         mine = [row for row in found if _place(row) == name]
         ways = list(dict.fromkeys((row["engine"], row["batch"]) for row in mine))

@@ -20,6 +20,8 @@ COLUMNS = (
 )
 """Columns of latency.csv. Times are of a whole batch; low and high are quartiles over rounds.
 
+Networks beside ShuffleNet (others.py) have one group, shuffle, and no ratios.
+
 ratio: to one group at the same width; shuffle_ratio: to the same network without shuffle; format_ratio: of PyTorch's
 other memory format to the one that was chosen.
 """
@@ -60,7 +62,7 @@ def rows(
                 **{"stem": given.stem, "classes": given.classes, "engine": engine, "memory_format": form},
                 **{"batch": batch, "structure": variant.structure},
                 **{axis: axes[axis] for axis in ("width", "groups", "shuffle", "stem_channels")},
-                **_quartiles(("median_ms", "low_ms", "high_ms"), 1000 * mine),
+                **quartiles(("median_ms", "low_ms", "high_ms"), 1000 * mine),
                 **_ratios(("ratio", "ratio_low", "ratio_high"), mine, others.get((1, True))),
                 **_ratios(("shuffle_ratio", "shuffle_low", "shuffle_high"), mine, without),
                 "format_ratio": None
@@ -93,9 +95,10 @@ def to_csv(found: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _quartiles(names: tuple[str, str, str], values: np.ndarray) -> Row:
+def quartiles(names: tuple[str, str, str], values: np.ndarray) -> Row:
+    """Median, lower and upper quartile, by these names."""
     return dict(zip(names, map(float, np.quantile(values, (0.5, 0.25, 0.75))), strict=True))
 
 
 def _ratios(names: tuple[str, str, str], mine: np.ndarray, other: np.ndarray | None) -> Row:
-    return dict.fromkeys(names) if other is None else _quartiles(names, mine / other)
+    return dict.fromkeys(names) if other is None else quartiles(names, mine / other)

@@ -5,6 +5,7 @@ Run by ablations/profiling/cost_model.py, which need not import torch then.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Measure the networks of runs.
 
     Args:
-        question: `runs`, each as run.json has it; `device`, where speed is measured, or None: then it is not.
+        question: `runs`, each as run.json has it; `folders` of families of the user's own; `device`, where speed is
+            measured, or None: then it is not.
 
     Returns:
         `images`: of each run what `image_cost` gives. `speeds`: None, or `device`, its name, and `images_per_second` of
@@ -37,13 +39,14 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """
     tune(threads=1)
     runs, device = [from_json(text) for text in question["runs"]], question["device"]
-    images = [image_cost(run) for run in runs]
-    return {"images": images, "speeds": measure_speeds(runs, device) if device else None}
+    folders = tuple(map(Path, question["folders"]))
+    images = [image_cost(run, folders) for run in runs]
+    return {"images": images, "speeds": measure_speeds(runs, device, folders) if device else None}
 
 
-def image_cost(run: Run) -> dict[str, int]:
+def image_cost(run: Run, folders: tuple[Path, ...] = ()) -> dict[str, int]:
     """Multiply-adds of one image and parameters by `model.complexity`, and activations: the fields of ImageCost."""
-    network = build_model(run)
+    network = build_model(run, folders)
     shape = (run.protocol.data.channels, run.protocol.resolution, run.protocol.resolution)
     found = complexity(network, shape)
     return {"macs": found.macs, "params": found.params, "activations": count_activations(network, shape)}
@@ -66,12 +69,12 @@ def count_activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return count
 
 
-def measure_speeds(runs: Sequence[Run], device: str) -> dict[str, Any]:
+def measure_speeds(runs: Sequence[Run], device: str, folders: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Images/s of each run in training, and the name of the device."""
-    return {"device": device_name(device), "images_per_second": [measure_speed(run, device) for run in runs]}
+    return {"device": device_name(device), "images_per_second": [measure_speed(run, device, folders) for run in runs]}
 
 
-def measure_speed(run: Run, device: str) -> float:
+def measure_speed(run: Run, device: str, folders: tuple[Path, ...] = ()) -> float:
     """Images/s of the real trainer in its second epoch on noise; the first one warms up.
 
     Batches are the recipe's, on a CPU of at most CPU_BATCH images. The run trains alone: on a GPU, where the seeds of a
@@ -82,7 +85,7 @@ def measure_speed(run: Run, device: str) -> float:
     recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
     data = replace(run.protocol.data, train_images=count, test_images=2)
     short = replace(run, protocol=replace(run.protocol, data=data, recipe=recipe))
-    result = train(short, noise(short, count), device)
+    result = train(short, noise(short, count), device, folders=folders)
     return float(result.history[1]["images_per_second"])
 
 

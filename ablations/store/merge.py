@@ -2,7 +2,8 @@
 
 Every file of a run is compared with its checksum in result.json, copied to a temporary folder, flushed to disk, read
 again and renamed. Nothing is overwritten: the same run with another outcome is a conflict, which is reported, and both
-stay as they are. After a stop, the same command continues.
+stay as they are. With --keep one of them counts, and the other is kept here, whole, as runs/<run_id>.other-1. After a
+stop, the same command continues.
 
 Exit code 0: every finished run there is here; 1: something was left out, and is reported; 2: there is nothing to merge,
 or this folder cannot be written; 130: stopped.
@@ -15,6 +16,7 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,9 @@ from ablations.store.plans import parse_plan
 from ablations.store.records import Result
 from ablations.store.sources import bring_sources
 
+KEEP = ("ours", "theirs", "first")
+"""Which outcome of a run counts where there are two; first: that of the run that ended earlier."""
+
 OUTCOMES = {
     "brought in": "brought in",
     "here": "already here",
@@ -34,13 +39,17 @@ OUTCOMES = {
     "damaged": "damaged there",
     "newer": "by a newer version",
     "conflict": "in conflict with what is here",
+    "ours": "in conflict and kept as here",
+    "theirs": "in conflict and taken from there",
     "busy": "being trained here",
     "misnamed": "passed over",
 }
 """Outcomes of a run of the other folder, with the words that are printed."""
 
 LEFT_OUT = ("damaged", "newer", "conflict", "busy", "misnamed")
-"""Outcomes that are reported one by one."""
+"""Outcomes that are reported one by one, and make the exit code 1; SETTLED are reported, too."""
+
+SETTLED = KEEP[:2]
 
 SAME = ("weights_sha256", "error", "loss", "test_images")
 """Fields of a result that agree when the same run was trained in both places; its duration may differ."""
@@ -57,11 +66,12 @@ class Merged(NamedTuple):
     reason: str = ""
 
 
-def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
+def merge(other: Path, results: Path, dry: bool = False, keep: str = "") -> list[Merged]:
     """Copy the runs and plans of another folder into this one; returns the outcome of each.
 
     Args:
         dry: write nothing, only return what would be done.
+        keep: one of KEEP, or empty: conflicts stay.
 
     Raises:
         UserError: the other folder has no results, or is the same, or this one cannot be written.
@@ -72,8 +82,8 @@ def merge(other: Path, results: Path, dry: bool = False) -> list[Merged]:
     found = []
     for path in sorted((other / "runs").iterdir()):
         if _is_id(path.name):
-            found.append(bring(other, results, path.name, dry))
-        elif path.is_dir() and not path.name.startswith(".") and run_folder.ASIDE not in path.name:
+            found.append(bring(other, results, path.name, dry, keep))
+        elif path.is_dir() and not path.name.startswith(".") and not run_folder.is_aside(path.name):
             found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
     for path in sorted((other / "plans").glob("*.json")):
         found.append(merge_plan(path, results, dry))
@@ -102,19 +112,20 @@ def check_folders(other: Path, results: Path) -> None:
         raise UserError(f"There are no runs and no plans in {other}: there is nothing to merge.")
 
 
-def bring(other: Path, results: Path, run_id: str, dry: bool) -> Merged:
-    """Copy one run, unless it is not finished, damaged, or already here."""
+def bring(other: Path, results: Path, run_id: str, dry: bool, keep: str = "") -> Merged:
+    """Copy one run, unless it is not finished, damaged, or already here; arguments as for `merge`."""
     theirs = other / "runs" / run_id
     found, why = look(theirs, run_id)
     if found is None:
         kind = "unfinished" if why is None else "newer" if run_folder.NEWER in why else "damaged"
         return Merged(run_id, kind, f"{theirs.parent.parent}/{why}" if why else "")
     here, _ = run_folder.check_run(results / "runs" / run_id, run_id)
-    if here or dry:
-        return compare(theirs, results / "runs" / run_id, found, here)
+    outcome = compare(theirs, results / "runs" / run_id, found, here, keep)
+    if dry or outcome.outcome in ("here", "conflict"):
+        return outcome
     with lease.held(results, run_id) as mine:
         if mine:
-            return copy(theirs, results, run_id, found)
+            return copy(theirs, results, run_id, found, keep)
     who = lease.holder(results, run_id) or "another process"
     return Merged(run_id, "busy", f"runs/{run_id} is trained here now ({who}): merge again when that has ended")
 
@@ -132,23 +143,32 @@ def look(folder: Path, run_id: str) -> tuple[Result | None, str | None]:
     return (found, None) if mine else (None, f"runs/{run_id}/run.json does not describe this run")
 
 
-def compare(theirs: Path, ours: Path, found: Result, here: Result | None) -> Merged:
-    """Outcome of a verified run of theirs, given the result of the same run here, if any."""
+def compare(theirs: Path, ours: Path, found: Result, here: Result | None, keep: str = "") -> Merged:
+    """Outcome of a verified run of theirs, given the result of the same run here, if any, and which of two counts."""
     run_id = theirs.name
     if here is None:
         return Merged(run_id, "brought in")
-    if all(getattr(here, key) == getattr(found, key) for key in SAME) and _bits(ours) == _bits(theirs):
+    settled = [ours.with_name(name) for name in run_folder.aside(ours.parent.parent, run_id, run_folder.OTHER)]
+    known = [(ours, here), *((folder, run_folder.check_run(folder, run_id)[0]) for folder in settled)]
+    if any(one and _alike(one, found) and _bits(folder) == _bits(theirs) for folder, one in known):
         return Merged(run_id, "here")
     numbers = f"error {100 * here.error:.2f} % here, {100 * found.error:.2f} % there"
-    return Merged(run_id, "conflict", f"runs/{run_id} ({_name(theirs)}): {numbers}; both are left as they are")
+    said = f"runs/{run_id} ({_name(theirs)}): {numbers}"
+    if not keep:
+        way = "KEEP=ours, theirs or first (the one that ended earlier) says which counts"
+        return Merged(run_id, "conflict", f"{said}; both are left as they are. {way}")
+    if keep == "first":
+        keep = "theirs" if _ended(theirs, found) < _ended(ours, here) else "ours"
+    return Merged(run_id, keep, f"{said}; the other is set aside as runs/{run_id}.{run_folder.OTHER}-N")
 
 
-def copy(theirs: Path, results: Path, run_id: str, found: Result) -> Merged:
+def copy(theirs: Path, results: Path, run_id: str, found: Result, keep: str = "") -> Merged:
     """Copy a run to a temporary folder, verify the copy and rename it; for the holder of the run's lease."""
     ours, part = results / "runs" / run_id, results / "runs" / f".{run_id}{PART}"
     here, _ = run_folder.check_run(ours, run_id)
-    if here:  # finished here between the first look and the lease
-        return compare(theirs, ours, found, here)
+    outcome = compare(theirs, ours, found, here, keep)
+    if outcome.outcome in ("here", "conflict"):  # finished here between the first look and the lease
+        return outcome
     shutil.rmtree(part, ignore_errors=True)  # left by a merge that was stopped
     try:
         part.mkdir()
@@ -163,15 +183,21 @@ def copy(theirs: Path, results: Path, run_id: str, found: Result) -> Merged:
         whole, why = look(part, run_id)
         if whole != found:
             return Merged(run_id, "damaged", f"{why or 'it changed'} while it was copied from {theirs}")
-        if ours.exists():  # unfinished, failed or damaged here: set aside, not deleted
-            run_folder.move_aside(ours, run_id, f"a finished run from {theirs.parent.parent} has come in its place")
+        if outcome.outcome == "ours":
+            why = f"another outcome of this run, from {theirs.parent.parent}; the one that was here counts"
+            run_folder.move_aside(part, run_id, why, run_folder.OTHER)
+            return outcome
+        if ours.exists():  # another outcome; or unfinished, failed or damaged here: set aside, not deleted
+            kind = run_folder.OTHER if here else run_folder.DAMAGED
+            why = f"a finished run from {theirs.parent.parent} has come in its place"
+            run_folder.move_aside(ours, run_id, why, kind)
         part.rename(ours)
         flush_folder(ours.parent)
     except OSError as error:
         raise writable.unwritable(results, error) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Merged(run_id, "brought in")
+    return outcome
 
 
 def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
@@ -208,11 +234,11 @@ def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
         text = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items() if counts[outcome])
         out.print(f"{kind}: {text or 'none'}", markup=False)
     for one in found:
-        if one.outcome in LEFT_OUT:
+        if one.outcome in (*LEFT_OUT, *SETTLED):
             out.print(f"{OUTCOMES[one.outcome]}: {one.reason}", markup=False)
     if dry:
         out.print("Nothing was written (--dry-run).")
-    elif any(one.outcome == "brought in" for one in found):
+    elif any(one.outcome in ("brought in", *SETTLED) for one in found):
         out.print(f"make tables RESULTS={shlex.quote(str(results))} shows them.", markup=False)
 
 
@@ -222,9 +248,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("other", type=Path, help="results folder of another machine")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where to bring its runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and write nothing here")
+    parser.add_argument("--keep", choices=KEEP, default="", help="which outcome counts where a run has two")
     options = parser.parse_args(arguments)
     try:
-        found = merge(options.other, options.results, options.dry_run)
+        found = merge(options.other, options.results, options.dry_run, options.keep)
     except UserError as error:
         show_error(error)
         return 2
@@ -233,6 +260,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     say(found, options.other, options.results, options.dry_run)
     return 1 if any(one.outcome in LEFT_OUT for one in found) else 0
+
+
+def _alike(one: Result, other: Result) -> bool:
+    return all(getattr(one, key) == getattr(other, key) for key in SAME)
+
+
+def _ended(folder: Path, found: Result) -> float:
+    """When a run ended, in seconds since 1970: its beginning and what it took; else when its result was written."""
+    started = (read_json(folder / "provenance.json") or {}).get("started")
+    with suppress(ValueError):
+        return datetime.strptime(str(started), "%Y-%m-%dT%H:%M:%S%z").timestamp() + found.seconds.total
+    return (folder / "result.json").stat().st_mtime
 
 
 def _bits(folder: Path) -> bytes | None:

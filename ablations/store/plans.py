@@ -93,14 +93,26 @@ def write_plans(
         command: the command line that asked for the runs.
         definitions: of studies by name; see sweep/study.py.
     """
+    for content in contents(jobs, definitions):
+        path = results / "plans" / f"{content['study']}-{content.get('scope_id') or content['protocol_id']}.json"
+        make_folder(path.parent, results)
+        known = read_json(path) or {}
+        stored = json.loads(json.dumps(content))  # as it reads back: tuples are lists
+        if any(known.get(key) != value for key, value in stored.items()):
+            stamp = {"command": command, "written": timestamp()}
+            write_json(path, {**content, **stamp})
+
+
+def contents(
+    jobs: Iterable[PlannedRun], definitions: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The plan of each study and scope, but for its command and time; arguments as for `write_plans`."""
     together: dict[tuple[str, str], dict[str, PlannedRun]] = {}
     for job in jobs:
         scope = job.scope_id or job.run.protocol_id
         together.setdefault((job.study, scope), {}).setdefault(job.run.run_id, job)
     for (study, scope), unique in together.items():
         planned = list(unique.values())
-        path = results / "plans" / f"{study}-{scope}.json"
-        make_folder(path.parent, results)
         content: dict[str, Any] = {
             "schema": SCHEMA,
             "study": study,
@@ -114,11 +126,7 @@ def write_plans(
             content["protocols"] = {one.run.protocol_id: plain(one.run.protocol) for one in planned}
         if definitions and study in definitions:
             content["definition"] = definitions[study]
-        known = read_json(path) or {}
-        stored = json.loads(json.dumps(content))  # as it reads back: tuples are lists
-        if any(known.get(key) != value for key, value in stored.items()):
-            stamp = {"command": command, "written": timestamp()}
-            write_json(path, {**content, **stamp})
+        yield content
 
 
 def _entry(one: PlannedRun) -> dict[str, Any]:

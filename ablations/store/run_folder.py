@@ -36,8 +36,14 @@ METRICS = (
 SILENT_SECONDS = 120
 """A run whose progress is older than this has stopped."""
 
-ASIDE = ".damaged-"
-"""Part of the name of a folder that was set aside because its result is damaged: <run_id>.damaged-1."""
+DAMAGED, OTHER = "damaged", "other"
+"""Why a folder was set aside, part of its name: <run_id>.damaged-1, <run_id>.other-1.
+
+damaged: its result cannot be believed; other: whole, and another outcome of the same run counts (`make merge KEEP=`).
+"""
+
+REASON = "damage.json"
+"""In a folder that was set aside: why."""
 
 NEWER = "was written by a newer version"
 """Part of the reason why a result of a later schema is not read; such a run is never replaced."""
@@ -196,23 +202,30 @@ def quarantine(results: Path, run_id: str) -> Path | None:
     return None if found or not why or NEWER in why else move_aside(folder, run_id, why)
 
 
-def move_aside(folder: Path, run_id: str, why: str) -> Path:
-    """Rename a run's folder to <run_id>.damaged-N and write the reason into it; for the holder of the lease."""
+def move_aside(folder: Path, run_id: str, why: str, kind: str = DAMAGED) -> Path:
+    """Rename a run's folder to <run_id>.<kind>-N and write the reason into it; for the holder of the lease."""
     number = 1
-    while (aside := folder.with_name(f"{run_id}{ASIDE}{number}")).exists():
+    while (aside := folder.with_name(f"{run_id}.{kind}-{number}")).exists():
         number += 1
     folder.rename(aside)
     flush_folder(aside.parent)
     with suppress(OSError):  # the reason is printed too
-        write_json(aside / "damage.json", {"schema": SCHEMA, "run_id": run_id, "reason": why, "when": timestamp()})
+        write_json(aside / REASON, {"schema": SCHEMA, "run_id": run_id, "reason": why, "when": timestamp()})
     return aside
 
 
-def aside(results: Path) -> dict[str, str]:
-    """Reasons why folders were set aside, by name of the folder."""
-    folders = sorted((results / "runs").glob(f"*{ASIDE}*"))
+def is_aside(name: str) -> bool:
+    """Whether a folder of this name was set aside."""
+    return bool(re.fullmatch(rf"[0-9a-f]{{16}}\.({DAMAGED}|{OTHER})-.*", name))
+
+
+def aside(results: Path, run_id: str = "", kind: str = "*") -> dict[str, str]:
+    """Reasons why folders were set aside, by name of the folder; of all runs, or of one; of all kinds, or of one."""
+    folders = sorted((results / "runs").glob(f"{run_id or '*'}.{kind}-*"))
     return {
-        path.name: str((read_json(path / "damage.json") or {}).get("reason", "no reason noted")) for path in folders
+        path.name: str((read_json(path / REASON) or {}).get("reason", "no reason noted"))
+        for path in folders
+        if is_aside(path.name)
     }
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ import hydra
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins import structured_config_source as stored
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -132,16 +134,31 @@ def error_in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(lines)}"
 
 
-def compose(overrides: Sequence[str]) -> list[Planned]:
-    """All jobs of a sweep, as `python -m ablations -m` would make them, whether their data are there or not."""
-    return compose_studies(overrides)[0]
+def compose(overrides: Sequence[str], config_dir: Path | None = None) -> list[Planned]:
+    """All jobs of a sweep, as `python -m ablations -m` would make them, whether their data are there or not.
+
+    Args:
+        config_dir: a folder of configuration of the user's, as --config-dir names it.
+
+    Raises:
+        UserError: it is not there, or the configuration is wrong.
+    """
+    return compose_studies(overrides, config_dir)[0]
 
 
-def compose_studies(overrides: Sequence[str]) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
+def compose_studies(
+    overrides: Sequence[str], config_dir: Path | None = None
+) -> tuple[list[Planned], dict[str, dict[str, Any]]]:
     """`compose`, and the definitions of the studies; see sweep/study.py."""
+    if config_dir and not config_dir.is_dir():
+        raise UserError(f"{config_dir} is no folder of configuration.")
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
+        loader: Any = GlobalHydra.instance().config_loader()
+        if config_dir:  # where hydra.main puts it
+            path, before = f"file://{config_dir.absolute()}", SearchPathQuery(provider="schema")
+            loader.config_search_path.prepend("command-line", path, anchor=before)
+            loader.repository.initialize_sources(loader.config_search_path)
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
         return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,20 @@ ERROR = "error: "
 """Begins what `python -m analysis` says of a mistake of the user's."""
 
 
-def check_claims() -> None:
+def check_claims(plans: Iterable[dict[str, Any]], results: Path) -> list[str]:
     """Have the claims read that publishing will need: a mistake there is found before training, not after.
+
+    Args:
+        plans: contents of the plans that will be written.
+
+    Returns:
+        Sentences on claims that the planned seeds cannot decide.
 
     Raises:
         UserError: a claim is malformed.
     """
-    with _process("--check-claims", streams=subprocess.PIPE) as process:
-        _answer(process)
+    with _process("--check-claims", "--results", str(results.resolve()), streams=subprocess.PIPE) as process:
+        return _answer(process, json.dumps(list(plans))).splitlines()
 
 
 def standby() -> AbstractContextManager[Process]:

@@ -151,9 +151,11 @@ def definition(
         found["families"] = {name: {f"model.{axis}": v for axis, v in one.items()} for name, one in families.items()}
     found |= {key: value for key in AS_WRITTEN if (value := getattr(config, key)) not in (None, [], {})}
     for key in ("claims", "published"):
-        entries = _entries(key, getattr(config, key), folders)
+        entries, name = _entries(key, getattr(config, key), folders)
         if entries is not None:
             found[key] = entries
+        if key == "claims" and name:
+            found["claims_file"] = name
     return found
 
 
@@ -194,21 +196,22 @@ def check_name(choice: str | None, study: str, known: Sequence[str], folders: Se
         raise UserError(f"ablation={choice} says study: {study}, which is another study's name; write study: {choice}.")
 
 
-def _entries(key: str, given: Any, folders: Sequence[Path]) -> list[Any] | None:
-    """Claims or published numbers: the list itself, or that of a file beside the studies."""
+def _entries(key: str, given: Any, folders: Sequence[Path]) -> tuple[list[Any] | None, str]:
+    """Claims or published numbers: the list itself, or that of a file beside the studies, with the file's name."""
     if given is None or isinstance(given, list):
-        return given
-    places = [place for folder in (*folders, CONF) for place in (folder / "ablation" / given, folder / given)]
+        return given, ""
+    places = {folder / name: folder for folder in (*folders, CONF) for name in (f"ablation/{given}", given)}
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise UserError(f"{key}: {given} is not there: put it beside the study, in {places[0].parent}.")
+        raise UserError(f"{key}: {given} is not there: put it beside the study, in {next(iter(places)).parent}.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
     if not isinstance(content, list):
         raise UserError(f"{path} must be a list of {key}.")
-    return content
+    above = places[path].parent
+    return content, path.relative_to(above).as_posix() if path.is_relative_to(above) else path.name
 
 
 def _check_keys(key: str, one: Any) -> None:

@@ -18,7 +18,7 @@ from ablations.core.errors import UserError
 from ablations.core.signals import Detached, Interrupted
 from ablations.execution.worker import worker_count
 from ablations.store import writable
-from ablations.store.plans import write_plans
+from ablations.store.plans import contents, write_plans
 from ablations.store.sources import keep_difference
 from ablations.sweep import messages, publishing
 from ablations.sweep.compose import AdaptConfig, Composer
@@ -104,12 +104,15 @@ class AblationSweeper(BasicSweeper):
         results = writable.open_results(Path(runtime.results_dir))
         workers = parallel_runs(self.launcher, runtime)
         plan = make_plan(jobs, results)
-        if plan.todo and runtime.publish:
-            publishing.check_claims()
+        planned = list(planned_runs(jobs, composer.definitions))
+        judged = plan.todo and runtime.publish
+        notes = publishing.check_claims(contents(planned, composer.definitions), results) if judged else []
         with writable.writing(results):
             keep_difference(provenance.difference(), results)
-            write_plans(planned_runs(jobs, composer.definitions), results, provenance.command(), composer.definitions)
+            write_plans(planned, results, provenance.command(), composer.definitions)
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
+        for note in notes:
+            console.console().print(note, markup=False)
         return plan, results, runtime
 
     def _conclude(self, plan: Plan, results: Path, publish: bool, publisher: publishing.Process | None = None) -> bool:

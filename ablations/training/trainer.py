@@ -72,6 +72,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     kernels: str = "auto",
     ddp: DDPGroup | None = None,
+    folders: tuple[Path, ...] = (),
 ) -> TrainResult:
     """Train one run to its end.
 
@@ -88,6 +89,7 @@ def train(
         stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
         kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
         ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
+        folders: where a family of a user's own is; see model/family.py.
 
     Raises:
         Diverged: the loss is not finite.
@@ -95,7 +97,7 @@ def train(
         OSError: a checkpoint cannot be written.
         RankLost: another process of the group ended or does not answer.
     """
-    entry = TrainingEntry(run, checkpoint_path, observe, stop)
+    entry = TrainingEntry(run, checkpoint_path, observe, stop, folders)
     ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ddp)
     if isinstance(outcome, Exception):
         raise outcome

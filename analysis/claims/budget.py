@@ -28,7 +28,7 @@ def answer(cells: Sequence[Cell], seeds: int, sd: float) -> dict[str, Any]:
     Each claim takes the strictest share of the level that Holm's rule may give it, so the number is a lower bound. One
     seed decides nothing.
     """
-    claims = [claim for claim in read_claims() if set(claim.refs) <= set(cells) and claim.paper is not None]
+    claims = [claim for claim in read_claims() if {*claim.refs} <= {*cells} and claim.paper is not None]
     both = [study(name) for name in BUILT_IN]
     printed = {ref: next(filter(None, (one.paper(ref) for one in both)), None) for ref in cells}
     errors = {ref: number.value for ref, number in printed.items() if number}
@@ -78,9 +78,9 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: float, rival
 def main(question: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers to all options of `ablations.profiling.cost.budgets`."""
     cells = [
-        Cell.of({axis: c[axis] for axis in ("structure", "width", "groups", "shuffle")}) for c in question["cells"]
+        Cell.of({axis: c.get(axis) for axis in ("structure", "width", "groups", "shuffle")}) for c in question["cells"]
     ]
-    some = ([ref for ref in cells if ref["width"] in option["widths"]] for option in question["options"])
+    some = ([ref for ref in cells if ref.get("width", 1.0) in option["widths"]] for option in question["options"])
     pairs = zip(some, question["options"], strict=True)
     return [answer(refs, option["seeds"], question["sd"]) for refs, option in pairs]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from analysis.claims.parser import NOT_POSITIVE, Claim
+from analysis.claims.verdict import SEEDS_AND_IMAGES
 from analysis.runs.cell import Cell
 from analysis.stats.contrast import Contrast
 from analysis.stats.estimate import POOLED, Estimate, estimate
@@ -24,7 +25,7 @@ class TestResult:
         kind, method, levene_p: as Estimate has them.
         deciding: t of the comparison that the verdict hangs on, its sign left out, and how many compete with it: what
             `power` reckons with. beside: the same from the effect to the farther and nearer end of the margin.
-        cells: see Estimate.
+        cells, images: see Estimate; the largest share of all comparisons.
     """
 
     effect: float
@@ -41,17 +42,19 @@ class TestResult:
     beside: tuple[float, float] = (math.nan, math.nan)
     cells: int = 1
     exact_p: float = math.nan
+    images: float = 0.0
     __test__: ClassVar[bool] = False  # pytest: a result, no tests to collect
 
     @property
     def p(self) -> float:
-        """Two-sided: either side at half the level each."""
-        return self.exact_p if self.exact_p >= 0 else min(1.0, 2 * min(self.p_for, self.p_against))
+        """Two-sided: either side at half the level each; NaN where these are, which `min` hands on from first place."""
+        return self.exact_p if self.exact_p >= 0 else min(2 * min(self.p_for, self.p_against), 1.0)
 
 
 def run_test(claim: Claim, sample: Sample, alpha: float = 1 - LEVEL) -> TestResult:
     """Test a claim, all of whose cells have a run; alpha: chance that the interval misses the effect."""
-    estimates = [estimate(contrast, sample) for contrast in claim.contrasts]
+    sample = sample.of(claim.metric)
+    estimates = [estimate(contrast, sample, claim.over == SEEDS_AND_IMAGES) for contrast in claim.contrasts]
     if claim.kind == "order":
         return _order(estimates, len(claim.refs), alpha)
     if claim.kind == "any":
@@ -204,4 +207,5 @@ def _common(estimates: Sequence[Estimate]) -> dict[str, Any]:
         "method": "; ".join(methods),
         "levene_p": least_known(one.levene_p for one in estimates),
         "cells": min(one.cells for one in estimates),
+        "images": max(one.images for one in estimates),
     }

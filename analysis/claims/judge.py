@@ -10,12 +10,23 @@ from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
 from analysis.claims.step_down import Family
-from analysis.claims.verdict import CONTRADICTED, INCONCLUSIVE, NO_EFFECT, NOT_TESTED, SUPPORTED, Verdict, size
+from analysis.claims.verdict import (
+    CONTRADICTED,
+    ERROR,
+    INCONCLUSIVE,
+    METRICS,
+    NO_EFFECT,
+    NOT_TESTED,
+    SUPPORTED,
+    Verdict,
+    size,
+)
 from analysis.runs.cell import Cell
+from analysis.stats.estimate import NO_BITS
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import Sample
 
-WORDS = ("study", "source", "says", "direction", "margin", "unit")
+WORDS = ("study", "source", "says", "direction", "margin", "unit", "metric", "over")
 NUMBERS = ("effect", "low", "high", "p", "levene_p")
 """Fields that a verdict has from its claim and from its test as they are."""
 
@@ -118,7 +129,7 @@ def _simultaneous(found: Sequence[Judgement], sample: Sample, differ: Family, no
 
 
 def _complete(claim: Claim, sample: Sample) -> bool:
-    return all(sample.errors.get(ref) for ref in claim.refs)
+    return all(sample.of(claim.metric).errors.get(ref) for ref in claim.refs)
 
 
 def _verdict(one: TestResult | None, p: float, p_none: float) -> str:
@@ -156,7 +167,7 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
         seeds_most=max(seeds),
         seeds_needed=needed,
         reason=_reason(found, sample, ids, needed),
-        scope=scope,
+        scope=scope.replace(METRICS[ERROR][0], METRICS[claim.metric][0], 1),
         cells=tuple((ids.get(ref, ""), sample.name(ref)) for ref in claim.refs),
     )
 
@@ -170,13 +181,18 @@ def _reason(found: Judgement, sample: Sample, planned: Mapping[Cell, str], neede
         waiting = [ref for ref in lacking if ref in planned]
         parts = [f"No run is done of {_names(waiting, sample)}."] if waiting else []
         parts += [f"Not planned: {_names(never, sample)}."] if never else []
-        return " ".join(parts)
+        return " ".join(parts) or f"The runs of these cells do not say their {METRICS[claim.metric][0]}."
     if one.kind == EXAMPLES:
         differ = "differ" if one.p <= 1 - LEVEL else "do not differ for certain"
         whose = "these two networks" if len(claim.refs) == 2 else "these networks"
         return (
             f"One seed: run-to-run variation not covered. On the test images {whose} {differ}; "
             "two seeds or more are needed to judge the claim."
+        )
+    if one.method == NO_BITS:
+        return (
+            "The claim is over seeds and test images, and it is not known which images each run has right: correct.npy "
+            "is absent or cannot be read."
         )
     if one.kind != SEEDS:
         if all(len(sample.errors[ref]) == 1 for ref in claim.refs):

@@ -13,7 +13,7 @@ import yaml
 
 from ablations.core.errors import UserError
 from analysis.claims.grammar import ClaimError, contrasts, fields, named
-from analysis.claims.verdict import POINTS, TAU
+from analysis.claims.verdict import ERROR, METRICS, SEEDS_ALONE, SEEDS_AND_IMAGES, TAU
 from analysis.runs.cell import AXES, Cell
 from analysis.runs.study import BUILT_IN, Study, words
 from analysis.runs.study import study as study_of
@@ -24,7 +24,10 @@ CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
 POSITIVE, NOT_POSITIVE = "positive", "not_positive"
 TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
 NEEDED = ("id", "study", "source", "says", "margin", "paper")
-KEYS = (*NEEDED, "for", "direction", *TESTS)
+KEYS = (*NEEDED, "for", "direction", "metric", "over", *TESTS)
+SAME_IMAGES = ("resolution", "train_images")
+"""Axes in data that leave the test images which they are."""
+
 PRINTED = "printed"
 """Effect that follows from the printed errors, where a claim of a study of the user's does not state it."""
 SLACK = 0.051
@@ -40,6 +43,7 @@ class Claim:
             so that the paper's difference is above 0).
         paper: the paper's effect in points; for `order` tau, 1.
         line: where it stands in its file.
+        metric, over: see verdict.Verdict.
     """
 
     id: str
@@ -52,11 +56,13 @@ class Claim:
     margin: float
     paper: float | None
     line: int
+    metric: str = ERROR
+    over: str = SEEDS_ALONE
 
     @property
     def unit(self) -> str:
         """Of effect and margin."""
-        return TAU if self.kind == "order" else POINTS
+        return TAU if self.kind == "order" else METRICS[self.metric][1]
 
     @property
     def refs(self) -> tuple[Cell, ...]:
@@ -64,17 +70,15 @@ class Claim:
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
 
 
-def claims_of(study: Study, path: Path | None = None) -> tuple[Claim, ...]:
-    """The claims of a study: of a file, where one is given, else its own.
+def claims_of(study: Study) -> tuple[Claim, ...]:
+    """The claims of a study.
 
     Raises:
         UserError: a claim is malformed.
     """
     known = {**_papers(), study.name: study}
-    if path is not None or study.claims is None:
-        return tuple(
-            claim for claim in read_claims(path or CLAIMS, known, path is not None) if claim.study == study.name
-        )
+    if study.claims is None:
+        return tuple(claim for claim in read_claims(CLAIMS, known) if claim.study == study.name)
     if not study.claims:
         return ()
     preset = {"study": study.name, "source": study.title, "paper": PRINTED}
@@ -82,13 +86,11 @@ def claims_of(study: Study, path: Path | None = None) -> tuple[Claim, ...]:
     return _read(text, f"the claims of {study.name}", known)
 
 
-def read_claims(
-    path: Path = CLAIMS, studies: Mapping[str, Study] | None = None, others: bool = False
-) -> tuple[Claim, ...]:
+def read_claims(path: Path = CLAIMS, studies: Mapping[str, Study] | None = None) -> tuple[Claim, ...]:
     """All claims of a file, in its order.
 
     Args:
-        studies: that claims may be of, by name; the paper's where not given. others: pass over claims of other studies.
+        studies: that claims may be of, by name; the paper's where not given.
 
     Raises:
         UserError: the file cannot be read or a claim is malformed; names file, line, what is wrong and what would do.
@@ -97,14 +99,14 @@ def read_claims(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from None
-    return _read(text, str(path), _papers() if studies is None else studies, others)
+    return _read(text, str(path), _papers() if studies is None else studies)
 
 
 def _papers() -> dict[str, Study]:
     return {name: study_of(name) for name in BUILT_IN}
 
 
-def _read(text: str, path: str, studies: Mapping[str, Study], others: bool = False) -> tuple[Claim, ...]:
+def _read(text: str, path: str, studies: Mapping[str, Study]) -> tuple[Claim, ...]:
     """The claims of a text; `path` is what errors call it."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)
@@ -118,7 +120,7 @@ def _read(text: str, path: str, studies: Mapping[str, Study], others: bool = Fal
     claims: dict[str, Claim] = {}
     for node in root.value:
         try:
-            for claim in _claims(node, studies, others):
+            for claim in _claims(node, studies, root):
                 if claim.id in claims:
                     raise ClaimError("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
                 claims[claim.id] = claim
@@ -127,12 +129,10 @@ def _read(text: str, path: str, studies: Mapping[str, Study], others: bool = Fal
     return tuple(claims.values())
 
 
-def _claims(node: yaml.Node, studies: Mapping[str, Study], others: bool) -> Iterator[Claim]:
+def _claims(node: yaml.Node, studies: Mapping[str, Study], root: yaml.SequenceNode) -> Iterator[Claim]:
     """The claims of one entry: one, or one for each value of `for`."""
     entry = _entry(node)
-    if others and entry["study"] not in studies:
-        return
-    study = _study(entry, studies)
+    study = _study(entry, studies, root)
     tests = [key for key in TESTS if key in entry]
     if len(tests) != 1:
         found = " and ".join(tests) or "none"
@@ -160,6 +160,17 @@ def _claim(
         raise ClaimError("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
     if direction == NOT_POSITIVE and kind != "contrast":
         raise ClaimError("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
+    metric, over = entry.get("metric", ERROR), entry.get("over", SEEDS_ALONE)
+    if metric not in METRICS:
+        raise ClaimError("metric", f"metric {metric!r} is unknown; choose {', '.join(METRICS)}")
+    if over not in (SEEDS_ALONE, SEEDS_AND_IMAGES):
+        raise ClaimError("over", f"over {over!r} is unknown; choose {SEEDS_ALONE} or {SEEDS_AND_IMAGES}")
+    if over != SEEDS_ALONE and metric != ERROR:
+        raise ClaimError("over", f"over: {over} goes with metric: {ERROR} only; of single images no {metric} is kept")
+    refs = {ref for contrast in terms for ref in contrast.refs}
+    for axis in (axis for axis in study.axes if over != SEEDS_ALONE and axis.startswith("data.")):
+        if not axis.endswith(SAME_IMAGES) and len({ref.get(axis) for ref in refs}) > 1:
+            raise ClaimError("over", f"over: {over} compares runs image by image; another {axis} may test on others")
     suffix = "".join(f"-{_short(key, value)}" for key, value in values.items())
     return Claim(
         id=f"{entry['id']}{suffix}",
@@ -170,8 +181,10 @@ def _claim(
         contrasts=terms,
         direction=direction,
         margin=float(entry["margin"]),
-        paper=_paper(kind, terms, effect, study),
+        paper=_paper(kind, terms, effect, study if metric == ERROR else None),
         line=node.start_mark.line + 1,
+        metric=metric,
+        over=over,
     )
 
 
@@ -189,13 +202,13 @@ def _filled(says: str, words: Mapping[str, str]) -> str:
     return filled
 
 
-def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study) -> float | None:
-    """The paper's effect as stated, which must be what its printed errors give wherever it prints them."""
+def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study | None) -> float | None:
+    """The paper's effect as stated, which must be what the errors that `study` prints give wherever it prints them."""
     number = isinstance(stated, int | float) and not isinstance(stated, bool) and math.isfinite(stated)
     if stated not in (None, PRINTED) and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
-    printed = {ref: study.paper(ref) for ref in refs}
+    printed = {ref: study.paper(ref) if study else None for ref in refs}
     numbers = {ref: number.value for ref, number in printed.items() if number}
     if len(numbers) < len(refs):
         return float(stated) if number else None
@@ -244,9 +257,14 @@ def _entry(node: yaml.Node) -> dict[str, Any]:
     return entry
 
 
-def _study(entry: dict[str, Any], studies: Mapping[str, Study]) -> Study:
+def _study(entry: dict[str, Any], studies: Mapping[str, Study], root: yaml.SequenceNode) -> Study:
+    """The study of an entry; of those that are unknown, all of the file are named at once."""
     if entry["study"] not in studies:
-        raise ClaimError("study", f"study {entry['study']!r} is unknown; choose {' or '.join(studies)}")
+        pairs = [pair for node in root.value if isinstance(node, yaml.MappingNode) for pair in node.value]
+        named = dict.fromkeys(str(value.value) for key, value in pairs if key.value == "study")
+        unknown = [repr(name) for name in named if name not in studies]
+        what = f"study {unknown[0]} is" if len(unknown) == 1 else f"studies {', '.join(unknown)} are"
+        raise ClaimError("study", f"{what} unknown; choose {' or '.join(studies)}")
     return studies[entry["study"]]
 
 

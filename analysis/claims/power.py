@@ -38,8 +38,8 @@ def seeds_needed(found: TestResult, seeds: int, claims: int) -> int | None:
 
 
 def chance(found: TestResult, now: int, then: int, claims: int) -> float:
-    """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave: t grows with the root of the number."""
-    level, scale = (1 - LEVEL) / claims, math.sqrt(then / now)
+    """Chance of a verdict with `then` seeds a cell, from what `now` seeds gave."""
+    level, scale = (1 - LEVEL) / claims, _growth(found, now, then)
     far, near = found.beside
     ends = [_exceeds(end * scale, level, found, then) for end in (far, near)] if near > 0 else [0.0]
     return max(different(found, now, then, claims), sum(ends) - 1)
@@ -48,7 +48,12 @@ def chance(found: TestResult, now: int, then: int, claims: int) -> float:
 def different(found: TestResult, now: int, then: int, claims: int) -> float:
     """Chance that the effect is found to be there, likewise."""
     level = (1 - LEVEL) / claims / 2 / found.competing
-    return _exceeds(found.deciding * math.sqrt(then / now), level, found, then) if found.deciding > 0 else 0.0
+    return _exceeds(found.deciding * _growth(found, now, then), level, found, then) if found.deciding > 0 else 0.0
+
+
+def _growth(found: TestResult, now: int, then: int) -> float:
+    """Factor of t with more seeds: the root of their number, but for the variance that is of the test images."""
+    return 1 / math.sqrt((1 - found.images) * now / then + found.images)
 
 
 def _exceeds(t: float, alpha: float, found: TestResult, seeds: int) -> float:

@@ -53,13 +53,18 @@ class Family:
     Attributes:
         p: unadjusted, by place of the claim.
         simulate: p of a claim, by its place, in so many simulated studies; None where that is not known.
+        parts: families that it consists of, where it is not known how one's p fall with another's: those of other
+            metrics, say. Their chances then add up, as Holm's do (Bonferroni's inequality).
     """
 
     p: Mapping[int, float]
     simulate: Callable[[int, int], Scenarios] | None
+    parts: tuple["Family", ...] = ()
 
     def chance(self, p: float, places: Sequence[int]) -> float:
         """Chance that the least p of these claims is as small: Holm's bound, or less where that can be simulated."""
+        if self.parts:
+            return min(1.0, sum(part.chance(p, [k for k in places if k in part.p]) for part in self.parts))
         bound = min(1.0, len(places) * p)
         if self.simulate is None or len(places) < 2 or bound <= SMALL:
             return bound
@@ -79,7 +84,7 @@ class Family:
     def level(self, places: Sequence[int]) -> float:
         """The p that the least p of these claims is no larger than in 5 % of studies, by halving."""
         low, high = (1 - LEVEL) / max(1, len(places)), 1 - LEVEL
-        for _ in range(12 if self.simulate and len(places) > 1 else 0):
+        for _ in range(12 if (self.simulate or self.parts) and len(places) > 1 else 0):
             middle = (low + high) / 2
             low, high = (middle, high) if self.chance(middle, places) <= 1 - LEVEL else (low, middle)
         return low
@@ -125,7 +130,25 @@ def _family(
     sample: Sample,
     scenarios: Callable[["Draws", Claim], Scenarios],
 ) -> Family:
-    p = {k: given[k] for k, one in enumerate(tested) if one and one.kind == SEEDS and not math.isnan(given[k])}
+    """A family for each metric and source of variation, joined where there are several."""
+    parts: dict[tuple[str, str], dict[int, float]] = {}
+    for k, one in enumerate(tested):
+        if one and one.kind == SEEDS and not math.isnan(given[k]):
+            parts.setdefault((claims[k].metric, claims[k].over), {})[k] = given[k]
+    found = [_alike(p, claims, tested, sample.of(metric), scenarios) for (metric, _), p in parts.items()]
+    return (
+        found[0] if len(found) == 1 else Family({k: p for one in found for k, p in one.p.items()}, None, tuple(found))
+    )
+
+
+def _alike(
+    p: Mapping[int, float],
+    claims: Sequence[Claim],
+    tested: Sequence[TestResult | None],
+    sample: Sample,
+    scenarios: Callable[["Draws", Claim], Scenarios],
+) -> Family:
+    """The family of claims about one metric, `sample` by that metric."""
     if any(one.method != POOLED for k, one in enumerate(tested) if one and k in p):
         return Family(p, None)
     refs = sorted({ref for k in p for ref in claims[k].refs})

@@ -9,8 +9,15 @@ VERDICTS = (SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE, NOT_TESTED)
 AS_LARGE, SMALLER, LARGER = "as large", "smaller", "larger"
 OPPOSITE, NOT_TOLD_APART = "opposite", "not told apart"
 
-POINTS, TAU = "points", "tau"
-"""Units of an effect: percentage points of top-1 error, or Kendall's tau (-1 .. 1)."""
+POINTS, TOP5_POINTS, NATS, TAU = "points", "points of top-5 error", "nats", "tau"
+"""Units of an effect: percentage points of top-1 or top-5 error, nats of loss, or Kendall's tau (-1 .. 1)."""
+
+METRICS = {"error": ("top-1 error", POINTS), "top5_error": ("top-5 error", TOP5_POINTS), "loss": ("loss", NATS)}
+"""What a claim may be about, with its name in a sentence and its unit."""
+
+ERROR = "error"
+SEEDS_ALONE, SEEDS_AND_IMAGES = "seeds", "seeds and images"
+"""What an effect is to hold for: other seeds on the same test images, or other test images, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +26,8 @@ class Verdict:
 
     Attributes:
         claim, study, source, says: id, study, where the paper says it, and the sentence, from claims.yaml.
+        metric: what the effect is a difference of: a key of METRICS. over: what it is to hold for besides these very
+            runs: other `seeds`, or `seeds and images`.
         effect, low, high: in `unit`, with the 95 % interval; above 0 is what the claim says, unless `direction` is
             `not_positive` (the claim then is that the effect does not exceed the margin).
         low_simultaneous, high_simultaneous: the interval at the level that the verdict is taken at, over all claims of
@@ -41,6 +50,8 @@ class Verdict:
     says: str
     protocol_id: str
     verdict: str
+    metric: str = ERROR
+    over: str = SEEDS_ALONE
     unit: str
     direction: str
     effect: float | None

@@ -14,6 +14,10 @@ PHONE = (
     "Paper: Table 8, one thread of a Qualcomm Snapdragon 820, g=3 only. Its text says that 4 and 8 groups are less "
     "efficient in its implementation, and that four times fewer multiply-adds are about 2.6 times faster."
 )
+BESIDE = (
+    "One image on one thread. Paper: Table 8, Snapdragon 820. ncnn: its own benchmark on a Snapdragon 835. Here: "
+    "PyTorch, as above; MobileNet and AlexNet in the faster memory format of each."
+)
 MACS = "Multiply-adds are of one image, in millions, with their ratio to one group’s below; shuffle has none."
 
 
@@ -25,6 +29,8 @@ def grids(latency: Latency) -> list[Grid]:
         found.append(_times(same, f"latency-{number}"))
         if same["shuffle_ratio"].notna().any():
             found.append(_shuffle(same, f"latency-shuffle-{number}"))
+        if is_papers(same).all():
+            found.append(_phones(same, latency.others, f"latency-phones-{number}"))
     return found
 
 
@@ -75,6 +81,23 @@ def _shuffle(same: pd.DataFrame, name: str) -> Grid:
     frame = pd.DataFrame(rows).fillna("–")
     frame.columns = pd.MultiIndex.from_tuples([*frame.columns])
     return Grid(name, f"What channel shuffle takes: {label(same.iloc[0])}", frame, ())
+
+
+def _phones(same: pd.DataFrame, others: dict[str, float], name: str) -> Grid:
+    """ShuffleNet beside MobileNet and AlexNet, here and on two phones."""
+    mine = same[(same["groups"] == 3) & (same["width"] == 1) & same["shuffle"] & (same["batch"] == 1)]
+    here = {**others, **dict(zip(mine["structure"].head(1), mine["median_ms"].head(1), strict=True))}
+    rows = [
+        {
+            "Network": network,
+            "Multiply-adds (M)": f"{macs}",
+            "Here (ms)": _ms(here[key]) if key in here else "–",
+            "Paper’s phone (ms)": decimal(theirs),
+            "ncnn (ms)": decimal(ncnn),
+        }
+        for key, (network, macs, theirs, ncnn) in paper.PHONES.items()
+    ]
+    return Grid(name, f"Beside other networks: {label(same.iloc[0])}", pd.DataFrame(rows), (BESIDE,))
 
 
 def _row(head: str, what: str, cells: dict[str, str], groups: list[Any]) -> dict[str, str]:

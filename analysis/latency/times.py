@@ -2,13 +2,14 @@
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
+from analysis import paper
 from analysis.runs.cell import AXES, Cell
 from analysis.runs.macs import NetworkCost, Subject, costs, subject
 from model.widths import STEMS
@@ -50,7 +51,7 @@ ROW = create_model(
     **dict.fromkeys(("width", *TIMES), NUMBER),
     **dict.fromkeys(RATIOS, Annotated[NUMBER | None, BeforeValidator(lambda text: text or None)]),
     stem=Literal[STEMS],
-    structure=Literal["shufflenet"],
+    structure=Literal[tuple(paper.PHONES)],
     shuffle=Annotated[Literal["True", "False"], AfterValidator(lambda text: text == "True")],
 )  # type: ignore[call-overload]
 """Validates a row of latency.csv, given as texts."""
@@ -58,10 +59,14 @@ ROW = create_model(
 
 @dataclass(frozen=True)
 class Latency:
-    """Times in the order of the tables, columns COLUMNS; none, and one sentence why, where the file is damaged."""
+    """Times in the order of the tables, columns COLUMNS; none, and one sentence why, where the file is damaged.
+
+    `others`: of MobileNet and AlexNet, milliseconds of one image by structure.
+    """
 
     rows: pd.DataFrame
     problem: str = ""
+    others: dict[str, float] = field(default_factory=dict)
 
 
 def read_times(results: Path, measure: bool = True) -> Latency | None:
@@ -75,7 +80,10 @@ def read_times(results: Path, measure: bool = True) -> Latency | None:
         why = getattr(error, "strerror", None) or str(error)
         text = f"{FILE} cannot be used ({why}); `make latency` measures anew."
         return Latency(pd.DataFrame(columns=list(COLUMNS)), " ".join(text.split()))
-    return Latency(_with_macs(rows, results, measure)[list(COLUMNS)])
+    mine = rows["structure"] == "shufflenet"
+    beside = dict(zip(rows.loc[~mine, "structure"], rows.loc[~mine, "median_ms"], strict=True))
+    rows = rows[mine].reset_index(drop=True)
+    return Latency(_with_macs(rows, results, measure)[list(COLUMNS)], others=beside)
 
 
 def label(row: pd.Series) -> str:
@@ -107,6 +115,8 @@ def _checked(path: Path) -> pd.DataFrame:
         wrong = error.errors()[0]
         raise ValueError(f"{wrong['loc'][0]} is {str(wrong['input'])[:40]!r} in one row") from None
     rows = pd.DataFrame(found).astype(dict.fromkeys(RATIOS, float))
+    if not (rows["structure"] == "shufflenet").any():
+        raise ValueError("it has no times of ShuffleNet")
     if rows.duplicated([*WAY, *NETWORK]).any():
         raise ValueError("it has a network twice")
     batches, engines = rows["batch"], rows["engine"] != "pytorch"

@@ -1,4 +1,4 @@
-"""The notebooks, as scripts, and the command that executes them.
+"""The notebook of a study, as a script, and the command that executes it for each.
 
 Imports every package of `analysis` but `reference`.
 """

@@ -16,12 +16,15 @@ from analysis.runs.files import write
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-NOTEBOOKS = ROOT / "analysis" / "notebooks"
-NAMES = ("groups", "shuffle")
+NOTEBOOK = Path(__file__).with_name("study.py")
+"""The notebook, which shows the study that STUDY names."""
 
 
-def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
-    """Run notebooks in a fresh kernel of this very Python, whatever kernels the user has installed.
+def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Run the notebook of each study in a fresh kernel of this very Python, whatever kernels the user has installed.
+
+    Args:
+        names: of studies; none: all that the folder has.
 
     Returns:
         The written files, <results>/notebooks/<name>.ipynb and .html.
@@ -43,14 +46,23 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
     with tempfile.TemporaryFile(dir=folder if folder.exists() else results):
         pass  # it can be written: found out before the minute that executing takes
     written = []
-    for name in names:
-        notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
+    for name in names or _studies(results):
+        notebook = jupytext.read(NOTEBOOK)
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
         source = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
         written += [write(folder / f"{name}.ipynb", source, results), write(folder / f"{name}.html", page, results)]
     return written
+
+
+def _studies(results: Path) -> list[str]:
+    """The studies of a results folder."""
+    from ablations.store.plans import read_plans
+    from analysis.runs import frame
+    from analysis.runs.study import studies
+
+    return [study.name for study in studies(read_plans(results), frame.runs(results)["planned_by"])]
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -72,7 +84,7 @@ def _run(notebook: "NotebookNode", name: str, results: Path) -> None:
     specs = KernelSpecManager(kernel_dirs=[])
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    surroundings = {**os.environ, "RESULTS_DIR": str(results.resolve()), "PYTHONPATH": path}
+    surroundings = {**os.environ, "RESULTS_DIR": str(results.resolve()), "STUDY": name, "PYTHONPATH": path}
     quiet = ["--log-level=ERROR"]  # a kernel on this machine warns that its sockets are not encrypted
     client = NotebookClient(
         notebook, km=manager, timeout=600, record_timing=False, extra_arguments=quiet, shutdown_kernel="immediate"

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
+from ablations.core.errors import UserError
 from ablations.core.paths import CHECKOUT, ROOT
+from ablations.store.plans import read_plans
+from analysis.runs.study import Study, studies
 from analysis.studies.figures.style import png
 from analysis.studies.grids import Grid
 from analysis.studies.render import STYLE, html_table
@@ -27,6 +31,19 @@ class Html:
 def results_folder() -> Path:
     """The folder that RESULTS_DIR names, `results` without it; in a checkout, relative ones start at its root."""
     return (ROOT if CHECKOUT else Path()) / os.environ.get("RESULTS_DIR", "results")
+
+
+def study(results: Path, runs: pd.DataFrame) -> Study:
+    """The study that STUDY names, of those in a results folder; the last of them without it.
+
+    Args:
+        runs: what frame.runs gives for the folder.
+    """
+    found = {one.name: one for one in studies(read_plans(results), runs["planned_by"])}
+    name = os.environ.get("STUDY") or list(found)[-1]
+    if name not in found:
+        raise UserError(f"{results} has no study {name}; STUDY names one of {', '.join(found)}.")
+    return found[name]
 
 
 def tables(grids: Iterable[Grid]) -> Html:

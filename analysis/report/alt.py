@@ -62,12 +62,12 @@ def _name(row: pd.Series, study: Study, columns: bool = True) -> str:
     )
 
 
-def curves(runs: pd.DataFrame) -> str:
+def curves(runs: pd.DataFrame, panel: str = "width and number of groups") -> str:
     """Number of runs and range of errors."""
-    done = runs[(runs["state"] == "done") & (runs["structure"] == "shufflenet")]
+    done = runs[runs["state"] == "done"]
     cells = done["cell_id"].nunique()
     return (
-        f"Training error in percent by epoch, a panel for each width and number of groups: {len(done)} runs of {cells} "
+        f"Training error in percent by epoch, a panel for each {panel}: {len(done)} runs of {cells} "
         f"cells, which end at test errors from {decimal(100 * done['error'].min())} to "
         f"{decimal(100 * done['error'].max())} %."
     )

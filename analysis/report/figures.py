@@ -83,7 +83,13 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
             word = study.gain.word if study.gain else ""
             caption = study.captions.get(name) or CAPTIONS[name].format(label=study.label, word=word)
             shown.append((study.figures[name], titles[name], caption, alt.BY_NAME[name](section)))
-    return [*shown, ("curves", "Training curves", CURVES, alt.curves(rows))]
+    if any(section.of.built_in for section in sections):
+        shown.append(("curves", "Training curves", CURVES, alt.curves(rows[rows["structure"] == "shufflenet"])))
+    others = [section for section in sections if not section.of.built_in]
+    return shown + [
+        (s.of.curves, f"Training curves: {panels.lower(s.of.title)}", CURVES, alt.curves(s.runs, "cell"))
+        for s in others
+    ]
 
 
 def inline(path: Path, prefix: str, title: str, description: str) -> Markup | None:

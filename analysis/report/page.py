@@ -33,15 +33,19 @@ HOW = (
     ("Error", "Top-1 error in percent at the last epoch, never at the best one, averaged over seeds."),
     ("Intervals", f"{notes.ON_SEEDS} {notes.ON_EXAMPLES} Where n allows no interval, none is drawn."),
     ("Gains", gains.RULE),
-    ("Claims", "Each is a contrast of cells with a margin, set in analysis/claims.yaml and not by the results."),
-    ("Effects", "In points of error, or Kendall’s τ; the interval is the effect’s own; the paper’s: of its numbers."),
+    ("Claims", "Each is a contrast of cells with a margin, set in {claims} and not by the results."),
+    (
+        "Effects",
+        "In points of error, nats of loss, or Kendall’s τ; the interval is the effect’s own; "
+        "the paper’s: of its numbers.",
+    ),
     ("Verdicts", claims_table.HOW[1]),
     ("Complexity", "Multiply-adds of convolutions and the fully connected layer: what the paper calls FLOPs."),
     ("Protocols", "Runs that differ in more than network and seed share no table: each protocol has a section."),
     ("The paper", f"arXiv 1707.01083, {paper.SCOPE}. It gives no seeds and no intervals."),
     ("This page", "make report writes it; the same results give the same bytes. It loads nothing and has no script."),
 )
-"""Terms and what they mean here."""
+"""Terms and what they mean here; {claims} stands for the files of the claims."""
 
 
 LATENCY = (
@@ -85,6 +89,7 @@ def page(
 ) -> str:
     """The page as HTML. It does not depend on the time, the machine or the folder's name."""
     known, plans = selection.known(runs), read_plans(results)
+    files = dict.fromkeys(section.of.claims_file for table in tables for section in table)
     figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
     views: list[ProtocolView] = []
@@ -116,7 +121,7 @@ def page(
             timing=timing,
             left_out=left_out,
             orphans=notes.orphans(runs),
-            how=HOW,
+            how=[(term, text.replace("{claims}", " and ".join(files))) for term, text in HOW],
         )
     )
 

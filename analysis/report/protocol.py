@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ablations.core.verdict_summary import summary
+from ablations.store import run_folder
 from ablations.store.plans import Plan
 from analysis import paper
 from analysis.claims.verdict import VERDICTS
@@ -89,7 +90,7 @@ def view(
         protocol_id=protocol_id,
         title=notes.title(rows),
         scope=_scope(rows, sections),
-        alerts=_alerts(rows, cells),
+        alerts=[*_alerts(rows, cells), *_others(results, rows)],
         tally=[
             (word, SIGNS[word], word.replace(" ", "-"), count)
             for word, count in zip(VERDICTS, counts, strict=True)
@@ -147,6 +148,18 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
             "device or uncommitted changes): marked “warning” under Where the numbers come from."
         )
     return text
+
+
+def _others(results: Path, rows: pd.DataFrame) -> list[str]:
+    """How many runs have another outcome beside the one that counts (`make merge KEEP=`)."""
+    names = [name for name in run_folder.aside(results, kind=run_folder.OTHER) if name[:16] in {*rows["run_id"]}]
+    if not names:
+        return []
+    count = len({name[:16] for name in names})
+    return [
+        f"{count} {'run has' if count == 1 else 'runs have'} another outcome, kept beside the one that counts: runs/"
+        f"{names[0]}{' and so on' if len(names) > 1 else ''}."
+    ]
 
 
 def _reach(rows: pd.DataFrame) -> str:

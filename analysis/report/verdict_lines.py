@@ -10,14 +10,19 @@ from analysis.claims.parser import NOT_POSITIVE
 from analysis.claims.verdict import (
     AS_LARGE,
     CONTRADICTED,
+    ERROR,
     INCONCLUSIVE,
+    METRICS,
+    NATS,
     NO_EFFECT,
     NOT_TESTED,
     NOT_TOLD_APART,
     OPPOSITE,
     POINTS,
+    SEEDS_ALONE,
     SUPPORTED,
     TAU,
+    TOP5_POINTS,
     Verdict,
 )
 from analysis.report.forest import Row, Scale, row, scale
@@ -25,7 +30,12 @@ from analysis.studies.claims_table import claimed, p_text, seeds_text, signed
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?", NOT_TESTED: "–"}
 STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}
-UNITS = {POINTS: "percentage points of top-1 error", TAU: "Kendall’s τ"}
+UNITS = {
+    POINTS: "percentage points of top-1 error",
+    TOP5_POINTS: "percentage points of top-5 error",
+    NATS: "nats of loss",
+    TAU: "Kendall’s τ",
+}
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,8 @@ def _facts(verdict: Verdict, anchors: Mapping[str, str]) -> list[tuple[str, str]
     facts = [
         ("Claim", f"{verdict.claim}, from {verdict.source}"),
         ("Direction", _direction(verdict)),
+        ("Metric", "" if verdict.metric == ERROR else METRICS[verdict.metric][0]),
+        ("Over", "" if verdict.over == SEEDS_ALONE else verdict.over),
         ("p of no effect", _p(verdict)),
         ("Size beside the paper’s", verdict.size),
         ("Over all claims", _at_once(verdict)),
@@ -148,7 +160,7 @@ def _at_once(verdict: Verdict) -> str:
 
 
 def _direction(verdict: Verdict) -> str:
-    margin = f"{verdict.margin:g} {'points' if verdict.unit == POINTS else ''}".strip()
+    margin = f"{verdict.margin:g} {'' if verdict.unit == TAU else verdict.unit}".strip()
     if verdict.direction == NOT_POSITIVE:
         return f"the claim is that the effect does not exceed the margin of {margin}"
     return f"above 0 is what the claim says; up to {margin} either way counts as none"

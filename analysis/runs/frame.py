@@ -88,7 +88,9 @@ def _folders(runs_folder: Path) -> Iterator[str]:
     if not runs_folder.is_dir():
         return
     with os.scandir(runs_folder) as entries:
-        mine = (e.path for e in entries if e.is_dir() and not e.name.startswith(".") and run_folder.ASIDE not in e.name)
+        mine = (
+            e.path for e in entries if e.is_dir() and not e.name.startswith(".") and not run_folder.is_aside(e.name)
+        )
         yield from sorted(mine)
 
 

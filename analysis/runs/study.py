@@ -76,7 +76,7 @@ class Study:
         families: the same by structure, where the study has several.
         gain: the comparison that the table's last column shows.
         figures: stem of the file by name of the figure; captions: what stands below them on the page.
-        claims: as data; None where they stand in analysis/claims.yaml.
+        claims: as data; None where they stand in analysis/claims.yaml. claims_file: what the page calls their file.
         published: what a paper prints, by the axes that it is printed for.
     """
 
@@ -94,12 +94,18 @@ class Study:
     figures: Mapping[str, str] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Mapping[str, Any], ...] | None = None
+    claims_file: str = "analysis/claims.yaml"
     published: tuple[tuple[Mapping[str, Any], Number], ...] = ()
 
     @property
     def built_in(self) -> bool:
         """Whether it is one of the paper's that this project brings."""
         return self.name in BUILT_IN
+
+    @property
+    def curves(self) -> str:
+        """Stem of the file of its training curves; the paper's studies share one."""
+        return "curves" if self.built_in else f"{self.name}_curves"
 
     @property
     def label(self) -> str:
@@ -214,6 +220,7 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
         figures={one: str(file) for one, file in files.items() if one in FIGURES and (found or one != "gain")},
         captions=dict(definition.get("captions") or {}),
         claims=tuple(claims) if isinstance(claims, list | tuple) else None if name in BUILT_IN else (),
+        claims_file=str(definition.get("claims_file") or _claims_file(name, claims)),
         published=tuple(
             (
                 {**(defaults if name in BUILT_IN else {}), **{column(a): value for a, value in one["cell"].items()}},
@@ -222,6 +229,11 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
             for one in definition.get("published") or ()
         ),
     )
+
+
+def _claims_file(name: str, claims: Any) -> str:
+    """Where claims stand that a definition holds without saying where they are from."""
+    return "analysis/claims.yaml" if claims is None and name in BUILT_IN else f"the file of the study {name}"
 
 
 def column(axis: str) -> str:

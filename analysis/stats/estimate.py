@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -26,6 +26,8 @@ POOLED = "t, standard deviation pooled over the width"
 PAIRED = "t of paired differences, their standard deviation pooled over the width"
 WELCH = "Welch's t: the cells of a width spread differently"
 TEST_IMAGES = "test images of one seed: run-to-run variation not covered"
+AND_IMAGES = "with test images as a second source of variation (clustered by run and by image)"
+NO_BITS = "not known which test images each run has right"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Estimate:
         levene_p: least over the widths concerned, that their cells spread alike; NaN where that is not testable.
         cells: how many cells (or pairs) share the standard deviation: with n seeds each, df = cells (n - 1).
         exact_p: of McNemar's exact test, where that is what there is; else NaN.
+        images: share of the variance that is of the test images, which more seeds leave as it is.
     """
 
     effect: float
@@ -48,6 +51,7 @@ class Estimate:
     levene_p: float = math.nan
     cells: int = 1
     exact_p: float = math.nan
+    images: float = 0.0
 
     @property
     def known(self) -> bool:
@@ -66,11 +70,19 @@ class Estimate:
         return Interval(self.effect, self.effect - half, self.effect + half, self.kind)
 
 
-def estimate(contrast: Contrast, sample: Sample) -> Estimate:
+def estimate(contrast: Contrast, sample: Sample, images: bool = False) -> Estimate:
     """The contrast from what is done: by rule paired, pooled or Welch's; from test images where each cell has one run.
 
     Every cell must have a run (KeyError).
+
+    Args:
+        images: the effect is that on all images like the test images, not on these alone.
     """
+    found = _over_seeds(contrast, sample)
+    return _over_images_too(found, contrast, sample) if images and found.kind == SEEDS else found
+
+
+def _over_seeds(contrast: Contrast, sample: Sample) -> Estimate:
     means = {ref: float(np.mean(list(sample.errors[ref].values()))) for ref in contrast.refs}
     effect = contrast.of(means)
     gains = _as_gains(contrast, sample)
@@ -139,7 +151,7 @@ def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
     the mean over images of the weighted wrongs, with the standard error that a bootstrap over images tends to.
     """
     unknown = Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)
-    bits = {ref: sample.bits(ref) for ref in contrast.refs}
+    bits = {ref: None if (b := sample.bits(ref)) is None else b.reshape(-1) for ref in contrast.refs}
     found = [b for b in bits.values() if b is not None]
     if len(found) < len(bits) or len({len(b) for b in found}) != 1:
         return unknown
@@ -154,6 +166,30 @@ def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
         wrong += weight * ~np.asarray(bits[ref], bool)
     se = 100 * float(np.std(wrong, ddof=1)) / math.sqrt(len(found[0]))
     return Estimate(effect, se, math.inf, EXAMPLES if se > 0 else NONE, TEST_IMAGES)
+
+
+def _over_images_too(found: Estimate, contrast: Contrast, sample: Sample) -> Estimate:
+    """The same with the variance of the test images added, which all runs share.
+
+    Clustered both ways (Cameron, Gelbach and Miller, Journal of Business and Economic Statistics 29, 2011): the
+    variance between runs, plus that of the images' weighted wrongs, minus that of single answers, which both hold. A
+    cell with one run does not tell the last: nothing is taken off for it. Degrees of freedom by Satterthwaite.
+    """
+    bits = {ref: sample.bits(ref) for ref in contrast.refs}
+    wrong = {ref: 100.0 * ~np.atleast_2d(found) for ref, found in bits.items() if found is not None}
+    if len(wrong) < len(bits) or len({one.shape[1] for one in wrong.values()}) != 1:
+        return replace(found, se=math.nan, df=0.0, kind=NONE, method=NO_BITS)
+    by_image, answers = np.zeros(()), 0.0
+    for ref, weight in contrast.terms:
+        runs = wrong[ref]
+        by_image = by_image + weight * runs.mean(axis=0)
+        answers += weight**2 * float(runs.var(axis=0, ddof=1).mean()) / len(runs) if len(runs) > 1 else 0.0
+    n, clustered = len(by_image), float(np.var(by_image, ddof=1)) / len(by_image)
+    added = max(0.0, clustered - answers / n)
+    total = found.se**2 + added
+    df = total**2 / (found.se**4 / found.df + clustered**2 / (n - 1))
+    method = f"{found.method}; {AND_IMAGES}"
+    return replace(found, se=math.sqrt(total), df=df, method=method, images=added / total)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,4 +1,7 @@
-"""Errors of one protocol's runs by cell and seed, their pooled standard deviations, and per-image results on demand."""
+"""Errors of one protocol's runs by cell and seed, their pooled standard deviations, and per-image results on demand.
+
+Likewise top-5 errors and losses, each as a sample of its own.
+"""
 
 import math
 from collections import Counter
@@ -34,6 +37,10 @@ POOL = ("structure", "width")
 
 SHUFFLE = ("shuffle", False, True)
 
+ERROR, TOP5, LOSS = "error", "top5_error", "loss"
+METRICS = {ERROR: 100.0, TOP5: 100.0, LOSS: 1.0}
+"""Columns of the frame of runs that a claim may be about, with the factor to its unit: percent, or nats."""
+
 
 def no_bits(ref: Cell) -> np.ndarray | None:
     """The bits where there are none."""
@@ -42,13 +49,14 @@ def no_bits(ref: Cell) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Sample:
-    """Errors in percent by cell and seed, of runs that are done.
+    """Errors in percent (or values of another metric, in its unit) by cell and seed, of runs that are done.
 
     Attributes:
         refs: the cell as claims name it, by the cell of the tables.
         pool: axes of the cells that share a standard deviation. gain: axis whose arms may be paired by seed, with the
             value of the worse and of the better arm.
-        bits: (images,) bool, which test images the one run of a cell has right; None where that cannot be read.
+        bits: (runs, images) bool, which test images each run of a cell has right; None where that cannot be read.
+        others: the same runs by other metrics.
     """
 
     errors: Mapping[Cell, Mapping[int, float]]
@@ -56,6 +64,11 @@ class Sample:
     bits: Callable[[Cell], np.ndarray | None] = no_bits
     pool: tuple[str, ...] = POOL
     gain: tuple[str, Any, Any] = SHUFFLE
+    others: Mapping[str, "Sample"] = field(default_factory=dict)
+
+    def of(self, metric: str) -> "Sample":
+        """The same runs by a metric; no runs where it is not known."""
+        return self if metric == ERROR else self.others.get(metric, Sample({}, self.refs))
 
     @cached_property
     def spreads(self) -> dict[Row, Spread]:
@@ -154,18 +167,24 @@ def sample(rows: pd.DataFrame, results: Path, of: Study | None = None) -> Sample
     else:
         refs = _by_axes(cells, of)
     runs = {refs[key]: part[part["state"] == "done"] for key, part in cells.items()}
-    errors = {
-        ref: dict(zip(part["seed"].astype(int), 100 * part["error"].astype(float), strict=True))
-        for ref, part in runs.items()
-        if len(part)
-    }
+
+    def values(metric: str) -> dict[Cell, dict[int, float]]:
+        known = {ref: part.dropna(subset=[metric]) for ref, part in runs.items()}
+        return {
+            ref: dict(zip(part["seed"].astype(int), METRICS[metric] * part[metric].astype(float), strict=True))
+            for ref, part in known.items()
+            if len(part)
+        }
 
     def bits(ref: Cell) -> np.ndarray | None:
-        only = runs[ref].iloc[0]
-        return read_bits(results, str(only["run_id"]), int(only["tested"]))
+        mine = runs[ref][["run_id", "tested"]].itertuples(index=False)
+        found = [read_bits(results, str(run_id), int(tested)) for run_id, tested in mine]
+        known = [one for one in found if one is not None]
+        return np.stack(known) if len(known) == len(found) and len({*map(len, known)}) == 1 else None
 
     gain = (of.gain.axis, of.gain.worse, of.gain.better) if of.gain else SHUFFLE
-    return Sample(errors, refs, bits, of.pool, gain)
+    others = {metric: Sample(values(metric), refs, no_bits, of.pool, gain) for metric in (TOP5, LOSS)}
+    return Sample(values(ERROR), refs, bits, of.pool, gain, others)
 
 
 def _by_axes(cells: Iterable[Cell], of: Study) -> dict[Cell, Cell]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import paper
 from analysis.claims import judge
-from analysis.claims.parser import claims_of
+from analysis.claims.parser import Claim, claims_of
 from analysis.claims.verdict import Verdict
 from analysis.runs.cell import Cell
 from analysis.runs.macs import at_224, costs
@@ -54,14 +54,18 @@ class Section:
 
 
 def sections(
-    study: str | Study, frame: pd.DataFrame, results: Path, claims: Path | None = None, measure: bool = True
+    study: str | Study,
+    frame: pd.DataFrame,
+    results: Path,
+    claims: Sequence[Claim] | None = None,
+    measure: bool = True,
 ) -> list[Section]:
     """Sections of a study's table, the protocol that was planned last first; none where no run is known.
 
     Args:
         study: itself, or the name of one of the paper's: `groups` (Table 2), `shuffle` (Table 3).
         frame: what frame.runs gives for the folder `results`.
-        claims: a file of claims, to judge by these and not by the study's own.
+        claims: to judge by those of them that are of the study, and not by its own.
         measure: as for macs.costs.
 
     Raises:
@@ -69,7 +73,7 @@ def sections(
     """
     one = study_of(study) if isinstance(study, str) else study
     known = selection.runs_of(one, selection.known(frame))
-    asked = claims_of(one, claims)
+    asked = claims_of(one) if claims is None else [claim for claim in claims if claim.study == one.name]
     by = selection.scope(one)
     found: list[Section] = []
     for scope_id in selection.shown(one, known):

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.claims.parser import NOT_POSITIVE
-from analysis.claims.verdict import TAU, Verdict
+from analysis.claims.verdict import NATS, POINTS, Verdict
 from analysis.studies.assemble import Section
 from analysis.studies.grids import Grid
 
 HOW = (
-    "Effects are in percentage points of top-1 error (tau where it says so); “claimed” says where "
+    "Effects are in percentage points of top-1 error where no other unit stands behind them; “claimed” says where "
     "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers. "
     "Size: the effect beside the paper's, from an interval over all claims of the study at once.",
     "Supported and contradicted: two-sided p, adjusted over the study's claims together, is at most 0.05. No effect: "
@@ -74,18 +74,18 @@ def effect_text(one: Verdict) -> str:
     """`+1.2 [+0.3, +2.1]`; a dash where untested."""
     if one.effect is None:
         return "–"
-    unit = " tau" if one.unit == TAU else ""
+    unit = "" if one.unit == POINTS else f" {one.unit}"
     if one.low is None or one.high is None:
         return f"{signed(one.effect, one.unit)}{unit}"
     return f"{signed(one.effect, one.unit)} [{signed(one.low, one.unit)}, {signed(one.high, one.unit)}]{unit}"
 
 
 def signed(value: float | None, unit: str) -> str:
-    """An effect with its sign: one decimal, as the paper prints errors; tau has no more either."""
+    """An effect with its sign: one decimal, as the paper prints errors; tau has no more either, nats have three."""
     if value is None or math.isnan(value):
         return "–"
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    text = f"{value:+.{3 if unit == NATS else 1}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def p_text(p: float | None) -> str:

@@ -138,6 +138,7 @@ def test_tables_have_times_ratios_and_multiply_adds(tmp_path: Path) -> None:
         "What channel shuffle takes: glyphs 24×24",
         "Inference time: imagenet 224×224",
         "What channel shuffle takes: imagenet 224×224",
+        "Beside other networks: imagenet 224×224",
     ]
     table = shown[0].frame.set_index(["Network", ""])
     assert list(table.columns) == ["g=1", "g=2", "g=3", "g=4", "g=8"] and len(table) == 3 * 5
@@ -156,6 +157,27 @@ def test_tables_have_times_ratios_and_multiply_adds(tmp_path: Path) -> None:
     assert shuffle.shape == (6, 1 + 3 * 4)
     assert list(shuffle[("one image, PyTorch", "Ratio")]) == ["1.05 [1.03, 1.07]"] * 6
     assert list(shuffle.iloc[0])[:4] == ["ShuffleNet 1x (g=3)", "2.30", "2.42", "1.05 [1.03, 1.07]"]
+
+
+def test_mobilenet_and_alexnet_stand_beside_two_phones(tmp_path: Path) -> None:
+    given = made.rows()
+    like = next(row for row in given if row["resolution"] == 224 and row["groups"] == 1)
+    beside = {"ratio": None, "ratio_low": None, "ratio_high": None, "format_ratio": None}
+    other = [
+        {**like, **beside, "structure": name, "median_ms": ms} for name, ms in (("alexnet", 250.0), ("mobilenet", 70.0))
+    ]
+    made.write(tmp_path, given + other)
+    found = times.read_times(tmp_path)
+    assert found is not None and len(found.rows) == len(given) and not found.problem
+    shown = grids.grids(found)[-1].frame.set_index("Network")
+    assert list(shown.loc["MobileNet 1.0"]) == ["569", "70.0", "110.0", "107.1"]
+    assert list(shown.loc["AlexNet"]) == ["720", "250", "184.0", "191.4"]
+    assert list(shown.loc["ShuffleNet 1x, g=3"]) == ["140", "12.1", "37.8", "36.9"]
+    alone = grids.grids(times.Latency(found.rows))[-1].frame
+    assert list(alone["Here (ms)"])[1:] == ["–", "–"]
+    made.write(tmp_path, other)
+    damaged = times.read_times(tmp_path)
+    assert damaged is not None and "it has no times of ShuffleNet" in damaged.problem
 
 
 def test_tables_and_figure_are_published_and_go_with_the_file(study: Path) -> None:

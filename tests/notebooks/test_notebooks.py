@@ -9,6 +9,7 @@ from analysis import publish
 from analysis.notebooks import execute, show
 from analysis.runs import macs
 from tests import results_fixture as fixture
+from tests.studies.test_any_study import smoothing
 
 
 def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,9 +39,24 @@ def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert table in Path(f"results/notebooks/{name}.html").read_text()
 
 
+def test_a_study_of_the_users_has_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smoothing(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(macs, "_measure", fixture.cheap_costs)
+        patch.setattr(publish, "_draw", lambda *_: {})
+        publish.publish(tmp_path)
+    written = execute.execute(tmp_path)
+    assert [path.name for path in written] == ["smoothing.ipynb", "smoothing.html"]
+    notebook = nbformat.read(written[0], as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = "".join(output["data"].get("text/html", "") for output in outputs)
+    assert "At 0.25x, it helps." in shown and "Label smoothing" in shown and shown.count("data:image/png") == 4
+    assert not any(output["output_type"] in ("stream", "error") for output in outputs)
+
+
 def test_a_failing_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.py").write_text("# %%\nraise KeyError('no such column')\n")
-    monkeypatch.setattr(execute, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(execute, "NOTEBOOK", tmp_path / "broken.py")
     fixture.begin(tmp_path, fixture.run(3, 0.25))
     with pytest.raises(execute.UserError, match=r"Notebook broken failed: KeyError.*no such column"):
         execute.execute(tmp_path, ["broken"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablations.profiling import latency, latency_rows
+from ablations.profiling import latency, latency_rows, others
 from ablations.profiling.latency_rows import Input
 from analysis.latency.times import read_times
 from analysis.runs import macs
@@ -84,6 +84,35 @@ def test_the_answer_is_that_of_the_page(tmp_path, capsys, monkeypatch):
     assert latency.main([*TINY, "--results", str(results)]) == 0
     out = capsys.readouterr().out
     assert "At 1x, one image of glyphs 24×24 in PyTorch, g=8 takes" in out
+
+
+def test_alexnet_has_the_papers_multiply_adds():
+    """The paper's Table 8 prints 720 M; the parameters are those of the published weights."""
+    net = others.alexnet()
+    weights = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    counted, shapes = [], {}
+    for module in weights:
+        module.register_forward_hook(lambda m, _, out: shapes.update({m: out.shape}))
+    with torch.no_grad():
+        assert net(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+    for module in weights:
+        places = shapes[module][2:].numel() if isinstance(module, nn.Conv2d) else 1
+        counted.append(places * module.weight.numel())
+    assert round(sum(counted) / 1e6) == 724 and sum(p.numel() for p in net.parameters()) == 60_965_224
+
+
+def test_mobilenet_and_alexnet_have_a_row_each_that_can_be_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "LEAST", 1)
+    found = others.measure_others(Input(*latency.PAPER), 1, 0.0)
+    assert [row["structure"] for row in found] == ["mobilenet", "alexnet"]
+    assert all(row["rounds"] == 1 and row["median_ms"] > 0 and row["memory_format"] in FORMATS for row in found)
+    origin = {"threads": 1, "device": "cpu", "versions": "torch", "measured": "now"}
+    like = {**found[0], "structure": "shufflenet", "groups": 3, "stem_channels": 24}
+    (tmp_path / "latency.csv").write_bytes(latency_rows.to_csv([{**row, **origin} for row in (like, *found)]))
+    monkeypatch.setattr(macs, "_measure", fixture.cheap_costs)
+    read = read_times(tmp_path)
+    assert read is not None and not read.problem
+    assert read.others == {row["structure"]: pytest.approx(row["median_ms"], rel=1e-4) for row in found}
 
 
 def test_the_papers_variants_are_21():

@@ -7,9 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis import publish
+from analysis.report import protocol
 from analysis.report.page import page
 from analysis.runs import frame
 from analysis.studies import assemble
@@ -227,3 +229,16 @@ def test_images_that_were_left_out_are_said_on_the_page_and_below_the_tables(tmp
     assert " ".join(told) in words and words.count("left out, since") == 2
     paths[0].write_text(json.dumps({**json.loads(paths[0].read_text()), "images_left_out": counts}))
     assert notes() == (words, below)
+
+
+def test_runs_with_another_outcome_beside_the_one_that_counts_are_counted(tmp_path: Path) -> None:
+    """As `make merge KEEP=` leaves them; those of other protocols belong to other sections."""
+    mine, others = ["a" * 16, "b" * 16], ["a" * 16 + ".other-1", "a" * 16 + ".other-2", "c" * 16 + ".other-1"]
+    for name in (*mine, *others, "b" * 16 + ".damaged-1"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    rows = pd.DataFrame({"run_id": mine})
+    (said,) = protocol._others(tmp_path, rows)
+    assert said.startswith("1 run has another outcome, kept beside the one that counts: runs/aaaaaaaaaaaaaaaa.other-1")
+    (tmp_path / "runs" / ("b" * 16 + ".other-1")).mkdir()
+    assert protocol._others(tmp_path, rows)[0].startswith("2 runs have another outcome")
+    assert protocol._others(tmp_path, rows.tail(0)) == []

@@ -12,7 +12,7 @@ from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import SCHEMA, Run
 from ablations.store import lease, merge, run_folder
-from ablations.store.manifest import seal
+from ablations.store.manifest import describe, seal
 from ablations.store.merge import main
 from ablations.store.plans import read_plans
 from tests import results_fixture as fixture
@@ -138,6 +138,50 @@ def test_a_conflict_is_named_and_both_are_left(places, capsys):
     assert "2 brought in, 1 in conflict" in said
     assert f"runs/{RUNS[1].run_id} (g1 0.25x seed 1): error 50.00 % here, 25.00 % there" in said
     assert {k: v for k, v in content(here).items() if k in before} == before
+
+
+@pytest.mark.parametrize(
+    ("keep", "ended", "stays"),
+    [("ours", 0, "ours"), ("theirs", 0, "theirs"), ("first", 100, "ours"), ("first", -100, "theirs")],
+)
+def test_a_conflict_can_be_settled_and_each_outcome_is_kept_whole(places, capsys, keep, ended, stays):
+    """`ended`: how many seconds later than here the run ended there."""
+    there, here = places
+    mine, theirs = finish(here, RUNS[1], error=0.5, weights="b"), there / "runs" / RUNS[1].run_id
+    for folder, minute in ((mine, 30), (theirs, 30 + ended // 60)):
+        started = {"started": f"2026-01-01T12:{minute:02}:00+0000"}
+        (folder / "provenance.json").write_text(json.dumps(started))
+        _sealed_anew(folder)
+    both = {"ours": content(mine), "theirs": content(theirs)}
+    command = [str(there), "--results", str(here), "--keep", keep]
+    assert main([*command, "--dry-run"]) == 0
+    assert content(mine) == both["ours"] and len(list((here / "runs").iterdir())) == 1
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert f"1 {merge.OUTCOMES[stays]}" in said and f"{RUNS[1].run_id} (g1 0.25x seed 1): error 50.00 % here" in said
+    ((name, reason),) = run_folder.aside(here).items()
+    aside = content(here / "runs" / name)
+    assert name == f"{RUNS[1].run_id}.other-1" and str(there) in reason and aside.pop("damage.json")
+    assert [content(mine), aside] == [both[stays], both["theirs" if stays == "ours" else "ours"]]
+    assert content(theirs) == both["theirs"]
+    for again in (command, command[:3]):
+        assert main(again) == 0 and "runs: 3 already here\n" in capsys.readouterr().out
+    assert len(run_folder.aside(here)) == 1
+
+
+def _sealed_anew(folder: Path) -> None:
+    """result.json with the checksums of the files as they are now."""
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").unlink()
+    del result["sha256"]
+    (folder / "result.json").write_text(json.dumps(seal({**result, "files": describe(folder)})))
+
+
+def test_without_a_beginning_the_time_of_writing_says_which_was_first(places, capsys):
+    there, here = places
+    shutil.os.utime(finish(here, RUNS[1], error=0.5, weights="b") / "result.json", (1e9, 1e9))
+    assert main([str(there), "--results", str(here), "--keep", "first"]) == 0
+    assert run_folder.result(here, RUNS[1].run_id).error == 0.5
 
 
 def test_the_same_run_trained_in_both_places_is_no_conflict(places, capsys):

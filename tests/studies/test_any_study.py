@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from ablations.core.errors import UserError
 from ablations.core.paths import CONF
 from ablations.core.run_spec import Axes, Run, Variant
 from ablations.store.plans import PlannedRun, read_plans, write_plans
@@ -17,6 +18,8 @@ from analysis.publish import publish
 from analysis.reference.commands import check_study, pack_study
 from analysis.runs import frame
 from analysis.runs.study import studies
+from analysis.studies import assemble
+from analysis.studies.figures import curves
 from model.family import Input, load
 from tests import make
 from tests import results_fixture as fixture
@@ -143,8 +146,49 @@ def test_other_claims_may_be_judged_on_the_same_runs(smoothed, tmp_path):
     )
     publish(smoothed, claims=path)
     assert verdicts(smoothed) == {"worse": "contradicted"}
+    assert "set in mine.yaml and not by the results" in (smoothed / "report.html").read_text()
     publish(smoothed)
     assert "smooth-0.25x" in verdicts(smoothed)
+    assert "set in the file of the study smoothing and not by" in (smoothed / "report.html").read_text()
+
+
+def test_claims_of_studies_that_are_not_there_are_refused_by_name(smoothed, tmp_path):
+    path, one = (
+        tmp_path / "mine.yaml",
+        "  source: me\n  says: x\n  margin: 0.5\n  paper: null\n  gain: {from: {}, to: {}}\n",
+    )
+    path.write_text(
+        f"- id: a\n  study: smoothign\n{one}- id: b\n  study: smoothing\n{one}- id: c\n  study: groups\n{one}"
+    )
+    with pytest.raises(
+        UserError, match="line 2: studies 'smoothign', 'groups' are unknown; choose smoothing"
+    ) as caught:
+        publish(smoothed, claims=path)
+    assert "mine.yaml" in str(caught.value)
+
+
+def test_a_study_of_any_networks_has_training_curves(smoothed):
+    """A panel for each cell but for the axis of the gain, whose arms share it."""
+    (section,) = assemble.sections(_smoothing(smoothed), frame.runs(smoothed), smoothed)
+    figure = curves.by_cell(section, smoothed)
+    assert [axes.get_title() for axes in figure.axes] == ["0.5x g=3", "0.25x g=3"]
+    for axes in figure.axes:
+        lines = [line for line in axes.lines if line.get_linestyle() == "-"]
+        assert len(lines) == 6 and len({line.get_color() for line in lines}) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["at label smoothing 0.0", "at 0.1"]
+    assert (smoothed / "figures" / "smoothing_curves.svg").exists() and not (
+        smoothed / "figures" / "curves.svg"
+    ).exists()
+    page = (smoothed / "report.html").read_text()
+    assert "Training curves: label smoothing" in page and "a panel for each cell: 12 runs of 4 cells" in page
+    alone = curves.by_cell(replace(section, of=replace(section.of, gain=None)), smoothed, 3.4)
+    assert sum(axes.axison for axes in alone.axes) == 4 and not alone.legends
+
+
+def _smoothing(results):
+    return next(
+        one for one in studies(read_plans(results), frame.runs(results)["planned_by"]) if one.name == "smoothing"
+    )
 
 
 def test_a_pack_of_it_checks(tmp_path):

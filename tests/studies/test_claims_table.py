@@ -76,7 +76,7 @@ def test_a_malformed_claim_stops_publishing_with_its_line(tmp_path: Path) -> Non
     path = tmp_path / "claims.yaml"
     path.write_text("- id: x\n  studdy: groups\n")
     with pytest.raises(UserError, match=r"claims\.yaml, line 2: studdy is no key of a claim; do you mean study\?"):
-        assemble.sections("groups", frame.runs(tmp_path), tmp_path, path)
+        publish.publish(tmp_path, claims=path)
 
 
 def test_texts() -> None:

@@ -62,6 +62,8 @@ def test_exclude_tells_true_from_one():
         ("exclude=[{model.groups: 3}]", "leaves no cell"),
         ("cells=[{runtime.threads: 3}]", "cells: runtime.threads is no axis"),
         ("cells=[3]", "cells must be a list of cells"),
+        ("cells=[{model.width: []}]", "cells name no cell"),
+        ("cells=[{model.groups: 5}]", "model.groups=5 cannot be built: Table 1 of the paper gives channels for"),
         ("cells=[{model.depth: 3}]", "model.depth is no axis of shufflenet"),
         ("table={rows: [model.depth]}", "table.rows of the study single names model.depth, which is no axis of it"),
         ("claims=nowhere.yaml", "claims: nowhere.yaml is not there"),

@@ -1,6 +1,7 @@
-"""Training curves of a protocol's runs as small multiples: a panel per width and number of groups."""
+"""Training curves as small multiples: of the paper's network by width and number of groups, else a panel per cell."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,10 +10,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis import paper
-from analysis.studies.figures.style import BLUE, VERMILLION, WIDE, figure, style
+from analysis.runs.cell import Cell
+from analysis.stats.sample import by_cell as cells_of
+from analysis.studies.assemble import Section
+from analysis.studies.figures.panels import lower
+from analysis.studies.figures.style import BLUE, GREY, VERMILLION, WIDE, figure, style
 from analysis.studies.grids import by_row, short
 
 ARMS = ((True, BLUE, "with shuffle"), (False, VERMILLION, "without"))
+COLUMNS, MOST = 5, 40
+"""Panels of cells side by side in a wide figure, and in all: the tables have the rest."""
 
 SEEDS = 8
 """Seeds of a cell that are drawn; more would hide each other."""
@@ -42,24 +49,65 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
         for i, (name, same) in enumerate(networks):
             for k, g in enumerate(groups):
                 axes = panels[i][k] if wide else panels[k][i]
-                _panel(axes, same[same["groups"] == g], results)
+                mine = same[same["groups"] == g]
+                _panel(axes, [(mine[mine["shuffle"] == arm], colour) for arm, colour, _ in ARMS], results)
                 axes.set_title(f"{short(name)}, g={g}", pad=2)
-        panels[0][0].set_ylim(0, None)
-        panels[0][0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
         for axes in panels[-1]:
             axes.set_xlabel("Epoch")
-        fig.supylabel("Top-1 error (%)", size=7.5)
-        keys = [Line2D([], [], color=colour, label=name) for _, colour, name in ARMS]
-        fig.legend(handles=keys, loc="outside lower center", ncols=2)
+        _finish(fig, panels[0][0], [(colour, name) for _, colour, name in ARMS])
     return fig
 
 
-def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
-    """The curves of one cell's arms, or a word that there are none."""
-    done = runs[runs["state"] == "done"]
+def by_cell(section: Section, results: Path, width: float = WIDE) -> Figure:
+    """The same of a study's runs, of networks of any family: a panel for each cell, with both arms of its gain in one.
+
+    Args:
+        results: the folder that the runs come from; width: as for `curves`.
+    """
+    study, runs = section.of, section.runs
+    axis, arms = (study.gain.axis, study.gain.arms) if study.gain else ("", ())
+    hues = {study.gain.better: BLUE, study.gain.worse: VERMILLION} if study.gain else {}
+    found: dict[Cell, dict[Any, list[Any]]] = {
+        study.cell(row).but({axis: None}): {} for row in section.cells.to_dict("records")
+    }
+    for cell, index in cells_of(runs, study).items():
+        found.setdefault(cell.but({axis: None}), {}).setdefault(cell.get(axis), []).extend(index)
+    columns = min(len(found), COLUMNS if width >= 5 else 2)
+    rows = -(-min(len(found), MOST) // columns)
+    with style():
+        more = f" (the first {MOST} of {len(found)} cells)" if len(found) > MOST else ""
+        text = f"{section.title}. Lines: training error, one per seed{more}. Dots: error on the evaluated images."
+        fig = figure(width, 1.0 + 1.05 * rows, f"Training curves: {lower(study.title)}", text)
+        panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        places = panels.flatten().tolist()
+        for axes, (cell, by_arm) in zip(places, found.items(), strict=False):
+            drawn = [(runs.loc[index], hues.get(arm, GREY if hues else BLUE)) for arm, index in by_arm.items()]
+            _panel(axes, drawn, results)
+            axes.set_title(cell.name or study.title, pad=2)
+        for axes in places[len(found) :]:
+            axes.set_axis_off()
+        for k in range(columns):  # the lowest panel that a column has
+            next(row[k] for row in reversed(panels) if row[k].axison).set_xlabel("Epoch")
+        _finish(fig, panels[0][0], list(zip((VERMILLION, BLUE), arms, strict=False)))
+    return fig
+
+
+def _finish(fig: Figure, first: Axes, keys: list[tuple[str, str]]) -> None:
+    """Scales and legend that all panels share."""
+    first.set_ylim(0, None)
+    first.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    fig.supylabel("Top-1 error (%)", size=7.5)
+    if keys:
+        fig.legend(
+            handles=[Line2D([], [], color=hue, label=name) for hue, name in keys], loc="outside lower center", ncols=2
+        )
+
+
+def _panel(axes: Axes, arms: list[tuple[pd.DataFrame, str]], results: Path) -> None:
+    """The curves of one cell's arms, each in its colour, or a word that there are none."""
     drawn = 0
-    for shuffle, colour, _ in ARMS:
-        for run_id in done.loc[done["shuffle"] == shuffle, "run_id"].head(SEEDS):
+    for runs, colour in arms:
+        for run_id in runs.loc[runs["state"] == "done", "run_id"].head(SEEDS):
             table = _metrics(results / "runs" / run_id / "metrics.csv")
             if table is None:
                 continue
@@ -67,7 +115,7 @@ def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
             axes.plot(table["epoch"], 100 * table["test_error"], ".", color=colour, ms=3.5)
             drawn += 1
     if not drawn:
-        word = "not done" if len(runs) else "not planned"
+        word = "not done" if any(len(runs) for runs, _ in arms) else "not planned"
         axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color="#777777")
 
 
