@@ -17,7 +17,7 @@ from analysis.report.figures import Picture, picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.study import BUILT_IN, Study, study
-from analysis.studies import assemble, claims_table, gains, notes, selection
+from analysis.studies import assemble, claims_table, gains, notes, places, selection
 from analysis.studies.assemble import Section
 from analysis.studies.render import linked_table
 
@@ -92,9 +92,11 @@ def page(
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(encode_text(timing))
+    by_scope = places.sections_by_scope(tables)
+    where = places.places(places.named(results, by_scope), list(by_scope))
     for place, (protocol_id, rows, sections) in enumerate(assemble.by_scope(known, tables)):
         complexity = assemble.table1(results) if place == 0 else None
-        folder = f"figures/{protocol_id}" if place else "figures"
+        folder = (Path("figures") / where[protocol_id][-1]).as_posix()
         for space in (figures - size, 0) if not left_out else ():
             shown = view(results, folder, rows, sections, complexity, plans, space, _studies(sections))
             part = Markup(template.render(view=shown))
