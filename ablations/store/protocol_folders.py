@@ -60,8 +60,15 @@ def slug(text: str) -> str:
     return re.sub(r"[^0-9a-z.]+", "-", text.lower().replace(",", "").replace("×", "x")).strip("-.")
 
 
+def means(word: str, protocol_id: str, names: Mapping[str, str]) -> bool:
+    """Whether a word may mean a protocol: its id or name begins so, or the name has it as a part; no word: any."""
+    name = names.get(protocol_id, protocol_id)
+    part = bool(slug(word)) and f"-{slug(word)}-" in f"-{name}-"
+    return part or protocol_id.startswith(word) or name.startswith(word)
+
+
 def choose(word: str, names: Mapping[str, str], titles: Mapping[str, str]) -> str:
-    """The id of the protocol that a word means: how its id or name begins, or a part of the name such as `lr 0.01`.
+    """The id of the one protocol that a word such as `lr 0.01` means, see `means`.
 
     Args:
         names: by id; titles: by id, in the order in which they are listed.
@@ -71,10 +78,8 @@ def choose(word: str, names: Mapping[str, str], titles: Mapping[str, str]) -> st
     """
     listed = "; ".join(names.get(one, one) + (f" ({title})" if title else "") for one, title in titles.items())
     whole = [one for one in titles if word in (one, names.get(one, one))]
-    begun = [one for one in titles if word and (one.startswith(word) or names.get(one, one).startswith(word))]
-    part = [one for one in titles if slug(word) and f"-{slug(word)}-" in f"-{names.get(one, one)}-"]
-    fit = whole or begun or part
-    if len(fit) == 1:
+    fit = whole or [one for one in titles if means(word, one, names)]
+    if len(fit) == 1 and word:
         return fit[0]
     if not word:
         raise UserError(f"There are {len(titles)} protocols: say which with PROTOCOL=. {listed}.")
