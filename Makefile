@@ -5,7 +5,7 @@
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            WITH=folder (make compare)  KEEP=ours|theirs|first (make merge)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
-#            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=id   (make explain)
+#            TABLE=table2|table3 GROUPS=3 WIDTH=0.5 SHUFFLE=true|false PROTOCOL=name   (make explain, make pin)
 #            PYTHON=python3.12 VENV=folder TORCH=cpu KERNELS=all CXX=compiler   (when the environment is made)
 
 # A variable that is not among these would be ignored without a word.
@@ -93,6 +93,9 @@ tables: $(READY) ## write tables, figures and report anew from the results there
 
 report: $(READY) ## write results/report.html (with tables and figures) where results have changed
 	@$(PY) -m analysis --results="$$RESULTS" $(if $(CLAIMS),--claims="$$CLAIMS")
+
+pin: $(READY) ## whose files lie at the top of tables/ and figures/, the first protocol's at first: make pin PROTOCOL=name
+	@$(PY) -m analysis --results="$$RESULTS" --pin="$$PROTOCOL"
 
 explain: $(READY) ## where a number comes from: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (alone: what there is)
 	@$(PY) -m analysis.explain $(if $(TABLE)$(GROUPS)$(WIDTH)$(CELL),"$${TABLE:-table2}") --results="$$RESULTS" $(if $(GROUPS),--groups="$$GROUPS") \

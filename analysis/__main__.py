@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the files as JSON, relative to the results folder")
     parser.add_argument("--claims", type=Path, help="a file of claims to judge by, not the studies' own")
     parser.add_argument("--check-claims", action="store_true", help="of plans, as a JSON list on standard input, alone")
+    parser.add_argument(
+        "--pin", metavar="PROTOCOL", help="whose files lie at the top of tables/ and figures/ from now on"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.results == Path("-"):
         chosen.results = Path(json.load(sys.stdin))
@@ -35,6 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.soon:
             tables_first(chosen.results)
         files = publish(chosen.results, chosen.force, claims=chosen.claims)
+        if chosen.pin is not None:
+            from analysis.studies.places import pin
+
+            name = pin(chosen.results, chosen.pin)
+            files = publish(chosen.results, claims=chosen.claims)
+            print(f"{chosen.results}/tables and figures are those of {name}; each protocol has its own folder, too.")
     except UserError as error:
         show_error(error)
         return 1

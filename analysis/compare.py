@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="results folder")
     parser.add_argument("other", type=Path, help="another one, or a committed study")
     parser.add_argument("--margin", type=float, default=MARGIN, help="points of error that count as no difference")
-    parser.add_argument("--protocol", default="", help="first digits of a protocol's id, where a folder has several")
+    parser.add_argument("--protocol", default="", help="name or id of a protocol where a folder has several")
     chosen = parser.parse_args(arguments)
     try:
         if not 0 < chosen.margin < math.inf:
@@ -88,7 +88,7 @@ def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
     """The finished runs of one protocol, the one planned last where none is named, with errors in percent.
 
     Args:
-        protocol: first digits of its id; rather: the id of one that is taken where it is there.
+        protocol: its name or id, or how it begins; rather: the id of one that is taken where it is there.
 
     Raises:
         UserError: there are none.
@@ -96,6 +96,7 @@ def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
     import pandas as pd
 
     from ablations.core.errors import UserError
+    from ablations.store.protocol_folders import means, read_folders
     from analysis.runs import frame
     from analysis.runs.files import read_json
 
@@ -105,7 +106,9 @@ def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
             rows["protocol_id"] = str((read_json(folder / "study.json") or {}).get("protocol_id", ""))
     else:
         rows = frame.runs(folder).sort_values("written", ascending=False, kind="stable")
-    done = rows[(rows["state"] == "done") & rows["protocol_id"].astype(str).str.startswith(protocol)]
+    names = read_folders(folder).names
+    done = rows[rows["state"] == "done"]
+    done = done[[means(protocol, str(one), names) for one in done["protocol_id"]]]
     if done.empty:
         which = f" of a protocol {protocol}" if protocol else ""
         raise UserError(f"{folder} has no finished run{which}.")

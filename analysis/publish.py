@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ablations.core.errors import UserError
 from ablations.core.files import encode_text
 from ablations.core.paths import ROOT
-from analysis.runs.files import read_json, source_digest, write, write_json
+from ablations.store.protocol_folders import read_folders, write_folders
+from analysis.runs.files import STAMP, read_json, source_digest, write, write_json
 
 # pandas and matplotlib take seconds to import: only once there is work for them.
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.studies.assemble import Section
-
-STAMP = Path("tables") / ".published.json"
-"""Record of the last publication: digests of the inputs, and the files."""
+    from analysis.studies.grids import Grid
 
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
@@ -44,6 +44,7 @@ def publish(results: Path, force: bool = False, room: int | None = None, claims:
     """
     inputs, kept = input_digest(results), read_json(results / STAMP) or {}
     inputs += "" if room is None else f" {room}"
+    inputs += read_folders(results).pinned
     inputs += f" {hashlib.sha256(claims.read_bytes()).hexdigest()}" if claims and claims.is_file() else ""
     files = [results / name for name in kept.get("files", [])]
     if not force and kept.get("inputs") == inputs and files and all(path.is_file() for path in files):
@@ -66,7 +67,8 @@ def tables_first(results: Path) -> list[Path]:
         UserError: there is no run to publish, or the folder cannot be written.
     """
     try:
-        return _write_tables(results, _sections(results, measure=False)[1], measure=False)
+        tables = _sections(results, measure=False)[1]
+        return _write_tables(results, tables, _places(results, tables), measure=False)
     except OSError as error:
         raise UserError(f"Tables cannot be written to {results} ({error.strerror}).") from None
 
@@ -103,8 +105,9 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
     from analysis import report
 
     runs, tables = _sections(results, claims=claims)
-    written = _write_tables(results, tables)
-    figures, digests = _write_figures(results, runs, tables, kept.get("figures", {}))
+    where = _places(results, tables)
+    written = _write_tables(results, tables, where)
+    figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures
     figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))
     written += figures
@@ -112,6 +115,8 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty, or not there
+            (results / stale).parent.rmdir()
     write_json(results / STAMP, {"schema": 1, "inputs": inputs, "figures": digests, "files": names})
     return written
 
@@ -138,65 +143,97 @@ def _sections(
     return runs, tables
 
 
-def _write_tables(results: Path, tables: list[list["Section"]], measure: bool = True) -> list[Path]:
-    """Table 1, that of each study, claims and inference times as CSV, Markdown, LaTeX and HTML, gains, claims.json."""
+def _places(results: Path, tables: list[list["Section"]]) -> dict[str, list[Path]]:
+    """Where the files of each protocol lie, see `places.places`; names of new ones are kept."""
+    from analysis.studies import places
+
+    by_scope = places.sections_by_scope(tables)
+    folders = places.named(results, by_scope)
+    if folders != read_folders(results):
+        write_folders(results, folders)
+    return places.places(folders, list(by_scope))
+
+
+def _write_tables(
+    results: Path, tables: list[list["Section"]], where: dict[str, list[Path]], measure: bool = True
+) -> list[Path]:
+    """claims.json, and the tables of each protocol where its files lie; inference times lie at the top alone."""
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
-    from analysis.studies import assemble, claims_table, grids, render
+    from analysis.studies import assemble, claims_table, places, render
     from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
-    sections = [section for table in tables for section in table]
-    claims = claims_table.records(sections)
-    last_first = [section for table in reversed(tables) for section in table]
-    trained = {(section.of.built_in or section.study, section.protocol_id): section for section in last_first}
-    csv = {"table1": complexity}
-    pages = {"table1": [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())]}
-    titles = {"table1": "Complexity"}
-    for table in filter(None, tables):
-        of = table[0].of
-        csv[of.table] = assemble.combined(table, "cells")
-        pages[of.table] = [grids.pivot(section) for section in table]
-        titles[of.table] = of.title
-    csv["gains"] = assemble.combined([section for section in sections if section.of.gain], "gains")
-    csv["claims"] = claims_table.table(claims)
-    pages["claims"] = [claims_table.grid(section) for section in sections]
-    titles |= {"claims": "The paper's claims", "latency": "Inference time"}
-    measured = times.read_times(results, measure)
-    if measured is not None and not measured.problem:
-        csv["latency"], pages["latency"] = measured.rows, latency_grids.alone(measured)
-    folder = results / "tables"
-    written = [write(folder / f"{name}.csv", table.to_csv(index=False), results) for name, table in csv.items()]
-    for name, shown in pages.items():
-        for suffix, render_as in (("md", render.markdown), ("tex", latex), ("html", render.html_page)):
-            written.append(write(folder / f"{name}.{suffix}", render_as(titles[name], shown), results))
-    return [write_json(results / "claims.json", {"schema": 1, "claims": claims}), *written]
+    claims = claims_table.records(section for table in tables for section in table)
+    written = [write_json(results / "claims.json", {"schema": 1, "claims": claims})]
+    by_scope = places.sections_by_scope(tables)
+    for scope, folders in where.items():
+        content = _tables(by_scope[scope], complexity)
+        if Path() in folders:
+            measured = times.read_times(results, measure)
+            if measured is not None and not measured.problem:
+                content["latency"] = ("Inference time", measured.rows, latency_grids.alone(measured))
+        for name, (title, table, grids) in content.items():
+            texts = {"csv": table.to_csv(index=False)}
+            if grids:
+                texts |= {"md": render.markdown(title, grids), "tex": latex(title, grids)}
+                texts["html"] = render.html_page(title, grids)
+            for folder in folders:
+                path = results / "tables" / folder / name
+                written += [write(path.with_name(f"{name}.{kind}"), text, results) for kind, text in texts.items()]
+    return written
+
+
+def _tables(
+    sections: list["Section"], complexity: "pd.DataFrame"
+) -> dict[str, tuple[str, "pd.DataFrame", list["Grid"]]]:
+    """Table 1, that of each study, gains and claims of a protocol: title, table as CSV has it, and as text."""
+    from analysis.studies import assemble, claims_table, grids
+
+    trained = {section.of.built_in or section.study: section for section in reversed(sections)}
+    found = {
+        "table1": (
+            "Complexity",
+            complexity,
+            [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())],
+        )
+    }
+    for one in sections:
+        found[one.of.table] = (one.of.title, assemble.combined([one], "cells"), [grids.pivot(one)])
+    gained = assemble.combined([section for section in sections if section.of.gain], "gains")
+    claims = claims_table.table(claims_table.records(sections))
+    shown = [claims_table.grid(section) for section in sections]
+    return {**found, "gains": ("", gained, []), "claims": ("The paper's claims", claims, shown)}
 
 
 def _write_figures(
-    results: Path, runs: "pd.DataFrame", tables: list[list["Section"]], kept: dict[str, str]
+    results: Path,
+    runs: "pd.DataFrame",
+    tables: list[list["Section"]],
+    where: dict[str, list[Path]],
+    kept: dict[str, str],
 ) -> tuple[list[Path], dict[str, str]]:
     """Figures of each protocol, as wide and one-column SVG and wide PNG; those of unchanged protocols are left.
 
-    The protocol planned last has the plain names, others a folder of their own. Returns the files and, by folder, a
-    digest of what its figures show.
+    Returns the files and, by folder, a digest of what its figures show.
     """
     from analysis.studies import assemble, notes, selection
 
     code = source_digest(ROOT / "analysis")
     known = selection.known(runs)
     written, digests = [], {}
-    for k, (protocol_id, mine, sections) in enumerate(assemble.by_scope(known, tables)):
-        folder = Path("figures") / protocol_id if k else Path("figures")
+    for protocol_id, mine, sections in assemble.by_scope(known, tables):
+        folders = [Path("figures") / folder for folder in where[protocol_id]]
         shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
         text = "\n".join([code, notes.title(mine), protocol_id, *(part.to_csv() for part in shown)])
         digest = hashlib.sha256(encode_text(text)).hexdigest()
-        paths = [results / folder / name for name in _figure_names(sections)]
-        if kept.get(str(folder)) != digest or not all(path.is_file() for path in paths):
-            for path, content in _draw(results, mine, sections).items():
-                write(results / folder / path, content, results)
+        paths = [results / folder / name for folder in folders for name in _figure_names(sections)]
+        if any(kept.get(str(folder)) != digest for folder in folders) or not all(path.is_file() for path in paths):
+            for name, content in _draw(results, mine, sections).items():
+                for folder in folders:
+                    write(results / folder / name, content, results)
         written += paths
-        digests[str(folder)] = digest
+        digests.update({str(folder): digest for folder in folders})
     return written, digests
 
 

@@ -2,26 +2,20 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ablations.core.errors import UserError
-from ablations.core.run_spec import Run, from_json
 from ablations.store import run_folder
-from ablations.store.plans import read_plans
 from analysis.runs import frame
-from analysis.runs.files import read_json
 from analysis.studies import assemble, claims_table
 
 
 class Runs(pd.DataFrame):
     """A row for each run, errors in percent; what `load` returns. A part of it (`runs[runs.seed == 0]`) is one, too.
 
-    Columns are those of analysis.runs.frame.runs, the recipe's (lr, weight_decay ...; NaN where a run's description
-    cannot be read), and `path`, the run's folder.
+    Columns are those of analysis.runs.frame.runs and `path`, the run's folder.
     """
 
     _metadata = ["results"]  # noqa: RUF012  as pandas asks for it
@@ -87,29 +81,10 @@ def load(results: str | os.PathLike[str]) -> Runs:
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    known = frame.runs(folder)
-    described = _described(folder, known["run_id"])
-    recipes = pd.DataFrame([_recipe(described.get(run_id)) for run_id in known["run_id"]], index=known.index)
-    recipes = recipes.drop(columns=[name for name in recipes if name in known])
-    table = Runs(_percent(pd.concat([known, recipes], axis=1)))
+    table = Runs(_percent(frame.runs(folder)))
     table["path"] = [str(run_folder.path_of(folder, run_id)) for run_id in table["run_id"]]
     table.results = folder
     return table
-
-
-def _described(folder: Path, run_ids: "pd.Series[str]") -> dict[str, Run]:
-    """Descriptions of the runs, from plans and from run.json, of those that can be read."""
-    found = {entry.run_id: run for plan in read_plans(folder) for entry, run in plan.described()}
-    for run_id in set(run_ids) - set(found):
-        try:
-            found[run_id] = from_json(read_json(run_folder.path_of(folder, run_id) / "run.json") or {})
-        except (ValueError, KeyError, TypeError):
-            continue  # the row says that it is damaged
-    return found
-
-
-def _recipe(run: Run | None) -> dict[str, Any]:
-    return asdict(run.protocol.recipe) if run else {}
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:

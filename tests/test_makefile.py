@@ -106,6 +106,11 @@ def test_words_about_plans_arrive_whole(echo):
     assert {"--study=a b", "--protocol=$c"} <= set(words)
 
 
+def test_a_protocol_to_pin_arrives_whole(echo):
+    words, _ = json.loads(make("pin", "PROTOCOL=lr $c", python=echo).stdout)
+    assert words == ["-m", "analysis", "--results=results", "--pin=lr $c"]
+
+
 @pytest.mark.parametrize("arguments,stamps", [("", {".ready"}), ("logger=mlflow", {".ready", ".ready-dev"})])
 def test_a_training_installs_what_it_needs(tmp_path, arguments, stamps):
     """Loggers come with the development packages; each lock is installed once."""

@@ -1,6 +1,8 @@
 """Results as tables of pandas, as the docstring of `load` says."""
 
 import doctest
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,18 @@ def test_a_run_that_is_planned_has_its_recipe_and_no_error(results: Path) -> Non
     (row,) = runs[runs.groups == 1].itertuples()
     assert row.state == "planned" and row.error != row.error and row.lr > 0
     assert Path(row.path).parent == results / "runs"
+
+
+def test_recipe_and_kernels_are_columns_also_beside_a_run_that_cannot_be_read(results: Path) -> None:
+    done = fixture.run(3, 0.25)
+    path = results / "runs" / done.run_id / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "kernels": "native avx2"}))
+    (results / "runs" / ("a" * 16)).mkdir()
+    runs = analysis.load(results).set_index("run_id")
+    recipe = asdict(fixture.RECIPE)
+    assert runs.loc[done.run_id, list(recipe)].to_dict() == recipe
+    assert runs.loc[done.run_id, "kernels"] == "native avx2" and runs.kernels.notna().sum() == 1
+    assert runs.loc["a" * 16, list(recipe)].isna().all() and runs.loc["a" * 16, "state"] == "damaged"
 
 
 def test_a_folder_or_table_that_is_not_there_is_named(results: Path) -> None:

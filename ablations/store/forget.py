@@ -9,24 +9,27 @@ Exit code 0: done, or listed; 1: no plan fits, or there is none; 2: a plan canno
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.store import run_folder
 from ablations.store.plans import Plan, plan_files
+from ablations.store.protocol_folders import means, read_folders
 
 
 def main(arguments: list[str] | None = None) -> int:
     """List or delete plans."""
     parser = argparse.ArgumentParser(prog="python -m ablations.forget", description=__doc__)
     parser.add_argument("--study", default="", help="study of the plans to delete; all where absent")
-    parser.add_argument("--protocol", default="", help="how the protocol's id begins; all where absent")
+    parser.add_argument("--protocol", default="", help="name or id of a protocol, or how it begins; all where absent")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
     parser.add_argument("--yes", action="store_true", help="delete them; otherwise they are only listed")
     options = parser.parse_args(arguments)
     try:
-        chosen = choose(plan_files(options.results), options.study, options.protocol)
+        plans, names = plan_files(options.results), read_folders(options.results).names
+        chosen = choose(plans, options.study, options.protocol, names)
         if options.yes and not (options.study or options.protocol):
             raise UserError("Say which plans to delete: --study NAME, --protocol ID, or both.")
     except UserError as error:
@@ -50,8 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def choose(plans: dict[Path, Plan], study: str, protocol: str) -> dict[Path, Plan]:
-    """The plans of a study whose protocol's id begins so, by path.
+def choose(plans: dict[Path, Plan], study: str, protocol: str, names: Mapping[str, str]) -> dict[Path, Plan]:
+    """The plans of a study under protocols that `protocol` means (see `protocol_folders.means`), by path.
 
     Raises:
         UserError: there is none.
@@ -59,7 +62,7 @@ def choose(plans: dict[Path, Plan], study: str, protocol: str) -> dict[Path, Pla
     chosen = {
         path: plan
         for path, plan in plans.items()
-        if study in ("", plan.study) and (plan.scope_id or plan.protocol_id).startswith(protocol)
+        if study in ("", plan.study) and means(protocol, plan.scope_id or plan.protocol_id, names)
     }
     if not chosen:
         known = ", ".join(f"{plan.study} {plan.protocol_id}" for plan in plans.values()) or "none"

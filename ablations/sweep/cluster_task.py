@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ablations import data
-from ablations.core import console
+from ablations.core import console, presets
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
 from ablations.core.job_state import FAILURES, JobState
@@ -135,7 +135,7 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
         raise UserError(queue.obstacle)
     done = queue.states.count(JobState.DONE)
     _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {done} are done.")
-    if trained and done == len(jobs) and runtime.publish and not _publish(jobs[0].results):
+    if trained and done == len(jobs) and runtime.publish and not _publish(jobs[0]):
         return 1
     return 0 if done == len(jobs) else 1
 
@@ -157,13 +157,13 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _publish(results: Path) -> bool:
+def _publish(job: Job) -> bool:
     """Write the tables, unless another task, which saw the last run end as well, writes them now; False on failure."""
-    mine = lease.take(results, "tables")
+    mine = lease.take(job.results, "tables")
     if not mine:
         return True
     try:
-        return publish(results)
+        return publish(job.results, note=presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name))
     finally:
         mine.release(done=True)
 

@@ -22,6 +22,7 @@ from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
 from ablations.core.verdict_summary import OPEN, summary
+from ablations.store.protocol_folders import read_folders
 
 Process = subprocess.Popen[str]
 
@@ -71,12 +72,15 @@ def publish(results: Path, process: Process | None = None, note: str = "") -> bo
     except UserError as error:  # tables come after the training: what is wrong with them does not undo that
         show_error(error)
         return False
-    out = console()
+    out, content = console(), read_json(results / "claims.json") or {}
+    # The protocol that was planned last comes first. Of several, each has a folder.
+    mine = next((read_folders(results).of(claim["protocol_id"]) for claim in content.get("claims", [])), "")
+    files = [path for path in files if path.parent.name == mine] or [p for p in files if p.parent.parent == results]
     if out.is_terminal and not out.is_dumb_terminal:
         for path in files:
             if path.suffix == ".md" and path.stem in STUDY_TABLES:
                 out.print(*terminal_tables(path.read_text(encoding="utf-8"), out.width))
-    for line in verdict_lines(read_json(results / "claims.json") or {}):
+    for line in verdict_lines(content):
         out.print(line, markup=False)
     if note:
         out.print(note, markup=False)

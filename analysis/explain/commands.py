@@ -1,7 +1,7 @@
 """`python -m analysis.explain table2 --groups 3 --width 0.5`: the runs behind one number of a table."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from tabulate import tabulate
 from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.store.plans import read_plans
+from ablations.store.protocol_folders import choose as choose_protocol
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.report.folds import arms
@@ -22,6 +23,7 @@ from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
 from analysis.studies.assemble import Section
+from analysis.studies.places import named, sections_by_scope
 
 FILES = (("config", "run.json"), ("log", "log.txt"))
 
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--width", type=float, help="1, 0.5 or 0.25")
     add("--cell", nargs="+", default=[], metavar="AXIS=VALUE", help="any axis: width=0.5 label_smoothing=0.1")
     add("--shuffle", choices=("true", "false"), help="table3: one arm; without it both, and the gain")
-    add("--protocol", default="", help="first digits of a protocol's id; the one planned last where absent")
+    add("--protocol", default="", help="name or id of a protocol, or how it begins; needed where there are several")
     add("--structure", help="shufflenet or blog, where there are several")
     add("--stem-channels", type=int, help="where there are several")
     add("--results", type=Path, default=Path("results"), help="folder that holds runs/ and plans/")
@@ -71,8 +73,9 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
     """
     rows = frame.runs(results)
     for study in sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table):
-        for section in assemble.sections(study, rows, results) if table in (None, study.table) else ():
-            yield f"{study.table} PROTOCOL={section.protocol_id}  {section.title}"
+        sections = assemble.sections(study, rows, results) if table in (None, study.table) else []
+        for section in sections:
+            yield f"{study.table} PROTOCOL={_names(results, sections)[section.protocol_id]}  {section.title}"
             if study.name in ("groups", "shuffle"):
                 for width, cells in section.cells.groupby("width", sort=False):
                     yield f"  WIDTH={width:g} GROUPS={', '.join(map(str, dict.fromkeys(cells['groups'])))}"
@@ -83,7 +86,8 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
             yield ""
     if rows.empty:
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
-    yield "One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5 (SHUFFLE=true|false in table3)"
+    several = " PROTOCOL=name" if rows["protocol_id"].nunique() > 1 else ""
+    yield f"One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5{several} (SHUFFLE=true|false in table3)"
 
 
 def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
@@ -101,15 +105,12 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
     found = assemble.sections(study, runs, chosen.results)
     if not found:
         raise UserError(f"There are no results in {chosen.results} yet: train some with `make ablation-{study.name}`.")
-    fit = [section for section in found if section.protocol_id.startswith(chosen.protocol)]
-    if not fit or (chosen.protocol and len(fit) > 1):
-        listed = _listed(found)
-        count = "several of the protocols" if fit else "none of the protocols"
-        raise UserError(f"--protocol {chosen.protocol} fits {count} there are: {listed}.")
-    section = fit[0]
-    others = [one for one in found if one is not section] if not chosen.protocol else []
-    told = [f"{len(found)} protocols have this table; this is the one planned last: {section.title}."] if others else []
-    told += [f"--protocol chooses another: {_listed(others)}.", ""] if others else []
+    titles = {section.protocol_id: section.title for section in found}
+    asked_for = (
+        choose_protocol(chosen.protocol, _names(chosen.results, found), titles) if chosen.protocol or found[1:] else ""
+    )
+    section = next(one for one in found if one.protocol_id == (asked_for or one.protocol_id))
+    told = []
     cells, structures = _narrow(section, asked, chosen)
     told += [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
     axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
@@ -132,8 +133,9 @@ def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
     return asked
 
 
-def _listed(sections: Sequence[Section]) -> str:
-    return "; ".join(f"{section.protocol_id} ({section.title})" for section in sections)
+def _names(results: Path, sections: Sequence[Section]) -> Mapping[str, str]:
+    """The names of the sections' protocols."""
+    return named(results, sections_by_scope([sections])).names
 
 
 def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:

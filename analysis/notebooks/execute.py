@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NOTEBOOK = Path(__file__).with_name("study.py")
 """The notebook, which shows the study that STUDY names."""
+
+SCRIPT = re.compile(r"<script\b.*?</script>\s*", re.DOTALL | re.IGNORECASE)
+"""What nbconvert loads from a network (require.js, MathJax, Mermaid), and what uses it: these notebooks need none."""
 
 
 def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
@@ -51,6 +55,7 @@ def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})
+        page = SCRIPT.sub("", page)
         source = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
         written += [write(folder / f"{name}.ipynb", source, results), write(folder / f"{name}.html", page, results)]
     return written

@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one = commands.add_parser("pack", help="from a results folder to one that can be committed")
     one.add_argument("results", type=Path)
     one.add_argument("folder", type=Path)
-    one.add_argument("--protocol", default="", help="how the protocol's id begins, where there are several")
+    one.add_argument("--protocol", default="", help="name or id of a protocol, where there are several")
     for name, words in (("check", "compare committed studies with their data"), ("draw", "publish them anew")):
         commands.add_parser(name, help=words).add_argument("folders", type=Path, nargs="*")
     one = commands.add_parser("unpack", help="a results folder again")

@@ -15,6 +15,7 @@ from ablations.core.files import write, write_json
 from ablations.core.run_spec import NUMERICS, PROTOCOL, RUN, SCHEMA, Run, from_json, identity, plain, to_json
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
+from ablations.store.protocol_folders import means, read_folders
 from ablations.store.run_state import FAILED
 from analysis.reference.format import LATENCY, Packed, PackedRun
 from analysis.reference.mask_paths import mask, mask_command, paths_in
@@ -34,7 +35,7 @@ def gather(results: Path, protocol: str = "") -> Packed:
     """Everything that the publications of one protocol depend on, without paths of this machine.
 
     Args:
-        protocol: how the protocol's id begins; only needed where there are several.
+        protocol: name or id of one, or how it begins; only needed where there are several.
 
     Raises:
         UserError: there is no such protocol or more than one; a run is under way or damaged; a file cannot be read.
@@ -99,8 +100,8 @@ def lay_out(packed: Packed, results: Path) -> None:
 
 def _chosen(results: Path, table: pd.DataFrame, protocol: str) -> str:
     """The protocol that is meant."""
-    there = selection.protocols(selection.known(table))
-    found = [protocol_id for protocol_id in there if protocol_id.startswith(protocol)]
+    there, folders = selection.protocols(selection.known(table)), read_folders(results).names
+    found = [protocol_id for protocol_id in there if means(protocol, protocol_id, folders)]
     if len(found) == 1:
         return found[0]
     if not there:

@@ -46,7 +46,9 @@ class Picture:
 def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[Section], room: int) -> list[Picture]:
     """Figures of the protocol of the runs `rows`, in `folder` of the results, in no more than `room` bytes."""
     found = []
+    apart = str(rows["protocol"].iloc[0])
     for name, *said in _shown(rows, sections):
+        said[0] += f" ({apart})" if apart else ""
         prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
         found.append(picture(results, f"{folder}/{name}", prefix, (said[0], said[1], said[2]), room))
         room -= len(found[-1].wide or "") + len(found[-1].narrow or "")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -51,9 +52,17 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
         shown=cell.shown,
         facts=_facts(cell),
         heads=("Seed", "Error (%)", "Started", "Run"),
-        rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run.run_id) for run in listed],
+        rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run_link(run)) for run in listed],
         more=_more(len(done), len(listed), _options(cell.key), cell.table),
     )
+
+
+def run_link(run: RunOrigin) -> str:
+    """The id of a run, with links to its folder and log where these lie beside the page."""
+    if not run.log:
+        return run.run_id
+    folder = f"runs/{quote(run.run_id)}"
+    return Markup('<a href="{}/">{}</a> <a href="{}/log.txt">log</a>').format(folder, run.run_id, folder)
 
 
 def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:

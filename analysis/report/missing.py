@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,15 +23,16 @@ WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned"
 
 @dataclass(frozen=True)
 class Failed:
-    """A run whose last attempt gave no valid result."""
+    """A run whose last attempt gave no valid result; `log`: its log lies there."""
 
     run_id: str
     name: str
     state: str
     why: str
+    log: bool
 
 
-def failed(rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[Failed]:
+def failed(results: Path, rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[Failed]:
     """Runs of a protocol that failed, with their reasons."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [
@@ -39,6 +41,7 @@ def failed(rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[Failed]:
             f"{cell_name(run, axes)}, seed {run['seed']}",
             run["state"],
             shorten(str(run["reason"]), LONG),
+            (results / "runs" / str(run["run_id"]) / "log.txt").is_file(),
         )
         for _, run in bad.iterrows()
     ]

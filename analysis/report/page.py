@@ -11,13 +11,15 @@ from markupsafe import Markup
 from ablations.core.files import encode_text
 from ablations.store.plans import read_plans
 from analysis import paper
-from analysis.latency import grids, sentences, times
-from analysis.report import alt
+from analysis.latency import grids as latency_grids
+from analysis.latency import sentences, times
+from analysis.report import alt, scope
+from analysis.report.across import across
 from analysis.report.figures import Picture, picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.study import BUILT_IN, Study, study
-from analysis.studies import assemble, claims_table, gains, notes, selection
+from analysis.studies import assemble, claims_table, gains, notes, places, selection
 from analysis.studies.assemble import Section
 from analysis.studies.render import linked_table
 
@@ -97,11 +99,16 @@ def page(
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(encode_text(timing))
-    for place, (protocol_id, rows, sections) in enumerate(assemble.by_scope(known, tables)):
+    by_scope = places.sections_by_scope(tables)
+    names = places.named(results, by_scope)
+    where = places.places(names, list(by_scope))
+    shown_ones = list(assemble.by_scope(known, tables))
+    apart = _apart([rows for _, rows, _ in shown_ones])
+    for place, (protocol_id, rows, sections) in enumerate(shown_ones):
         complexity = assemble.table1(results) if place == 0 else None
-        folder = f"figures/{protocol_id}" if place else "figures"
+        name, folder = names.names[protocol_id], (Path("figures") / where[protocol_id][-1]).as_posix()
         for space in (figures - size, 0) if not left_out else ():
-            shown = view(results, folder, rows, sections, complexity, plans, space, _studies(sections))
+            shown = view(results, name, folder, rows, sections, complexity, plans, space, _studies(sections), apart)
             part = Markup(template.render(view=shown))
             if size + len(encode_text(part)) <= SIZE:
                 size += len(encode_text(part))
@@ -109,12 +116,13 @@ def page(
                 parts.append(part)
                 break
         else:
-            left_out.append((notes.title(rows), protocol_id))
+            left_out.append((notes.title(rows), name))
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
-            title=views[0].title if views else "too large to show",
+            title="; ".join(view.name or view.title for view in views) or "too large to show",
+            across=across([(rows, sections) for _, rows, sections in shown_ones]),
             paper=paper.TITLE,
             views=views,
             parts=parts,
@@ -123,6 +131,16 @@ def page(
             orphans=notes.orphans(runs),
             how=[(term, text.replace("{claims}", " and ".join(files))) for term, text in HOW],
         )
+    )
+
+
+def _apart(rows: Sequence[pd.DataFrame]) -> frozenset[str]:
+    """Names of the lines of recipes in which protocols differ."""
+    recipes = [dict(scope.whole(mine)) for mine in rows]
+    return (
+        frozenset(name for name in recipes[0] if len({one.get(name) for one in recipes}) > 1)
+        if recipes
+        else frozenset()
     )
 
 
@@ -149,7 +167,7 @@ def _latency_view(results: Path, room: int) -> LatencyView | None:
     shown = picture(results, "figures/latency", "latency", (*LATENCY, alt.latency(found.rows)), room)
     tables = [
         Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
-        for grid in grids.grids(found)
+        for grid in latency_grids.grids(found)
     ]
     figure = shown if found.rows["ratio"].notna().any() else None
     return LatencyView("", sentences.sentences(found.rows), sentences.origin(found.rows), figure, tables)

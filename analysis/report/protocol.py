@@ -12,36 +12,49 @@ from ablations.store import run_folder
 from ablations.store.plans import Plan
 from analysis import paper
 from analysis.claims.verdict import VERDICTS
-from analysis.report import drilldown, environment, missing
+from analysis.report import drilldown, environment, missing, scope
 from analysis.report.drilldown import CellOrigin
 from analysis.report.figures import Picture, pictures
 from analysis.report.folds import Fold, cell_fold, gain_fold
+from analysis.report.scope import Lines
 from analysis.report.verdict_lines import SIGNS, LineGroup, groups
 from analysis.runs.study import Study
 from analysis.studies import grids, notes
-from analysis.studies.assemble import Section
-from analysis.studies.grids import Grid, plain
+from analysis.studies.assemble import Section, combined
+from analysis.studies.grids import Grid
+from analysis.studies.latex import latex
 from analysis.studies.render import linked_table
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; `html` is empty where there is nothing to show but its notes."""
+    """A table of the page; `html` is empty where there is nothing to show but its notes.
+
+    `copies`: the table in other forms, to be copied, each after the name of the form.
+    """
 
     name: str
     title: str
     html: Markup
     notes: tuple[str, ...]
+    copies: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class ProtocolView:
-    """Content of the template protocol.html.j2. `tally` has verdict, sign, CSS class and count of each kind."""
+    """Content of the template protocol.html.j2. `tally` has verdict, sign, CSS class and count of each kind.
+
+    `id` is the name of the protocol's folder. `name` says what differs from the page's other protocols, empty where
+    there are none; `apart` are the names of those lines of `scope` and `recipe` that do.
+    """
 
     id: str
     protocol_id: str
+    name: str
     title: str
-    scope: list[tuple[str, str]]
+    scope: Lines
+    recipe: Lines
+    apart: frozenset[str]
     alerts: list[str]
     tally: list[tuple[str, str, str, int]]
     summary: str
@@ -59,6 +72,7 @@ class ProtocolView:
 
 def view(
     results: Path,
+    name: str,
     folder: str,
     rows: pd.DataFrame,
     sections: Sequence[Section],
@@ -66,16 +80,18 @@ def view(
     plans: Sequence[Plan],
     room: int,
     studies: Sequence[Study] = (),
+    apart: frozenset[str] = frozenset(),
 ) -> ProtocolView:
     """The section of a protocol.
 
     Args:
-        folder: where its figures lie in `results`.
+        name: of its folder; folder: where its figures lie in `results`.
         rows: its runs, of frame.runs; sections: its tables, at most one a study.
         complexity: Table 1, for the section that shows it.
         plans: of all protocols.
         studies: those that have a table here, or a sentence in its place; where not said, of the sections.
-        room: bytes that its figures may take; with none, runs are not listed one by one either.
+        room: bytes that its figures may take; with none, neither are runs listed one by one, nor tables to be copied.
+        apart: names of the lines of the recipe in which it differs from others on the page.
     """
     studies = studies or [section.of for section in sections]
     verdicts = [verdict for section in sections for verdict in section.verdicts]
@@ -86,10 +102,13 @@ def view(
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return ProtocolView(
-        id=f"p-{plain(protocol_id)}",
+        id=name,
         protocol_id=protocol_id,
+        name=str(rows["protocol"].iloc[0]),
         title=notes.title(rows),
-        scope=_scope(rows, sections),
+        scope=scope.main(rows, sections),
+        recipe=scope.whole(rows),
+        apart=apart,
         alerts=[*_alerts(rows, cells), *_others(results, rows)],
         tally=[
             (word, SIGNS[word], word.replace(" ", "-"), count)
@@ -102,32 +121,14 @@ def view(
             verdicts, {cell.cell_id: cell.anchor for cell in listed}, {s.study: s.of.title for s in sections}
         ),
         tables_title=_tables_title(studies),
-        tables=_tables(studies, sections),
+        tables=_tables(studies, sections, bool(room)),
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
         cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
-        failed=missing.failed(rows, [axis for section in sections for axis in section.of.axes]),
+        failed=missing.failed(results, rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
         environment=environment.describe(rows, [run for cell in cells for run in cell.runs], mine),
     )
-
-
-def _scope(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str]]:
-    """Data and training of the protocol, as pairs of name and value."""
-    first = rows.iloc[0]
-    seeds = pd.concat([notes.planned_seeds(section.cells) for section in sections])
-    least, most = int(seeds.min()), int(seeds.max())
-    size = f"{first['resolution']}×{first['resolution']}"
-    return [
-        ("Data", f"{first['data']}, {first['classes']} classes"),
-        ("Training images", f"{first['train_images']:,} at {size}"),
-        ("Epochs", f"{first['epochs']}"),
-        ("Validation images" if first["evaluate"] == "val" else "Test images", f"{first['test_images']:,}"),
-        ("Seeds a cell", f"{most}" if least == most else f"{least} to {most}"),
-        ("Runs done", f"{(rows['state'] == 'done').sum():,} of {len(rows):,}"),
-        ("Stem, precision", f"{first['stem']}, {first['precision']}"),
-        ("Preset", f"{first['preset']}"),
-    ]
 
 
 def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
@@ -179,18 +180,18 @@ def _tables_title(studies: Sequence[Study]) -> str:
     return f"{drilldown.tables([study.label for study in studies])}{beside}"
 
 
-def _tables(studies: Sequence[Study], sections: Sequence[Section]) -> list[Table]:
+def _tables(studies: Sequence[Study], sections: Sequence[Section], in_full: bool) -> list[Table]:
     """A table for each study; a note that stands below one is not said again below the next."""
     said: set[str] = set()
     found = []
     for study in studies:
-        one = _table(study, [section for section in sections if section.study == study.name])
+        one = _table(study, [section for section in sections if section.study == study.name], in_full)
         found.append(replace(one, notes=tuple(note for note in one.notes if note not in said)))
         said.update(one.notes)
     return found
 
 
-def _table(study: Study, sections: Sequence[Section]) -> Table:
+def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
     """The table of a study, or a sentence in its place."""
     if not sections:
         sentence = (
@@ -202,7 +203,15 @@ def _table(study: Study, sections: Sequence[Section]) -> Table:
     text = [study.gain.sign] if study.gain else []
     text += notes.on_intervals(study, section.cells, section.gains)
     text += [grids.PAPER] if study.built_in else []
-    return Table(study.name, study.heading, linked_table(grids.pivot(section), 1 if study.gain else 2), tuple(text))
+    grid = grids.pivot(section)
+    copies = (("LaTeX", latex(study.title, [grid])), ("CSV", combined([section], "cells").to_csv(index=False)))
+    return Table(
+        study.name,
+        study.heading + (f" ({section.protocol})" if section.protocol else ""),
+        linked_table(grid, 1 if study.gain else 2),
+        tuple(text),
+        copies if in_full else (),
+    )
 
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:

@@ -13,7 +13,10 @@ SOURCES = (".py", ".yaml", ".j2", ".css")
 REPORT = "report.html"
 """The page that holds everything, in the results folder."""
 
-__all__ = ["REPORT", "read_json", "source_digest", "write", "write_json"]
+STAMP = Path("tables") / ".published.json"
+"""Record of the last publication: digests of the inputs, and the files."""
+
+__all__ = ["REPORT", "STAMP", "read_json", "source_digest", "write", "write_json"]
 
 
 def write(path: Path, content: bytes | str, within: Path | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.protocol_names import protocol_names
-from ablations.core.run_spec import Run, from_json, plain
+from ablations.core.run_spec import Recipe, Run, from_json, plain
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.records import Result
@@ -24,8 +25,8 @@ COLUMNS = (
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
     "images_left_out",
     *("preset", "data", "classes", "channels", "train_images", "test_images", "evaluate", "resolution", "stem"),
-    *("precision", "epochs", "batch_size", "device", "device_type", "commit", "dirty", "started", "written"),
-    *("protocol", "scope_id"),
+    *("precision", "val_images", "digest", "cache_resolution", *(field.name for field in fields(Recipe))),
+    *("kernels", "device", "device_type", "commit", "dirty", "started", "written", "protocol", "scope_id"),
 )
 """Columns of `runs`, in this order; after them come other axes of networks, and axes of studies outside these."""
 
@@ -41,6 +42,7 @@ def runs(results: Path) -> pd.DataFrame:
         error, top5_error: fractions of the `tested` images at the last epoch; loss in nats; seconds: of the whole run.
         images_left_out: by split [images that do not decode, images listed], where the result says so.
         test_images, evaluate: how many images the protocol evaluates on, and the split that they come from.
+        epochs, batch_size, lr, weight_decay ...: the recipe; kernels: what computed the run, where it was written down.
         started: when the last attempt began; written: when the protocol was last planned (seconds since 1970, or NaN).
         protocol: what sets the run's protocol apart from the others here (`lr 0.01`); empty where there is one only.
         scope_id: the protocol, or what a study's runs share that varies a part of the protocol.
@@ -100,7 +102,9 @@ def _read_folder(folder: str, row: dict[str, Any]) -> dict[str, Any]:
         names = {entry.name for entry in entries}
     description = read_json(f"{folder}/run.json") if "run.json" in names else None
     provenance = (read_json(f"{folder}/provenance.json") if "provenance.json" in names else None) or {}
-    found = {key: _plain(provenance.get(key)) for key in ("device", "device_type", "commit", "dirty", "started")}
+    found = {
+        key: _plain(provenance.get(key)) for key in ("kernels", "device", "device_type", "commit", "dirty", "started")
+    }
     found["preset"] = row.get("preset") or _plain(provenance.get("preset"))
     found.update(_state(folder, names, row["run_id"]))
     why = "cannot be read, and no plan names the run"
@@ -162,9 +166,10 @@ def _describe(run: Run, cell_id: str, protocol_id: str) -> dict[str, Any]:
         **{"cell_id": cell_id, "protocol_id": protocol_id, "seed": run.seed},
         **axes,
         **{key: getattr(protocol, key) for key in ("stem", "precision")},
+        **{key: getattr(data, key) for key in ("val_images", "digest", "cache_resolution", "evaluate")},
+        **asdict(protocol.recipe),
         **counts,
         "data": data.name,
-        "evaluate": data.evaluate,
         "protocol": plain(protocol),
     }
 

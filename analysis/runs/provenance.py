@@ -24,9 +24,10 @@ class RunOrigin:
     Attributes:
         state, reason: as frame.runs gives them; reason is empty where there is none.
         error: top-1 error of the last epoch in percent, None of a run that is not done.
-        facts: code (commit and uncommitted changes), device type, device, threads, host, command, started; only those
-            that provenance.json tells: none where it cannot be read.
+        facts: code (commit and uncommitted changes), device type, device, kernels, threads, host, command, started;
+            only those that provenance.json tells: none where it cannot be read.
         versions: of Python and of packages.
+        log: whether its log lies there: packed studies have none.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class RunOrigin:
     error: float | None
     facts: dict[str, str]
     versions: dict[str, str]
+    log: bool = False
 
     @property
     def done(self) -> bool:
@@ -49,7 +51,8 @@ def read_origins(results: Path, rows: pd.DataFrame) -> list[RunOrigin]:
 
 
 def _read(results: Path, run: dict[Any, Any]) -> RunOrigin:
-    record = read_json(results / "runs" / str(run["run_id"]) / "provenance.json") or {}
+    folder = results / "runs" / str(run["run_id"])
+    record = read_json(folder / "provenance.json") or {}
     versions = record.get("versions")
     reason = "" if pd.isna(run["reason"]) else str(run["reason"])
     return RunOrigin(
@@ -60,11 +63,15 @@ def _read(results: Path, run: dict[Any, Any]) -> RunOrigin:
         error=100 * float(run["error"]) if run["state"] == "done" else None,
         facts=_facts(record) if record else {},
         versions={str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {},
+        log=(folder / "log.txt").is_file(),
     )
 
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:
-    keys = {"device type": "device_type", **{key: key for key in ("device", "threads", "host", "command", "started")}}
+    keys = {
+        "device type": "device_type",
+        **{key: key for key in ("device", "kernels", "threads", "host", "command", "started")},
+    }
     found = {name: str(record[key]) for name, key in keys.items() if record.get(key) is not None}
     return {"code": _code(record), **found}
 

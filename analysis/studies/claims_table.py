@@ -15,7 +15,8 @@ from analysis.studies.grids import Grid
 HOW = (
     "Effects are in percentage points of top-1 error where no other unit stands behind them; “claimed” says where "
     "the claim puts it. Brackets: 95 % interval of the effect by itself. Paper: the same contrast of its numbers. "
-    "Size: the effect beside the paper's, from an interval over all claims of the study at once.",
+    "Size: the effect beside the paper's, from an interval over all claims of the study at once. Differences are "
+    "rounded after subtraction.",
     "Supported and contradicted: two-sided p, adjusted over the study's claims together, is at most 0.05. No effect: "
     "two one-sided tests place the effect within the margin. Inconclusive: the runs do not decide; the note says how "
     "many seeds a cell probably would. Not tested: a cell has no run.",

@@ -20,7 +20,8 @@ COLUMNS = (
 
 RULE = (
     "Δ of both arms' means; seeds are paired only where, at the correlation of the arms measured beforehand "
-    f"({PAIR_CORRELATION:g}), pairs give the narrower interval for the number of seeds there is."
+    f"({PAIR_CORRELATION:g}), pairs give the narrower interval for the number of seeds there is. Differences are "
+    "rounded after subtraction."
 )
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
 

@@ -39,9 +39,8 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """A protocol in one sentence, with the seeds that are done."""
     first, seeds = rows.iloc[0], planned_seeds(table)
     done = f"{seeds.min()} to {seeds.max()}" if seeds.min() != seeds.max() else f"{seeds.max()}"
-    colour = {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
     protocol = (
-        f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour} training images at "
+        f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour(first)} training images at "
         f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}"
     )
     return (
@@ -50,6 +49,11 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         f"{done} {plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
+
+
+def colour(first: Mapping[Any, Any] | pd.Series) -> str:
+    """`grey`, `colour`: the channels of a protocol's images."""
+    return {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
 
 
 def planned_seeds(table: pd.DataFrame) -> pd.Series:

@@ -9,7 +9,10 @@ from analysis.runs.frame import COLUMNS
 from analysis.runs.study import BUILT_IN, NO_STUDY, Study
 from model.widths import resolve_stem
 
-WHOLE = ("groups", "stem_channels", "seed", "classes", "channels", "train_images", "test_images", "resolution")
+WHOLE = (
+    *("groups", "stem_channels", "seed", "classes", "channels", "train_images", "val_images", "test_images"),
+    *("resolution", "cache_resolution", "epochs", "batch_size", "pad", "ghost_batches"),
+)
 
 
 def layout(study: Study, stem: str) -> list[Cell]:
@@ -110,7 +113,7 @@ def shown(study: Study, frame: pd.DataFrame) -> list[str]:
 
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     """Whole numbers, numbers and truth values as such; a column that has gaps keeps them."""
-    types: dict[str, Any] = {**dict.fromkeys((*WHOLE, "epochs", "batch_size"), int), "width": float, "shuffle": bool}
+    types: dict[str, Any] = {**dict.fromkeys(WHOLE, int), "width": float, "shuffle": bool}
     whole = [name for name in types if rows[name].notna().all()]
     typed = rows.astype({name: types[name] for name in whole})
     for name in (name for name in types if name not in whole):

@@ -1,5 +1,6 @@
 """The notebooks execute on a results folder, from anywhere, in the Python that asks for it."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -36,7 +37,13 @@ def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         shown = "".join(output["data"].get("text/html", "") for output in outputs)
         assert table in shown and shown.count("data:image/png") == figures
         assert not any(output["output_type"] in ("stream", "error") for output in outputs)
-        assert table in Path(f"results/notebooks/{name}.html").read_text()
+        page = Path(f"results/notebooks/{name}.html").read_text()
+        assert table in page and page.count("data:image/png") >= figures
+        # Links may lead elsewhere; nothing is loaded, by an element, a style or a script.
+        assert "<script" not in page and not re.findall(
+            r"""<(?!a\b)[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*""", page
+        )
+        assert not re.findall(r"""url\(["']?(?:https?:)?//|@import""", page)
 
 
 def test_a_study_of_the_users_has_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.core.run_spec import to_json
 from ablations.store import run_folder
+from ablations.store.protocol_folders import ProtocolFolders, write_folders
 from analysis import publish
 from analysis.reference import commands, compare
 from analysis.reference.format import to_files
@@ -292,7 +293,9 @@ def test_one_protocol_is_chosen_of_several(tmp_path, capsys):
     first, other = (fixture.run(3, 0.5, under=under).protocol_id for under in (fixture.PROTOCOL, longer))
     assert "runs of several protocols" in said and "choose one with --protocol" in said
     assert f"{first} (glyphs" in said and f"{other} (glyphs" in said and "20 epochs" in said
-    assert gather(tmp_path / "results", other[:6]).runs[0].run.protocol == longer
+    write_folders(tmp_path / "results", ProtocolFolders({first: "glyphs-8ep-aaaa", other: "glyphs-20ep-bbbb"}))
+    for word in (other[:6], "glyphs-20ep-bbbb", "20ep"):
+        assert gather(tmp_path / "results", word).runs[0].run.protocol == longer
     with pytest.raises(UserError, match="is no protocol zz"):
         gather(tmp_path / "results", "zz")
     with pytest.raises(UserError, match="no results in"):

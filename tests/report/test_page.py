@@ -1,5 +1,6 @@
 """The report: one file that stands alone, the same bytes for the same results, nothing of a result read as markup."""
 
+import html
 import json
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis import publish
-from analysis.report import protocol
+from analysis.report import protocol, scope
 from analysis.report.page import page
 from analysis.runs import frame
 from analysis.studies import assemble
@@ -47,8 +48,13 @@ def test_it_loads_nothing_and_has_no_script(whole: str) -> None:
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert ("meta", "content", policy) in found.attributes and "script" not in found.tags
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
-    loaded = [v for t, n, v in found.attributes if n in ("src", "href", "xlink:href") and not v.startswith("#")]
-    assert loaded == ["data:,"] and "@import" not in whole
+    links = [(t, v) for t, n, v in found.attributes if n in ("src", "href", "xlink:href") and not v.startswith("#")]
+    assert [value for tag, value in links if tag != "a"] == ["data:,"] and "@import" not in whole
+    figures = ["error_by_groups", "shuffle_gain", "error_by_macs", "curves"]
+    assert [value for tag, value in links if tag == "a"] == [
+        "https://arxiv.org/abs/1707.01083",
+        *(f"figures/{name}.svg" for name in figures),
+    ]
     assert not re.findall(r"url\((?!#)", whole)
 
 
@@ -145,6 +151,56 @@ def test_the_environment_is_the_runs_own(whole: str) -> None:
     assert "python -m ablations -m ablation=groups preset=quick" in part
 
 
+def test_the_recipe_is_told_in_plain_words(whole: str) -> None:
+    words = Page(whole).words
+    for text in (
+        "Epochs 8 Batch 64 Learning rate 0.2 Weight decay 0.0001 Seeds a cell",
+        "The whole recipe Data glyphs, 10 classes, grey; digest dddddddddd",
+        "Training images 2,000, kept at 24×24, trained at 24×24 Error on 1,000 test images, after the last epoch",
+        "Held out 500 images for validation Epochs 8 Batch 64 images Optimizer SGD, Nesterov momentum 0.9",
+        "Learning rate 0.2 at its highest, falling linearly to 0 Warm-up linear from 0 in 0.5 epochs",
+        "Weight decay 0.0001 on weights of more than one dimension (neither BatchNorm’s nor biases)",
+        "Stem 3×3 convolution of stride 2, no pool Precision float32 Kernels not recorded Seeds seeds 0, 1",
+    ):
+        assert text in words, text
+    assert "<mark>" not in whole, "there is no other protocol"
+
+
+def test_a_recipe_that_a_study_varies_has_all_its_values(tmp_path: Path) -> None:
+    others = [replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, lr=lr, crop="pad", pad=4)) for lr in (0.1, 0.2)]
+    for one in others:
+        folder = fixture.write_done(tmp_path, fixture.run(3, 0.25, under=one), 0.3).parent
+        origin = json.loads((folder / "provenance.json").read_text())
+        (folder / "provenance.json").write_text(json.dumps({**origin, "kernels": f"native {one.recipe.lr}"}))
+    lines = dict(scope.whole(frame.runs(tmp_path)))
+    assert lines["Learning rate"] == " and ".join(f"{lr} at its highest, falling linearly to 0" for lr in (0.1, 0.2))
+    assert lines["Kernels"] == "native 0.1 (1 run); native 0.2 (1 run)"
+    assert lines["Random crop"] == "shifted by up to 4 pixels, filled with zeros"
+
+
+def test_runs_are_linked_where_their_logs_lie_beside_the_page(tmp_path: Path) -> None:
+    done, other, failed = (fixture.run(3, 0.25, seed=seed) for seed in range(3))
+    for one in (done, other):
+        fixture.write_done(tmp_path, one, 0.3)
+    fixture.write_failure(tmp_path, failed)
+    for one in (done, failed):
+        (tmp_path / "runs" / one.run_id / "log.txt").touch()
+    runs = frame.runs(tmp_path)
+    found = Page(page(tmp_path, runs, assemble.sections("groups", runs, tmp_path), []))
+    linked = [value for value in found.values("href") if value.startswith("runs/")]
+    assert linked == [f"runs/{done.run_id}/", f"runs/{done.run_id}/log.txt", f"runs/{failed.run_id}/log.txt"]
+    assert all((tmp_path / path).exists() for path in linked) and other.run_id in found.words
+
+
+def test_tables_can_be_copied_as_latex_and_csv(results: Path, whole: str) -> None:
+    copies = dict(
+        zip(("2 tex", "2 csv", "3 tex", "3 csv"), re.findall(r"<pre.*?>(.*?)</pre>", whole, re.S), strict=True)
+    )
+    for name, text in copies.items():
+        number, kind = name.split()
+        assert html.unescape(text) == (results / "tables" / f"table{number}.{kind}").read_text()
+
+
 def test_figures_are_described(whole: str) -> None:
     images = re.findall(r"<svg [^>]*role=\"img\"[^>]*aria-describedby[^>]*>.*?</svg>", whole, re.S)
     assert len(images) == 8, "four figures, each for wide and for narrow screens"
@@ -226,7 +282,7 @@ def test_images_that_were_left_out_are_said_on_the_page_and_below_the_tables(tmp
     )
     words, below = notes()
     assert [note for note in below if "left out" in note] == list(told)
-    assert " ".join(told) in words and words.count("left out, since") == 2
+    assert " ".join(told) in words and words.count("left out, since") == 4, "also to be copied"
     paths[0].write_text(json.dumps({**json.loads(paths[0].read_text()), "images_left_out": counts}))
     assert notes() == (words, below)
 

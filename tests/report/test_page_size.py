@@ -1,5 +1,6 @@
 """The report at size: many protocols, many seeds, wide intervals; what is left out is said."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,40 @@ def test_protocols_have_a_section_each_the_latest_first(tmp_path: Path) -> None:
     assert "Table 1. Complexity" in newest and "Table 1. Complexity" not in oldest
     assert "the shuffle study was not planned under it" in oldest
     assert text == page(tmp_path, runs, groups, shuffle)
+
+
+def test_protocols_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    for lr, error, day in ((0.2, 0.3, 1), (0.01, 0.4, 2)):
+        under = replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, lr=lr))
+        fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], under, [0.25]), day=day)
+        fixture.write_done(tmp_path, fixture.run(3, 0.25, under=under), error)
+    runs = frame.runs(tmp_path)
+    groups, shuffle = (assemble.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
+    found = Page(text := page(tmp_path, runs, groups, shuffle))
+    nav = Page(text[text.index("<nav") : text.index("</nav>") + 6])
+    assert nav.words.startswith("lr 0.01 lr 0.2 Protocols beside each other")
+    targets = [target.removeprefix("#") for target in nav.values("href")]
+    assert targets[0].startswith("glyphs-8ep-lr-0.01-") and targets[1].startswith("glyphs-8ep-lr-0.2-")
+    assert set(targets) <= set(found.values("id"))
+    assert "<title>ShuffleNet v1’s ablation studies: lr 0.01; lr 0.2</title>" in text
+    assert "Table 2. Top-1 error (%) against number of groups (lr 0.01)" in found.words
+    assert "Error against number of groups (lr 0.2)" in found.words
+    assert re.findall(r"<mark>(.*?)</mark>", text) == [
+        f"{lr} at its highest, falling linearly to 0" for lr in (0.01, 0.2)
+    ]
+    table = Page(text[(start := text.index("<table", text.index('id="across"'))) : text.index("</table>", start) + 8])
+    assert table.words.startswith("Cell lr 0.01 lr 0.2 0.25x g=1 not run, 1 planned not run, 1 planned")
+    assert "0.25x g=3 40.0 [37.0, 43.1]‡ 30.0 [27.2, 32.9]‡ 0.25x g=4" in table.words
+    assert "#cell-" in table.values("href")[0] and len(table.values("href")) == 10
+
+
+def test_a_single_protocol_or_none_in_common_has_no_view_across(tmp_path: Path, whole: str) -> None:
+    assert 'id="across"' not in whole
+    for width, under in ((0.25, fixture.PROTOCOL), (0.5, fixture.protocol(epochs=20))):
+        fixture.write_done(tmp_path, fixture.run(3, width, under=under), 0.3)
+    runs = frame.runs(tmp_path)
+    text = page(tmp_path, runs, assemble.sections("groups", runs, tmp_path), [])
+    assert 'id="across"' not in text and text.count('<section class="protocol"') == 2
 
 
 def test_a_page_that_would_be_too_large_says_what_it_leaves_out(

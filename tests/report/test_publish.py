@@ -114,19 +114,77 @@ def test_only_figures_of_changed_protocols_are_drawn(tmp_path: Path, drawn: list
     two_cells(tmp_path, epochs=8, day=1)
     publish.publish(tmp_path)
     two_cells(tmp_path, epochs=20, day=2)
-    older, newer = (fixture.run(1, 0.25, under=fixture.protocol(epochs=e)).protocol_id for e in (8, 20))
-    names = {str(path.parent.relative_to(tmp_path)) for path in publish.publish(tmp_path)}
-    assert names == {".", "tables", "figures", f"figures/{older}"} and drawn == [older, newer, older]
+    older, newer = (protocol_id(epochs) for epochs in (8, 20))
+    publish.publish(tmp_path)
+    assert drawn == [older, newer, older], "the older one has a folder now"
     fixture.write_done(tmp_path, fixture.run(3, 0.25, under=fixture.protocol(epochs=20)), 0.35)
     publish.publish(tmp_path)
     assert drawn == [older, newer, older, newer]
 
 
+def test_paths_do_not_change_hands(tmp_path: Path, drawn: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The files at the top stay the first protocol's; each of several has a folder, whatever is planned after it."""
+    two_cells(tmp_path, epochs=8, day=1)
+    alone = publish.publish(tmp_path)
+    before = {path: path.read_text() for path in alone if path.name in ("table2.csv", "table2.md")}
+    two_cells(tmp_path, epochs=20, day=2)
+    files = publish.publish(tmp_path)
+    first, second = f"glyphs-8ep-{protocol_id(8)[:4]}", f"glyphs-20ep-{protocol_id(20)[:4]}"
+    assert {str(path.parent.relative_to(tmp_path)) for path in files} == {
+        ".",
+        *(f"{kind}{name}" for kind in ("tables", "figures") for name in ("", f"/{first}", f"/{second}")),
+    }
+    own = {path for path in alone if not path.stem.startswith(("table3", "shuffle"))}  # planned under neither
+    assert len(own) > 10 and own <= set(files)
+    tables = {name: pd.read_csv(tmp_path / "tables" / name / "table2.csv") for name in ("", first, second)}
+    assert tables[""].epochs.unique().tolist() == tables[first].epochs.unique().tolist() == [8]
+    assert tables[second].epochs.unique().tolist() == [20]
+    assert all("8 epochs" in path.read_text() for path in before if path.suffix == ".md")
+    assert (tmp_path / "tables/table2.md").read_text() == (tmp_path / "tables" / first / "table2.md").read_text()
+    claims = json.loads((tmp_path / "claims.json").read_text())["claims"]
+    assert {claim["protocol_id"] for claim in claims} == {protocol_id(8), protocol_id(20)}, "of all"
+
+    assert main(["--results", str(tmp_path), "--pin", "20ep"]) == 0
+    assert f"are those of {second}" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "tables/table2.csv").epochs.unique().tolist() == [20]
+    assert pd.read_csv(tmp_path / "tables" / first / "table2.csv").epochs.unique().tolist() == [8]
+    assert main(["--results", str(tmp_path), "--pin", "glyphs"]) == 1
+    assert f"PROTOCOL=glyphs fits several of the protocols there are: {first}; {second}." in capsys.readouterr().err
+    assert main(["--results", str(tmp_path), "--pin", ""]) == 1 and f"{first}; {second}" in capsys.readouterr().err
+    two_cells(tmp_path, epochs=30, day=3)
+    publish.publish(tmp_path, force=True)
+    assert pd.read_csv(tmp_path / "tables/table2.csv").epochs.unique().tolist() == [20], "what is pinned stays"
+
+
+def test_results_of_earlier_versions_keep_their_files_at_the_top(tmp_path: Path, drawn: list[str]) -> None:
+    """Those named the figures of other protocols by id; the protocol planned last lay at the top."""
+    two_cells(tmp_path, epochs=8, day=1)
+    two_cells(tmp_path, epochs=20, day=2)
+    old = tmp_path / "figures" / protocol_id(8) / "curves.svg"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    (tmp_path / "tables").mkdir()
+    stamp = {
+        "inputs": "",
+        "figures": {"figures": "", f"figures/{protocol_id(8)}": ""},
+        "files": [str(old.relative_to(tmp_path))],
+    }
+    (tmp_path / publish.STAMP).write_text(json.dumps(stamp))
+    publish.publish(tmp_path)
+    assert pd.read_csv(tmp_path / "tables/table2.csv").epochs.unique().tolist() == [20]
+    assert not old.parent.exists(), "its figures have a folder with a name now"
+
+
+def protocol_id(epochs: int) -> str:
+    return fixture.run(1, 0.25, under=fixture.protocol(epochs=epochs)).protocol_id
+
+
 def test_figures_without_a_source_are_deleted(tmp_path: Path, drawn: list[str]) -> None:
     two_cells(tmp_path, epochs=8, day=1)
     two_cells(tmp_path, epochs=20, day=2)
-    old = {path for path in publish.publish(tmp_path) if path.parent.parent.name == "figures"}
-    assert old
+    name = f"glyphs-8ep-{protocol_id(8)[:4]}"
+    old = {path for path in publish.publish(tmp_path) if path.parent.name == name}
+    assert {path.parent.parent.name for path in old} == {"figures", "tables"}
     gone = fixture.protocol(epochs=8)
     for path in (tmp_path / "plans").glob(f"*{fixture.run(1, 0.25, under=gone).protocol_id}.json"):
         path.unlink()
@@ -135,8 +193,9 @@ def test_figures_without_a_source_are_deleted(tmp_path: Path, drawn: list[str]) 
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
-    publish.publish(tmp_path)
-    assert not any(path.exists() for path in old)
+    kept = publish.publish(tmp_path)
+    assert not any(path.parent.exists() for path in old)
+    assert {path.parent.name for path in kept} >= {f"glyphs-20ep-{protocol_id(20)[:4]}", "figures"}, "names stay"
 
 
 def test_no_results_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from ablations.store.forget import main
 from ablations.store.plans import read_plans
+from ablations.store.protocol_folders import ProtocolFolders, write_folders
 from analysis.runs import frame
 from analysis.runs import study as study_module
 from analysis.runs.cell import AXES, Cell
@@ -41,10 +42,13 @@ def test_without_yes_nothing_is_deleted(results, capsys, options):
     assert "1 of 5 runs have a folder and stay, 1 of them done" in said and "0 of 5 runs" in said
 
 
-def test_a_plan_that_never_trained_goes_and_only_it(results, capsys):
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_plan_that_never_trained_goes_and_only_it(results, by_name):
     (gone,) = {plan.protocol_id for plan in read_plans(results)} - {fixture.run(1, 0.25).protocol_id}
+    kept = fixture.run(1, 0.25).protocol_id
+    write_folders(results, ProtocolFolders({kept: "glyphs-8ep-ff3d", gone: "glyphs-800ep-0000"}))
     before = files(results)
-    assert main(["--results", str(results), "--protocol", gone, "--yes"]) == 0
+    assert main(["--results", str(results), "--protocol", "800ep" if by_name else gone, "--yes"]) == 0
     assert before - files(results) == {results / "plans" / f"groups-{gone}.json"}
     assert gone not in set(frame.runs(results)["protocol_id"])
 

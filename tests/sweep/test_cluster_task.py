@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
 from ablations.sweep import cluster_task, work_list
 from ablations.sweep.plan import Planned
+from tests import make
 from tests.make import run
 from tests.sweep.test_faults import training, until
 from tests.sweeps import ROOT, command, environment, finished
@@ -48,6 +50,19 @@ def listed(tmp_path: Path) -> work_list.JobList:
     return work_list.read_job_list(
         work_list.write_job_list(planned(results), "cuda", RuntimeConfig(workers=2, retries=3))
     )
+
+
+def test_tables_come_with_the_presets_note(listed, monkeypatch):
+    """The last task publishes: what a preset says of its results belongs to them there, too."""
+    said = []
+    monkeypatch.setattr(cluster_task, "publish", lambda results, note="": said.append((results, note)) or True)
+    glyphs = replace(make.DATA, name="glyphs")
+    job = listed.jobs[0]
+    quick = replace(job.run, protocol=replace(job.run.protocol, data=glyphs))
+    assert cluster_task._publish(replace(job, run=quick, provenance={"preset": "quick"}))
+    assert cluster_task._publish(job)
+    assert said[0][0] == job.results and said[0][1].startswith("Demonstration on drawn characters")
+    assert said[1:] == [(job.results, "")]
 
 
 def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):

@@ -1,12 +1,17 @@
 """The step after training: costs measured beside it, tables written after it, mistakes said and not raised."""
 
+import io
 import shutil
+
+from rich.console import Console
 
 from ablations.core import files
 from ablations.sweep import publishing
 from ablations.sweep.publishing import publish, publishing_ahead, standby, verdict_lines
+from analysis import publish as analysis_publish
 from analysis.publish import publish as publish_here
 from analysis.runs import macs
+from tests import results_fixture as fixture
 from tests.results_fixture import cheap_costs, grid, write_done, write_plan
 
 
@@ -37,6 +42,27 @@ def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     with publishing_ahead(tmp_path):
         pass
     assert table.read_text() == before
+
+
+def test_of_several_protocols_the_last_ones_files_are_named(tmp_path, capsys, monkeypatch):
+    """They have a folder: the files at the top are those of the first."""
+    monkeypatch.setattr(macs, "_measure", cheap_costs)
+    monkeypatch.setattr(analysis_publish, "_draw", lambda *_: {})
+    finished_study(tmp_path)
+    publish_here(tmp_path)
+    later = grid("groups", [0], fixture.protocol(epochs=20), widths=[0.25])
+    write_plan(tmp_path, "groups", later, day=2)
+    write_done(tmp_path, later[0], 0.2)
+    publish_here(tmp_path)
+    shown = []
+    monkeypatch.setattr(publishing, "console", lambda: Console(file=io.StringIO(), force_terminal=True, width=100))
+    monkeypatch.setattr(publishing, "terminal_tables", lambda text, width: shown.append(text) or [])
+    said = []
+    monkeypatch.setattr(Console, "print", lambda self, *words, **how: said.extend(map(str, words)))
+    assert publish(tmp_path)
+    name = f"glyphs-20ep-{later[0].protocol_id[:4]}"
+    assert f"Tables and figures: {tmp_path}/figures/{name}, {tmp_path}/tables/{name}" in said
+    assert shown and all("20 epochs" in text and " 8 epochs" not in text for text in shown)
 
 
 def test_tables_that_cannot_be_written_are_a_sentence(tmp_path, capsys, monkeypatch):
