@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0 if read_claims(chosen.claims or CLAIMS) else 1
         if chosen.soon:
             tables_first(chosen.results)
-        files = publish(chosen.results, chosen.force, claims=chosen.claims)
+        files = publish(chosen.results, chosen.force, claims=chosen.claims, look=True)
     except UserError as error:
         show_error(error)
         return 1

@@ -19,6 +19,7 @@ from rich.text import Text
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
+from ablations.core.json_subprocess import run_module_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
 from ablations.core.verdict_summary import OPEN, summary
@@ -42,6 +43,21 @@ def check_claims() -> None:
     """
     with _process("--check-claims", streams=subprocess.PIPE) as process:
         _answer(process)
+
+
+def take_looks(results: Path) -> list[dict[str, Any]]:
+    """Have the verdicts judged of studies with a plan of looks; the answer: see analysis/studies/looks.py.
+
+    Raises:
+        UserError: they cannot be.
+    """
+    try:
+        found: list[dict[str, Any]] = run_module_json("analysis.studies.looks", str(results.resolve()))
+    except RuntimeError as error:
+        raise UserError(
+            f"The verdicts could not be judged: {str(error).partition('UserError: ')[2] or error}"
+        ) from None
+    return found
 
 
 def standby() -> AbstractContextManager[Process]:

@@ -45,6 +45,7 @@ class ProtocolView:
     tally: list[tuple[str, str, str, int]]
     summary: str
     reach: str
+    looks: list[str]
     verdicts: list[LineGroup]
     tables_title: str
     tables: list[Table]
@@ -97,6 +98,7 @@ def view(
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
         reach=_reach(rows),
+        looks=[f"{section.of.title}: {text}" for section in sections for text in section.looks],
         verdicts=groups(
             verdicts, {cell.cell_id: cell.anchor for cell in listed}, {s.study: s.of.title for s in sections}
         ),

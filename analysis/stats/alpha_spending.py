@@ -21,6 +21,11 @@ NODES = 120
 FARTHEST = 9.0
 """Standard deviations beyond which nothing happens."""
 
+UNPLANNED = {2: 0.08, 3: 0.10, 4: 0.11, 5: 0.12}
+"""Share of studies without an effect in which a claim is decided, by the number of looks at the full level."""
+
+HOW_SIMULATED = "simulated: studies of no effect, looked at from 3 seeds on after each further one"
+
 
 def spent(alpha: float, fraction: float) -> float:
     """Two-sided level that may be spent when a share of the seeds is in: 4 - 4 Phi(z(alpha / 4) / sqrt(share))."""

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,14 @@ class Sample:
     bits: Callable[[Cell], np.ndarray | None] = no_bits
     pool: tuple[str, ...] = POOL
     gain: tuple[str, Any, Any] = SHUFFLE
+
+    def only(self, ids: Mapping[Cell, str], seeds: Mapping[str, Iterable[int]]) -> "Sample":
+        """The same with these seeds alone, by cell_id; `ids` are those of its cells."""
+        kept = {
+            ref: {seed: values[seed] for seed in seeds.get(ids[ref], ()) if seed in values}
+            for ref, values in self.errors.items()
+        }
+        return replace(self, errors={ref: values for ref, values in kept.items() if values})
 
     @cached_property
     def spreads(self) -> dict[Row, Spread]:
