@@ -82,6 +82,11 @@ new-study: $(READY) ## a study, its claims and a network to start from: make new
 ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
 
+pilot: override STUDY := $(or $(STUDY),groups)
+pilot: override SEEDS := $(or $(SEEDS),3)
+pilot: $(TRAIN) ## how far seeds spread, by two cells with three seeds: make pilot STUDY=groups PRESET=cifar10
+	@$(HYDRA) ablations -m $(CONFIGS) 'ablation=$$STUDY' $(RUN) pilot=true
+
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of both studies, beforehand (CALIBRATE=1: measured here)
 	@$(HYDRA) ablations.cost ablation=groups,shuffle $(RUN) $(if $(CALIBRATE),--calibrate)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
+from analysis.claims.sequential import carry_out
+from analysis.claims.verdict import CONTRADICTED, SUPPORTED
 from analysis.runs.cell import Cell
 from analysis.runs.study import study
 from analysis.stats.sample import Sample
@@ -142,16 +143,7 @@ def simulate_looks(
     """
     source, bad, decided, runs = np.random.default_rng(start), 0, 0, 0
     for _ in range(rounds):
-        full, verdicts = world.draw(seeds[-1], source).errors, dict[str, str]()
-        have = dict.fromkeys(full, 0)
-        for k, number in enumerate(seeds):
-            needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
-            have |= dict.fromkeys(needed, number)
-            sample = Sample({ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
-            looks = [n / seeds[-1] for n in seeds[: k + 1]] if planned else []
-            for one in judge(claims, sample, looks):
-                if one.verdict in (SUPPORTED, CONTRADICTED, NO_EFFECT):
-                    verdicts.setdefault(one.claim.id, one.verdict)
+        verdicts, have = carry_out(claims, world.draw(seeds[-1], source).errors, seeds, planned)
         bad += any(wrong(claim, verdicts.get(claim.id, "")) for claim in claims)
         decided += len(verdicts)
         runs += sum(have.values())

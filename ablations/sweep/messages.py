@@ -61,6 +61,14 @@ def show_looks(looks: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
+def show_spread(text: str) -> None:
+    """What a pilot has found."""
+    found = f"Seeds' errors spread by {text}. make cost reckons with it, and these runs are runs of the study."
+    console().print(
+        found if text else "How far seeds spread is not known yet: two seeds of a cell are needed.", markup=False
+    )
+
+
 def show_run(job: Job, state: JobState) -> None:
     """How one run ended."""
     found = run_folder.result(job.results, job.run.run_id)

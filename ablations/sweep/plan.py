@@ -125,6 +125,14 @@ def at_look(jobs: Iterable[Planned], definitions: Mapping[str, Mapping[str, Any]
     return found
 
 
+def cheapest(jobs: Sequence[Planned], cells: int) -> list[Planned]:
+    """The jobs of so many cells, the cheapest to train, of the first one's protocol where it has as many."""
+    protocol = jobs[0].run.protocol_id
+    known = {job.run.cell_id: job.run for job in jobs}
+    order = sorted(known, key=lambda cell: (known[cell].protocol_id != protocol, relative_cost(known[cell])))
+    return [job for job in jobs if job.run.cell_id in order[:cells]]
+
+
 def prepare(planned: Planned) -> Path:
     """The folder of a run's data set, built first when it is not there."""
     return data.prepare(planned.config.data, planned.run.protocol.data, show_data)

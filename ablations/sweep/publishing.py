@@ -22,6 +22,7 @@ from ablations.core.files import read_json
 from ablations.core.json_subprocess import run_module_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
+from ablations.core.run_spec import Run
 from ablations.core.verdict_summary import OPEN, summary
 
 Process = subprocess.Popen[str]
@@ -58,6 +59,13 @@ def take_looks(results: Path) -> list[dict[str, Any]]:
             f"The verdicts could not be judged: {str(error).partition('UserError: ')[2] or error}"
         ) from None
     return found
+
+
+def spread(results: Path, run: Run) -> str:
+    """How far seeds' errors spread under the protocol of a run, in words; empty where its runs do not tell."""
+    question = {"results": str(results.resolve()), "protocol_id": run.protocol_id, "data": run.protocol.data.name}
+    found = run_module_json("analysis.claims.spread", question)
+    return str(found["text"]) if found else ""
 
 
 def standby() -> AbstractContextManager[Process]:

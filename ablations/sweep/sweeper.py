@@ -27,6 +27,7 @@ from ablations.sweep.plan import (
     Plan,
     Planned,
     at_look,
+    cheapest,
     diverged,
     estimate_seconds,
     make_plan,
@@ -37,6 +38,8 @@ from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
 """Once asked to stop, tables are written for so long; after ten the program has left."""
+
+PILOT_CELLS = 2
 
 # Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
 Plugins.instance()
@@ -67,12 +70,17 @@ class Asked:
     @property
     def publish(self) -> bool:
         """Whether tables are written."""
-        return self.jobs[0].config.runtime.publish
+        return self.jobs[0].config.runtime.publish and not self.pilot
+
+    @property
+    def pilot(self) -> bool:
+        """Whether runs are only to show how far seeds spread."""
+        return self.jobs[0].config.pilot
 
     @property
     def looks(self) -> bool:
         """Whether a study has a plan of looks."""
-        return any("seeds" in one for one in self.definitions.values())
+        return not self.pilot and any("seeds" in one for one in self.definitions.values())
 
 
 class AblationSweeper(BasicSweeper):
@@ -139,6 +147,7 @@ class AblationSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None
         composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
         jobs = composer.jobs(arguments, self.split_arguments)
+        jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
         return Asked(jobs, composer.definitions, writable.open_results(Path(jobs[0].config.runtime.results_dir)))
 
     def _plan(self, asked: Asked) -> Plan:
@@ -147,11 +156,12 @@ class AblationSweeper(BasicSweeper):
         workers = parallel_runs(self.launcher, runtime)
         jobs = at_look(asked.jobs, asked.definitions, results)
         plan = make_plan(jobs, results)
-        if plan.todo and runtime.publish:
+        if plan.todo and asked.publish:
             publishing.check_claims()
         with writable.writing(results):
             keep_difference(provenance.difference(), results)
-            write_plans(planned_runs(jobs, asked.definitions), results, provenance.command(), asked.definitions)
+            if not asked.pilot:  # its few cells would take the place of a study's plan
+                write_plans(planned_runs(jobs, asked.definitions), results, provenance.command(), asked.definitions)
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         return plan
 
@@ -169,6 +179,8 @@ class AblationSweeper(BasicSweeper):
         """Say what came of the plan and publish it. Returns whether all runs are done and published."""
         left = unfinished(plan, asked.results)
         messages.show_outcome(plan, left, asked.results)
+        if asked.pilot:
+            messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
         published = publishing.publish(asked.results, publisher, note) if asked.publish else True

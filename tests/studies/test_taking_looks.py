@@ -10,6 +10,9 @@ import pytest
 from ablations.store import lease
 from ablations.store.looks import SeedPlan, read_looks, write_looks
 from analysis import publish
+from analysis.reference.format import to_files
+from analysis.reference.pack import gather, lay_out
+from analysis.reference.reader import from_files
 from analysis.runs import frame, macs
 from analysis.studies import assemble, looks, notes
 from tests import results_fixture as fixture
@@ -170,3 +173,15 @@ def test_the_answer_to_a_sweep_says_which_cells_go_on(tmp_path):
     (one,) = looks.answer(str(tmp_path))
     assert (one["study"], one["look"], one["looks"], one["seeds"]) == ("shuffle", 1, 3, 3)
     assert {*one["needed"]} == {CELLS[3, True], CELLS[3, False]} and (one["decided"], one["open"]) == (2, 1)
+
+
+def test_a_committed_study_keeps_its_looks(tmp_path):
+    study(tmp_path / "here", all_cells(3), SeedPlan(3, 5))
+    found, verdicts, _ = take(tmp_path / "here")
+    (tmp_path / "packed").mkdir()
+    for name, content in to_files(gather(tmp_path / "here")).items():
+        (tmp_path / "packed" / name).write_bytes(content)
+    lay_out(from_files(tmp_path / "packed"), tmp_path / "there")
+    assert take(tmp_path / "there")[:2] == (found, verdicts)
+    (tmp_path / "here" / "looks.json").unlink()
+    assert "looks" not in json.loads(to_files(gather(tmp_path / "here"))["study.json"])

@@ -8,11 +8,13 @@ import pytest
 
 from ablations.core import make_variables
 from ablations.core.errors import UserError
+from ablations.execution.scheduling import relative_cost
 from ablations.store.looks import SeedPlan, write_looks
+from ablations.store.plans import write_plans
 from ablations.sweep.hydra_app import compose_studies
-from ablations.sweep.plan import at_look, planned_runs
+from ablations.sweep.plan import at_look, cheapest, planned_runs
 from tests.store.test_seed_plans import look
-from tests.sweeps import ablations, command, environment, finished
+from tests.sweeps import TINY, ablations, command, environment, finished
 
 STUDY = ("-m", "ablation=shuffle", "model.groups=3", "seeds=2..3", "runtime.workers=2")
 
@@ -99,3 +101,26 @@ def test_make_takes_both_forms(value, fits):
         assert fits
     with pytest.raises(SystemExit):
         make_variables.check_numbers({"WORKERS": "3..8"})
+
+
+def test_a_pilot_trains_two_cells_and_leaves_plans_alone(tmp_path):
+    results = tmp_path / "results"
+    jobs, definitions = compose_studies(["preset=smoke", "ablation=shuffle", f"runtime.results_dir={results}"])
+    results.mkdir()
+    write_plans(planned_runs(jobs, definitions), results, "before", definitions)
+    before = {path: path.read_bytes() for path in results.glob("plans/*")}
+    done = ablations(results, "-m", "ablation=shuffle", "pilot=true", "seed=range(3)", "runtime.workers=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 runs done" in done.stdout and "Seeds' errors spread by" in done.stdout
+    assert "2 cells, 4 degrees of freedom" in done.stdout and before == {p: p.read_bytes() for p in before}
+    mine = {job.run.run_id for job in compose_studies([*TINY, "ablation=shuffle", "seed=range(3)"])[0]}
+    assert {*finished(results)} < mine, "runs of the study"
+
+
+def test_a_pilot_takes_the_cheapest_cells():
+    jobs, _ = compose_studies(["preset=smoke", "ablation=groups", "seed=0,1,2"])
+    chosen = cheapest(jobs, 2)
+    assert len(chosen) == 6 and {job.run.variant.axes["width"] for job in chosen} == {0.25}
+    assert max(relative_cost(job.run) for job in chosen) <= min(
+        relative_cost(job.run) for job in jobs if job not in chosen
+    )

@@ -1,0 +1,35 @@
+"""A plan of looks, carried out on a study whose runs are all known: for benchmarks and `make cost`."""
+
+from collections.abc import Mapping, Sequence
+
+from analysis.claims.judge import judge
+from analysis.claims.parser import Claim
+from analysis.claims.verdict import DECIDED
+from analysis.runs.cell import Cell
+from analysis.stats.sample import Sample
+
+
+def carry_out(
+    claims: Sequence[Claim], full: Mapping[Cell, Mapping[int, float]], seeds: Sequence[int], planned: bool = True
+) -> tuple[dict[str, str], dict[Cell, int]]:
+    """Look at a study at these numbers of seeds; seeds are added only to cells that open claims need.
+
+    Args:
+        full: errors of all runs that there can be, in percent.
+        seeds: at each look, rising. planned: whether alpha is spent over the looks, else each has the full level.
+
+    Returns:
+        The verdict of each claim that is decided, as it was at the look that decided it, and the seeds of each cell.
+    """
+    verdicts: dict[str, str] = {}
+    have = dict.fromkeys(full, 0)
+    for k, number in enumerate(seeds):
+        needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
+        if not needed:
+            break
+        have |= dict.fromkeys(needed, number)
+        sample = Sample({ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
+        for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else []):
+            if one.verdict in DECIDED:
+                verdicts.setdefault(one.claim.id, one.verdict)
+    return verdicts, have
