@@ -106,7 +106,7 @@ def _crossed(walk: Walk | None, fractions: Sequence[float], z: float) -> float:
 def _go_on(walk: Walk | None, fractions: Sequence[float], z: float) -> Walk:
     """The walk after the last look, which it did not cross."""
     end = min(z, FARTHEST) * math.sqrt(fractions[-1])
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _legendre()
     places, weights = nodes * end, weights * end
     if walk is None:
         step = math.sqrt(fractions[0])
@@ -115,3 +115,9 @@ def _go_on(walk: Walk | None, fractions: Sequence[float], z: float) -> Walk:
         step = math.sqrt(fractions[-1] - fractions[-2])
         density = np.exp(-(((places[:, None] - walk[0]) / step) ** 2) / 2) @ walk[1] / step
     return places, weights * density / math.sqrt(2 * math.pi)
+
+
+@lru_cache(maxsize=1)
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the quadrature on [-1, 1], which take longer to find than to use."""
+    return np.polynomial.legendre.leggauss(NODES)
