@@ -120,11 +120,16 @@ def simulate(
 
 @dataclass(frozen=True)
 class Sequential:
-    """What a sequential plan comes to, over simulated studies: studies with a mistake, claims decided, runs made."""
+    """What looks come to, over simulated studies: studies with a mistake by each look, claims decided, runs made."""
 
-    wrong: float
+    wrong_by: tuple[float, ...]
     decided: float
     runs: float
+
+    @property
+    def wrong(self) -> float:
+        """Studies with a mistake at any look."""
+        return self.wrong_by[-1]
 
 
 def simulate_looks(
@@ -141,13 +146,17 @@ def simulate_looks(
     Args:
         seeds: at each look, rising; planned: whether alpha is spent over the looks, else each has the full level.
     """
-    source, bad, decided, runs = np.random.default_rng(start), 0, 0, 0
+    source, bad, decided, runs = np.random.default_rng(start), np.zeros(len(seeds), int), 0, 0
     for _ in range(rounds):
         verdicts, have = carry_out(claims, world.draw(seeds[-1], source).errors, seeds, planned)
-        bad += any(wrong(claim, verdicts.get(claim.id, "")) for claim in claims)
+        mistakes = [
+            verdicts[one.id].look for one in claims if one.id in verdicts and wrong(one, verdicts[one.id].verdict)
+        ]
+        if mistakes:
+            bad[min(mistakes) :] += 1
         decided += len(verdicts)
         runs += sum(have.values())
-    return Sequential(bad / rounds, decided / rounds, runs / rounds)
+    return Sequential(tuple((bad / rounds).tolist()), decided / rounds, runs / rounds)
 
 
 def side(one: Judgement) -> str:

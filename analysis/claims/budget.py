@@ -24,7 +24,7 @@ from analysis.stats.sample import Sample
 FINEST, LARGEST = 0.01, 20.0
 """Points: effects that a least effect is looked for among."""
 
-ROUNDS = 40
+ROUNDS = 20
 """Studies that are simulated for what a plan of looks saves: its mean number of runs is then known to some 3 %."""
 
 

@@ -14,6 +14,7 @@ from analysis.runs.text import plural
 from analysis.stats.alpha_spending import HOW_SIMULATED, UNPLANNED
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import ALIKE
+from analysis.stats.signal import SignalAndNoise
 from analysis.studies import gains, selection
 
 LISTED = 12
@@ -166,6 +167,23 @@ def on_looks(seen: Looks) -> list[str]:
             "Looks that are planned beforehand keep the rate: SEEDS=3..8."
         )
     return text
+
+
+def on_signal(found: SignalAndNoise, study: Study) -> str:
+    """Whether data and budget can tell cells apart."""
+    seeds = f"{found.seeds} {plural(found.seeds, 'seed')} a cell"
+    said = (
+        f"{study.title}, signal and noise: the true errors of the cells of {shared(study)} spread by "
+        f"{found.signal:.2f} points, the seeds of a cell by {found.noise:.2f} (standard deviations, ratio {found.signal / found.noise:.1f}). "
+    )
+    if not found.seeds_needed:
+        return (
+            f"{said}Cells differ no more than seeds do: this data and budget decide no claim about their differences."
+        )
+    reach = f"With {seeds}, one comparison finds {found.least:.1f} points with a chance of 80 %; two cells differ by"
+    enough = found.least <= found.usual
+    so = "can decide such claims" if enough else f"hardly can, it would take {found.seeds_needed:,} seeds or more"
+    return f"{said}{reach} {found.usual:.1f} (root mean square). This data and budget {so}."
 
 
 def orphans(frame: pd.DataFrame) -> list[str]:
