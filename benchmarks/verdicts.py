@@ -144,9 +144,7 @@ def main() -> None:
         ]
         _table(["joint (Holm)", "study", *(f"{n} seeds" for n in SEEDS)], rows)
         few = max(1, rounds // 10)
-        print(
-            f"\n## Planned looks: wrong studies without an effect, %; decided and runs, paper, sd {ROUGH} ({few} each)\n"
-        )
+        print(f"\n## Planned looks: wrong studies of no effect, %; decided and runs, paper, sd {ROUGH} ({few} each)\n")
         plans = [(MOST,), *(_numbers(first, looks) for first in (2, 3) for looks in (2, 3, 4, 5))]
         jobs = [(mine, plan, few, k) for k, (mine, plan) in enumerate(product(studies.values(), plans))]
         _table(

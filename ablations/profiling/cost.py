@@ -91,8 +91,8 @@ def show(cost: PlanCost) -> None:
         least = f"{budget.least:.2f} points" if budget.least is not None else "none"
         decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
         widths = ", ".join(f"{width:g}x" for width in budget.widths)
-        row = str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}"
-        others.add_row(*row, *([decided, least] if cost.spread else []))
+        known = str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}"
+        others.add_row(*known, *([decided, least] if cost.spread else []))
     out.print(others)
     if not cost.spread:
         config = plan.planned[0].config

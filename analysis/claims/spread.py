@@ -76,7 +76,7 @@ def of_runs(rows: pd.DataFrame, source: str) -> Measured | None:
     tail = (1 - LEVEL) / 2
     low, high = (every.sd * math.sqrt(every.df / special.chdtri(every.df, p)) for p in (tail, 1 - tail))
     widths = {key[0]: pool([of for other, of in groups.items() if other[0] == key[0]]).sd for key in groups}
-    known = {float(width): sd for width, sd in widths.items() if sd > 0 and width == width}
+    known = {float(str(width)): sd for width, sd in widths.items() if sd > 0 and width == width}
     several = sum(len(values) > 1 for values in groups.values())
     return Measured(every.sd, float(low), float(high), every.df, several, known, source)
 

@@ -171,10 +171,10 @@ def on_looks(seen: Looks) -> list[str]:
 
 def on_signal(found: SignalAndNoise, study: Study) -> str:
     """Whether data and budget can tell cells apart."""
-    seeds = f"{found.seeds} {plural(found.seeds, 'seed')} a cell"
+    seeds, ratio = f"{found.seeds} {plural(found.seeds, 'seed')} a cell", found.signal / found.noise
     said = (
         f"{study.title}, signal and noise: the true errors of the cells of {shared(study)} spread by "
-        f"{found.signal:.2f} points, the seeds of a cell by {found.noise:.2f} (standard deviations, ratio {found.signal / found.noise:.1f}). "
+        f"{found.signal:.2f} points, the seeds of a cell by {found.noise:.2f} (standard deviations, ratio {ratio:.1f}). "
     )
     if not found.seeds_needed:
         return (
