@@ -160,10 +160,11 @@ def on_looks(seen: Looks) -> list[str]:
         )
     if every > max(1, done):
         rate = UNPLANNED[min(every, max(UNPLANNED))]
+        more = " or more" if every > max(UNPLANNED) else ""
         which = f"{every - done} of them unplanned" if done else "unplanned"
         text.append(
             f"These verdicts were read {every} times with growing numbers of seeds, {which}. Who goes on until a claim "
-            f"is decided is wrong in about {rate:.0%} of studies, not in {1 - LEVEL:.0%} ({HOW_SIMULATED}). "
+            f"is decided is wrong in about {rate:.0%} of studies{more}, not in {1 - LEVEL:.0%} ({HOW_SIMULATED}). "
             "Looks that are planned beforehand keep the rate: SEEDS=3..8."
         )
     return text
@@ -174,7 +175,7 @@ def on_signal(found: SignalAndNoise, study: Study) -> str:
     seeds, ratio = f"{found.seeds} {plural(found.seeds, 'seed')} a cell", found.signal / found.noise
     said = (
         f"{study.title}, signal and noise: the true errors of the cells of {shared(study)} spread by "
-        f"{found.signal:.2f} points, the seeds of a cell by {found.noise:.2f} (standard deviations, ratio {ratio:.1f}). "
+        f"{found.signal:.2f} points, seeds of a cell by {found.noise:.2f} (standard deviations, ratio {ratio:.1f}). "
     )
     if not found.seeds_needed:
         return (
