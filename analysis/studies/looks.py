@@ -41,13 +41,13 @@ def take(results: Path, runs: pd.DataFrame) -> Looks:
         looks = read_looks(results)
         for study in studies(read_plans(results), runs["planned_by"]):
             rows = selection.runs_of(study, selection.known(runs))
-            scopes = selection.shown(study, rows) if claims_of(study) else []
-            # Seeds that were there before may be enough for several looks.
-            while due := [look for scope in scopes if (look := _due(study, scope, rows, looks))]:
-                judged = assemble.sections(study, runs, results, measure=False, looks=looks.and_these(due))
-                by_scope = {section.protocol_id: section for section in judged}
-                looks = looks.and_these(_seen(look, by_scope[look.scope_id]) for look in due)
-                write_looks(results, looks.taken)
+            for scope in selection.shown(study, rows) if claims_of(study) else []:
+                before = _anew(looks, study, scope, _asked(study, scope, rows))
+                while look := _due(study, scope, rows, before):  # seeds may be enough for several looks
+                    judged = assemble.sections(study, runs, results, measure=False, looks=before.and_these([look]))
+                    section = next(one for one in judged if one.protocol_id == scope)
+                    before = looks = before.and_these([_seen(look, section)])
+                    write_looks(results, looks.taken)
     return looks
 
 
@@ -58,7 +58,7 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
     runs have ended, and there are more seeds than at the last look.
     """
     seen, rows = looks.of(study.name, scope_id), known[known[selection.scope(study)] == scope_id]
-    asked = {*rows.loc[selection.planned_for(study.name, rows), "cell_id"]}
+    asked = _asked(study, scope_id, known)
     if not asked or (seen.plan and seen.over):
         return None
     states: dict[str, dict[int, str]] = {}
@@ -77,16 +77,31 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
         study=study.name,
         scope_id=scope_id,
         when=timestamp(),
-        seeds={cell: seeds for cell, seeds in sorted(done.items()) if seeds},
+        seeds={cell: seeds for cell, seeds in sorted(done.items()) if seeds or cell in asked},
         plan=seen.plan,
         spent=spent(1 - LEVEL, seen.plan.shares[len(seen.planned)]) if seen.plan else None,
     )
 
 
+def _asked(study: Study, scope_id: str, known: pd.DataFrame) -> set[str]:
+    """The cells that are planned for a study."""
+    mine = selection.planned_for(study.name, known) & (known[selection.scope(study)] == scope_id)
+    return {*known.loc[mine, "cell_id"]}
+
+
+def _anew(looks: Looks, study: Study, scope_id: str, asked: set[str]) -> Looks:
+    """The looks without those that the plan had over fewer cells: they are taken again, by the same rule, over all."""
+    seen = looks.of(study.name, scope_id)
+    if all(asked <= {*look.seeds} for look in seen.planned):
+        return looks
+    return Looks(tuple(look for look in looks.taken if look not in seen.planned), looks.plans)
+
+
 def _newer(done: Mapping[str, Sequence[int]], seen: Looks, cells: Iterable[str]) -> bool:
     """Whether a cell that was looked at before has more seeds now; of the first look, whether there is any."""
     before = seen.taken[-1].seeds if seen.taken else {}
-    return any({*done.get(cell, ())} - {*before.get(cell, ())} for cell in cells if not before or cell in before)
+    first = not any(before.values())
+    return any({*done.get(cell, ())} - {*before.get(cell, ())} for cell in cells if first or before.get(cell))
 
 
 def _seen(look: Look, section: Section) -> Look:

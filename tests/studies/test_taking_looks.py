@@ -136,6 +136,16 @@ def test_new_cells_are_no_second_look(tmp_path):
     assert len(take(tmp_path)[0].taken) == 1
 
 
+def test_a_plan_with_more_cells_takes_its_looks_again_over_all(tmp_path):
+    study(tmp_path, {key: 3 for key in CELLS if key[0] == 8}, SeedPlan(3, 5))
+    assert take(tmp_path)[0].over
+    study(tmp_path, all_cells(3), SeedPlan(3, 5))
+    found, verdicts, said = take(tmp_path)
+    assert len(found.taken) == 1 and {*found.taken[0].seeds} == {*CELLS.values()} and not found.over
+    assert (verdicts[G3], verdicts[G8]) == ("inconclusive", "supported") and len(said) == 1
+    assert take(tmp_path)[0] == found
+
+
 def test_publishing_takes_a_look_where_it_is_asked_to(tmp_path):
     study(tmp_path, all_cells(3), SeedPlan(3, 5))
     publish.publish(tmp_path)
