@@ -183,7 +183,7 @@ def test_the_tables_say_it(found, capsys):
 def test_measured_here_and_on_the_command_line(tmp_path):
     """A small study, calibrated by training it; and planning for it does not load torch or pandas."""
     overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0", f"runtime.results_dir={tmp_path}"]
-    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "runtime.device=cpu"]
+    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "--sd=0.2", "runtime.device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "CPU core here" in done.stdout and "measured here" in done.stdout and "no claim" in done.stdout
