@@ -153,7 +153,9 @@ def test_publishing_takes_a_look_where_it_is_asked_to(tmp_path):
     assert not (tmp_path / "looks.json").exists()
     page = tmp_path / "report.html"
     assert "nothing is decided yet" in page.read_text()
-    assert main(["--results", str(tmp_path)]) == 0  # what a sweep calls at its end, and the task that ends the last run
+    assert (
+        main(["--results", str(tmp_path), "--force"]) == 0
+    )  # what a sweep calls at its end, and the task that ends the last run
     assert "Look 1 of at most 3" in page.read_text() and "Decided at look 1" in page.read_text()
     assert "Look 1 of at most 3" in (tmp_path / "tables" / "claims.md").read_text()
     before = page.stat().st_mtime_ns
