@@ -1,7 +1,7 @@
 # ShuffleNet v1's ablation studies. `make help` lists the commands.
 #
-# Variables: PRESET=quick|cifar10-short|cifar10|tiny|imagenet|smoke  SEEDS=3  DATA_DIR=folder  WORKERS=2  RESULTS=folder
-#            STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
+# Variables: PRESET=quick|cifar10-short|cifar10|tiny|imagenet|smoke  SEEDS=3|3..8  DATA_DIR=folder  WORKERS=2
+#            RESULTS=folder  STUDY=groups|shuffle|structures|mobilenet, or one of yours   (make ablation)
 #            LAUNCHER=workers|slurm  ARGS="any Hydra override"  FROM=folder (make merge, make reference-pack)
 #            WITH=folder (make compare)  KEEP=ours|theirs|first (make merge)
 #            CONFIG_DIR=folder (your own configuration groups, looked through after conf/)
@@ -39,7 +39,7 @@ export RESULTS DATA_DIR FROM WITH CONFIG_DIR PRESET SEEDS WORKERS LAUNCHER NAME 
 # A command that takes overrides. An empty variable adds none, so the preset's own value stands.
 HYDRA := $(PY) -m ablations.core.make_variables
 RUN = 'preset=$$PRESET' 'runtime.results_dir=$$RESULTS' \
-	$(if $(SEEDS),"seed=range($$SEEDS)") \
+	$(if $(findstring ..,$(SEEDS)),'seeds=$$SEEDS',$(if $(SEEDS),"seed=range($$SEEDS)")) \
 	$(if $(DATA_DIR),'data.dir=$$DATA_DIR') \
 	$(if $(WORKERS),"runtime.workers=$$WORKERS") \
 	$(if $(LAUNCHER),'hydra/launcher=$$LAUNCHER') \
@@ -81,6 +81,11 @@ new-study: $(READY) ## a study, its claims and a network to start from: make new
 
 ablations: $(TRAIN) ## both studies in one sweep
 	@$(HYDRA) ablations -m $(CONFIGS) ablation=groups,shuffle $(RUN)
+
+pilot: override STUDY := $(or $(STUDY),groups)
+pilot: override SEEDS := $(or $(SEEDS),3)
+pilot: $(TRAIN) ## how far seeds spread, by two cells with three seeds: make pilot STUDY=groups PRESET=cifar10
+	@$(HYDRA) ablations -m $(CONFIGS) 'ablation=$$STUDY' $(RUN) pilot=true
 
 cost: $(READY) ## runs, multiply-adds, hours, disk and memory of a study, beforehand (CALIBRATE=1: measured here)
 	@$(HYDRA) ablations.cost $(CONFIGS) $(if $(STUDY),'ablation=$$STUDY',ablation=groups,shuffle) $(RUN) $(if $(CALIBRATE),--calibrate)

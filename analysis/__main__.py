@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if chosen.soon:
             tables_first(chosen.results)
-        files = publish(chosen.results, chosen.force, claims=chosen.claims)
+        files = publish(chosen.results, chosen.force, claims=chosen.claims, look=True)
         if chosen.pin is not None:
             from analysis.studies.places import pin
 

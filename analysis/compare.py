@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 COMPATIBLE, DIFFERS, TOO_FEW, NOTHING = 0, 1, 2, 3
 AXES = ["structure", "width", "groups", "shuffle", "stem_channels"]
-RUNS = "runs.csv"
-"""Of a committed study, beside study.json: a row per run, with the columns of frame.runs that are used here."""
-
 MARGIN = 0.5
 """Percentage points: differences no larger than this count as none, as in the claims."""
 
@@ -61,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and the verdict."""
     from ablations.core.console import show_error
     from ablations.core.errors import UserError
+    from analysis.runs.finished import read
 
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
     parser.add_argument("results", type=Path, help="results folder")
@@ -82,39 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code, sentence = verdict(found, _same_numbers(ours, theirs), chosen.margin)
     print("\n".join([_table(found), "", *_protocols(ours, theirs), sentence]))
     return code
-
-
-def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
-    """The finished runs of one protocol, the one planned last where none is named, with errors in percent.
-
-    Args:
-        protocol: its name or id, or how it begins; rather: the id of one that is taken where it is there.
-
-    Raises:
-        UserError: there are none.
-    """
-    import pandas as pd
-
-    from ablations.core.errors import UserError
-    from ablations.store.protocol_folders import means, read_folders
-    from analysis.runs import frame
-    from analysis.runs.files import read_json
-
-    if (folder / RUNS).exists():
-        rows = pd.read_csv(folder / RUNS)
-        if "protocol_id" not in rows:
-            rows["protocol_id"] = str((read_json(folder / "study.json") or {}).get("protocol_id", ""))
-    else:
-        rows = frame.runs(folder).sort_values("written", ascending=False, kind="stable")
-    names = read_folders(folder).names
-    done = rows[rows["state"] == "done"]
-    done = done[[means(protocol, str(one), names) for one in done["protocol_id"]]]
-    if done.empty:
-        which = f" of a protocol {protocol}" if protocol else ""
-        raise UserError(f"{folder} has no finished run{which}.")
-    ids = done["protocol_id"].astype(str)
-    mine = done[ids == (rather if rather in set(ids) else ids.iloc[0])]
-    return mine.assign(error=100 * mine["error"].astype(float), shuffle=mine["shuffle"].astype(bool))
 
 
 def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> list[Difference]:

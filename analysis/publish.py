@@ -26,8 +26,13 @@ INPUTS = ("run.json", "result.json", "failure.json")
 TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
 
+LOOKS = "looks.json"
+"""Looks that were taken at the verdicts."""
 
-def publish(results: Path, force: bool = False, room: int | None = None, claims: Path | None = None) -> list[Path]:
+
+def publish(
+    results: Path, force: bool = False, room: int | None = None, claims: Path | None = None, look: bool = False
+) -> list[Path]:
     """Write all tables and figures, each under a temporary name first, and delete those that no longer have a source.
 
     Nothing is written while runs, plans, analysis/ and model/ are what they were the last time, unless `force`.
@@ -35,6 +40,7 @@ def publish(results: Path, force: bool = False, room: int | None = None, claims:
     Args:
         room: bytes that the figures inside the page may take, where that is not to be the usual.
         claims: a file of claims, to judge the runs by these and not by those of their studies.
+        look: count this as a look at the verdicts, where all planned runs have ended (analysis/studies/looks.py).
 
     Returns:
         The published files, also those that were left as they are.
@@ -47,12 +53,12 @@ def publish(results: Path, force: bool = False, room: int | None = None, claims:
     inputs += read_folders(results).pinned
     inputs += f" {hashlib.sha256(claims.read_bytes()).hexdigest()}" if claims and claims.is_file() else ""
     files = [results / name for name in kept.get("files", [])]
-    if not force and kept.get("inputs") == inputs and files and all(path.is_file() for path in files):
+    if not force and kept.get("inputs") == inputs + _looks(results) and files and all(path.is_file() for path in files):
         return files
     if not any(_entries(results)):
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
     try:
-        return _write_all(results, inputs, {} if force else kept, room, claims)
+        return _write_all(results, inputs, {} if force else kept, room, claims, look and claims is None)
     except OSError as error:
         gone = "" if results.is_dir() else "it was removed, renamed or unmounted meanwhile: "
         raise UserError(f"Tables and figures cannot be written to {results} ({gone}{error.strerror}).") from None
@@ -91,6 +97,12 @@ def input_digest(results: Path) -> str:
     return digest.hexdigest()
 
 
+def _looks(results: Path) -> str:
+    """Digest of looks.json, to which publishing itself may add; empty where there is none."""
+    path = results / LOOKS
+    return f" {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else ""
+
+
 def _entries(results: Path) -> list[str]:
     """Plans and folders of runs, sorted; hidden names are files being written."""
     found: list[str] = []
@@ -100,11 +112,13 @@ def _entries(results: Path) -> list[str]:
     return found
 
 
-def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None) -> list[Path]:
+def _write_all(
+    results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None, look: bool
+) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
     from analysis import report
 
-    runs, tables = _sections(results, claims=claims)
+    runs, tables = _sections(results, claims=claims, look=look)
     where = _places(results, tables)
     written = _write_tables(results, tables, where)
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
@@ -117,26 +131,28 @@ def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | Non
         (results / stale).unlink(missing_ok=True)
         with suppress(OSError):  # it is not empty, or not there
             (results / stale).parent.rmdir()
-    write_json(results / STAMP, {"schema": 1, "inputs": inputs, "figures": digests, "files": names})
+    write_json(results / STAMP, {"schema": 1, "inputs": inputs + _looks(results), "figures": digests, "files": names})
     return written
 
 
 def _sections(
-    results: Path, measure: bool = True, claims: Path | None = None
+    results: Path, measure: bool = True, claims: Path | None = None, look: bool = False
 ) -> tuple["pd.DataFrame", list[list["Section"]]]:
     """All runs, and the sections of each study."""
+    from ablations.store.looks import read_looks
     from ablations.store.plans import read_plans
     from analysis.claims.parser import read_claims
     from analysis.runs import frame
     from analysis.runs.study import studies
-    from analysis.studies import assemble
+    from analysis.studies import assemble, looks
 
     runs = frame.runs(results)
+    known = looks.take(results, runs) if look else read_looks(results)
     found = studies(read_plans(results), runs["planned_by"])
     asked = read_claims(claims, {study.name: study for study in found}) if claims else None
     if claims:
         found = [replace(study, claims_file=claims.name) for study in found]
-    tables = [assemble.sections(study, runs, results, asked, measure) for study in found]
+    tables = [assemble.sections(study, runs, results, asked, measure, known) for study in found]
     if not any(tables):
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
         raise UserError(f"No run in {results} can be told what it is: {reasons}")

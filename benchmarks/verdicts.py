@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import product
 
 from analysis import paper
 from analysis.claims.parser import NOT_POSITIVE, Claim, read_claims
@@ -25,7 +26,6 @@ from benchmarks.worlds import (
     hardest,
     heavy,
     papers,
-    refs_of,
     simulate,
     simulate_looks,
     skewed,
@@ -33,6 +33,9 @@ from benchmarks.worlds import (
 )
 
 SEEDS = (2, 3, 5)
+MOST = 10
+"""Seeds at the last of several looks."""
+
 ROUGH = 0.9
 """Standard deviation between seeds, in points, with which about half of the claims are decided."""
 
@@ -42,12 +45,36 @@ def _job(job: tuple[Sequence[Claim], World, int, int, int]) -> Tally:
     return simulate(claims, world, seeds, rounds, false_alarm, start)
 
 
-def _looks(job: tuple[Sequence[Claim], Sequence[int], int, bool]) -> tuple[Sequential, Sequential]:
-    """A sequential plan without an effect, and with the paper's."""
-    claims, seeds, rounds, planned = job
+def _looks(job: tuple[Sequence[Claim], Sequence[int], int, int]) -> tuple[Sequential, Sequential]:
+    """A plan of looks without an effect, and with the paper's."""
+    claims, seeds, rounds, start = job
     worlds = flat(claims), papers(claims, ROUGH)
-    null, real = (simulate_looks(claims, world, seeds, rounds, false_alarm, planned=planned) for world in worlds)
+    null, real = (simulate_looks(claims, world, seeds, rounds, false_alarm, start) for world in worlds)
     return null, real
+
+
+def _kind(job: tuple[Claim, World, Sequence[int], int]) -> float:
+    """Share of wrong verdicts on one claim under a plan of looks, in a world where one side is wrong."""
+    claim, world, seeds, rounds = job
+    sides = wrong_sides(claim, world)
+    return simulate_looks([claim], world, seeds, rounds, lambda _, verdict: verdict in sides).wrong
+
+
+def _unplanned(job: tuple[Sequence[Claim], int, int]) -> tuple[float, ...]:
+    """Wrong studies by the number of looks, each at the full level, one seed after the other."""
+    claims, first, rounds = job
+    return simulate_looks(claims, flat(claims), range(first, first + 5), rounds, false_alarm, planned=False).wrong_by
+
+
+def _numbers(first: int, looks: int) -> tuple[int, ...]:
+    """Seeds at so many looks, in like steps up to MOST."""
+    return tuple(round(first + k * (MOST - first) / (looks - 1)) for k in range(looks))
+
+
+def _plain(claims: Sequence[Claim]) -> tuple[str, Claim, World]:
+    """One gain where there is none, in the form of `hardest`."""
+    gain = next(one for one in claims if one.kind == "contrast" and one.direction != NOT_POSITIVE)
+    return "contrast", gain, flat(claims)
 
 
 def main() -> None:
@@ -116,16 +143,39 @@ def main() -> None:
             for row in [[rough["paper", s, n] for n in SEEDS]]
         ]
         _table(["joint (Holm)", "study", *(f"{n} seeds" for n in SEEDS)], rows)
-        print("\n## Looking after each seed from the third to the eighth: wrong studies, %; decided and runs, sd 0.9\n")
-        plan, few = (3, 4, 5, 6, 7, 8), max(1, rounds // 20)
-        jobs = [(mine, plan, few, flag) for mine in studies.values() for flag in (True, False)]
-        looked = zip(jobs, pool.map(_looks, jobs), strict=True)
+        few = max(1, rounds // 10)
+        print(f"\n## Planned looks: wrong studies of no effect, %; decided and runs, paper, sd {ROUGH} ({few} each)\n")
+        plans = [(MOST,), *(_numbers(first, looks) for first in (2, 3) for looks in (2, 3, 4, 5))]
+        jobs = [(mine, plan, few, k) for k, (mine, plan) in enumerate(product(studies.values(), plans))]
         _table(
-            ["study", "alpha", "wrong, no effect", "decided, paper", "runs, paper", "of"],
+            ["study", "seeds at each look", "wrong", "decided", "runs"],
             [
-                [mine[0].study, "spent" if flag else "5 % each", _percent(null.wrong), *numbers]
-                for (mine, _, _, flag), (null, real) in looked
-                for numbers in [[f"{real.decided:.1f}", f"{real.runs:.0f}", f"{8 * len(refs_of(mine))}"]]
+                [
+                    mine[0].study,
+                    ", ".join(map(str, plan)),
+                    _percent(null.wrong),
+                    f"{real.decided:.1f}",
+                    f"{real.runs:.0f}",
+                ]
+                for (mine, plan, *_), (null, real) in zip(jobs, pool.map(_looks, jobs), strict=True)
+            ],
+        )
+        print("\n## Each kind at its hardest under planned looks: wrong side (or `no effect`) of one claim, %\n")
+        kinds = [(study, *one) for study, mine in studies.items() for one in (*hardest(mine), _plain(mine))]
+        ends = [_numbers(first, looks) for first in (2, 3) for looks in (2, 5)]
+        wrong = iter(pool.map(_kind, [(c, w, plan, rounds) for _, _, c, w in kinds for plan in ends]))
+        _table(
+            ["study", "kind", *(", ".join(map(str, plan)) for plan in ends)],
+            [[study, name, *(_percent(next(wrong)) for _ in ends)] for study, name, *_ in kinds],
+        )
+        print("\n## Seeds added without a plan: wrong studies by the number of looks, %\n")
+        print("analysis.stats.alpha_spending.UNPLANNED has the larger of each column.\n")
+        going_on = [(mine, first, few) for mine in studies.values() for first in (2, 3)]
+        _table(
+            ["study", "from", *(f"{n} looks" for n in range(1, 6))],
+            [
+                [mine[0].study, f"{first} seeds", *map(_percent, by)]
+                for (mine, first, _), by in zip(going_on, pool.map(_unplanned, going_on), strict=True)
             ],
         )
         print("\n## Each kind at its hardest: raw test on the wrong side (or `no effect`), %\n")
@@ -163,13 +213,22 @@ def _alarms(tally: Tally, claim: Claim) -> float:
 
 def mistakes(tally: Tally, claim: Claim, world: World) -> float:
     """Share of wrong sides in a world where one side is wrong."""
+    sides = wrong_sides(claim, world)
+    return (
+        tally.rate(claim.id, NO_EFFECT)
+        if NO_EFFECT in sides
+        else sum(tally.raw[claim.id, s] for s in sides) / tally.rounds
+    )
+
+
+def wrong_sides(claim: Claim, world: World) -> tuple[str, ...]:
+    """The verdicts on a claim that are wrong, in a world of `hardest` or without an effect."""
     true = truth(claim, world.means)
-    if claim.direction != NOT_POSITIVE and claim.kind == "contrast":
-        return tally.rate(claim.id, NO_EFFECT)
     if claim.direction == NOT_POSITIVE or true == 0:
-        return tally.raw_rate(claim.id)
-    side = CONTRADICTED if true > 0 else SUPPORTED
-    return tally.raw[claim.id, side] / tally.rounds
+        return SUPPORTED, CONTRADICTED
+    if claim.kind == "contrast":
+        return (NO_EFFECT,)
+    return (CONTRADICTED if true > 0 else SUPPORTED,)
 
 
 def _both(joint: float, holm: float, scale: float) -> str:

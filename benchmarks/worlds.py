@@ -9,7 +9,8 @@ import numpy as np
 
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
+from analysis.claims.sequential import carry_out
+from analysis.claims.verdict import CONTRADICTED, SUPPORTED
 from analysis.runs.cell import Cell
 from analysis.runs.study import study
 from analysis.stats.sample import Sample
@@ -119,11 +120,16 @@ def simulate(
 
 @dataclass(frozen=True)
 class Sequential:
-    """What a sequential plan comes to, over simulated studies: studies with a mistake, claims decided, runs made."""
+    """What looks come to, over simulated studies: studies with a mistake by each look, claims decided, runs made."""
 
-    wrong: float
+    wrong_by: tuple[float, ...]
     decided: float
     runs: float
+
+    @property
+    def wrong(self) -> float:
+        """Studies with a mistake at any look."""
+        return self.wrong_by[-1]
 
 
 def simulate_looks(
@@ -140,22 +146,17 @@ def simulate_looks(
     Args:
         seeds: at each look, rising; planned: whether alpha is spent over the looks, else each has the full level.
     """
-    source, bad, decided, runs = np.random.default_rng(start), 0, 0, 0
+    source, bad, decided, runs = np.random.default_rng(start), np.zeros(len(seeds), int), 0, 0
     for _ in range(rounds):
-        full, verdicts = world.draw(seeds[-1], source).errors, dict[str, str]()
-        have = dict.fromkeys(full, 0)
-        for k, number in enumerate(seeds):
-            needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
-            have |= dict.fromkeys(needed, number)
-            sample = Sample({ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
-            looks = [n / seeds[-1] for n in seeds[: k + 1]] if planned else []
-            for one in judge(claims, sample, looks):
-                if one.verdict in (SUPPORTED, CONTRADICTED, NO_EFFECT):
-                    verdicts.setdefault(one.claim.id, one.verdict)
-        bad += any(wrong(claim, verdicts.get(claim.id, "")) for claim in claims)
+        verdicts, have = carry_out(claims, world.draw(seeds[-1], source).errors, seeds, planned)
+        mistakes = [
+            verdicts[one.id].look for one in claims if one.id in verdicts and wrong(one, verdicts[one.id].verdict)
+        ]
+        if mistakes:
+            bad[min(mistakes) :] += 1
         decided += len(verdicts)
         runs += sum(have.values())
-    return Sequential(bad / rounds, decided / rounds, runs / rounds)
+    return Sequential(tuple((bad / rounds).tolist()), decided / rounds, runs / rounds)
 
 
 def side(one: Judgement) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import compare
 from analysis.compare import COMPATIBLE, DIFFERS, NOTHING, TOO_FEW, differences, verdict
+from analysis.runs.finished import read
 from tests import results_fixture as fixture
 
 ROUNDS = 200
@@ -55,7 +56,7 @@ def test_a_committed_study_is_read_and_nothing_in_common_is_a_sentence(
     ours = folder(tmp_path / "ours")
     study = tmp_path / "study"
     study.mkdir()
-    rows = compare.read(ours).drop(columns="protocol_id")
+    rows = read(ours).drop(columns="protocol_id")
     rows.assign(error=rows["error"] / 100).to_csv(study / "runs.csv", index=False)
     (study / "study.json").write_text('{"protocol_id": "00"}')
     assert compare.main([str(study), str(ours)]) == COMPATIBLE

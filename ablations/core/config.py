@@ -121,6 +121,8 @@ class Config:
     preset: str = "custom"
     note: str = ""
     seed: int = 0
+    seeds: Any = None
+    pilot: bool = False
     precision: str = "auto"
     model: dict[str, Any] = field(default_factory=lambda: {"structure": "shufflenet", "stem": "imagenet"})
     """The family, the stem (part of the protocol), and axes: the fields of the family's Axes."""

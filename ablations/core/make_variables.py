@@ -14,10 +14,13 @@ WORDS = ("null", "true", "false", "nan", "inf")
 """Values that Hydra does not read as text."""
 
 NUMBERS = {
-    "SEEDS": "SEEDS=3 trains each network three times, with the seeds 0, 1 and 2",
+    "SEEDS": "SEEDS=3 trains each network three times, with the seeds 0, 1 and 2; SEEDS=3..8 goes on up to eight times "
+    "where a claim is not decided",
     "WORKERS": "WORKERS=2 trains two runs at once",
 }
 """Variables that are whole numbers from 1, with an example."""
+
+NUMBER = r"0*[1-9][0-9]*"
 
 
 def quote(value: str) -> str:
@@ -44,7 +47,8 @@ def check_numbers(variables: Mapping[str, str]) -> None:
     """Exit with a sentence where a variable that is a number is not one: SEEDS=0, SEEDS=a."""
     for name, meaning in NUMBERS.items():
         value = variables.get(name, "").strip()
-        if value and not re.fullmatch(r"0*[1-9][0-9]*", value):
+        form = rf"{NUMBER}(\.\.{NUMBER})?" if name == "SEEDS" else NUMBER
+        if value and not re.fullmatch(form, value):
             print(f"error: {name}={value} is no whole number from 1: {meaning}.", file=sys.stderr)
             sys.exit(2)
 

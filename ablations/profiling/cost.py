@@ -15,8 +15,9 @@ from rich.table import Table
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.run_spec import label
-from ablations.profiling.cost_model import SD, PlanCost, plan_cost, training_images, width
-from ablations.sweep.hydra_app import compose, error_in_words
+from ablations.profiling.cost_model import PlanCost, plan_cost, training_images, width
+from ablations.store.looks import seed_plan
+from ablations.sweep.hydra_app import compose_studies, error_in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,13 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="as for a sweep: preset=imagenet ablation=groups,shuffle seed=0,1")
     parser.add_argument("--config-dir", type=Path, help="folder of your own studies and networks, as for a sweep")
     parser.add_argument("--calibrate", action="store_true", help="train each network for some steps on this machine")
-    parser.add_argument("--sd", type=float, default=SD, help=f"points between seeds to reckon power with ({SD})")
+    parser.add_argument(
+        "--sd", type=float, help="points between seeds to reckon power with, in place of those measured"
+    )
     chosen = parser.parse_intermixed_args(arguments)
     try:
-        if not chosen.sd > 0:
+        if chosen.sd is not None and not chosen.sd > 0:
             raise UserError(f"--sd {chosen.sd} must be a number above 0.")
-        jobs = compose(chosen.overrides, chosen.config_dir)
-        show(plan_cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd), chosen.sd)
+        jobs, definitions = compose_studies(chosen.overrides, chosen.config_dir)
+        looks = next(filter(None, (seed_plan(one.get("seeds")) for one in definitions.values())), None)
+        show(plan_cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd, looks))
     except UserError as error:
         show_error(error)
         return 2
@@ -41,12 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def show(cost: PlanCost, sd: float) -> None:
+def show(cost: PlanCost) -> None:
     """Print runs, networks, hours by device, disk and memory, and what other budgets would decide."""
     out = console()
     plan, cells = cost.plan, {job.run.cell_id: job.run for job in cost.plan.planned}
     protocol = plan.planned[0].run.protocol
     seen = training_images(plan.planned[0].run)
+    if not plan.todo:
+        out.print(f"All {len(plan.planned)} runs of {len(cells)} cells are done: there is nothing left to train.")
+        return
     out.print(
         f"{len(plan.planned)} runs of {len(cells)} cells, {plan.done} done, {len(plan.todo)} to train: "
         f"{protocol.recipe.epochs} epochs of {protocol.data.train_images:,} images ({escape(protocol.data.name)}, "
@@ -69,32 +76,45 @@ def show(cost: PlanCost, sd: float) -> None:
         each = total / max(1, len(plan.todo))
         hours.add_row(escape(name), _hours(total), _hours(each), _hours(total / 64), escape(source))
     out.print(hours)
-    if plan.todo:
-        out.print(
-            "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
-            "(ablations/profiling/cost_model.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures "
-            "this machine."
-        )
+    out.print(
+        "Assumed: a third of the bandwidth in the maker's data sheet, by which these networks are bound "
+        "(ablations/profiling/cost_model.py); of a core, what the CPU kernels do on a Xeon. --calibrate measures "
+        "this machine."
+    )
     out.print(
         f"Cache: {cost.cache_bytes / 1e9:,.0f} GB on the disk, about {_hours(cost.cache_hours)} core-hours to build. "
         f"Memory: about {cost.memory_bytes / 1e9:,.1f} GB on a GPU for the largest network (bfloat16).\n"
     )
     others = Table("seeds", "widths", title="Other budgets", title_justify="left")
-    for head in ("epochs", "runs", "cost", "claims decided", "least gain found"):
+    for head in ("epochs", "runs", "cost", *(["claims decided", "least gain found"] if cost.spread else [])):
         others.add_column(head, justify="right")
     for budget in cost.budgets:
         least = f"{budget.least:.2f} points" if budget.least is not None else "none"
         decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
         widths = ", ".join(f"{width:g}x" for width in budget.widths)
-        others.add_row(
-            str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}", decided, least
-        )
+        known = str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}"
+        others.add_row(*known, *([decided, least] if cost.spread else []))
     out.print(others)
+    if not cost.spread:
+        config = plan.planned[0].config
+        out.print(
+            "What that would decide is not known: neither this folder nor a committed study says how far seeds' errors "
+            f"spread on {escape(protocol.data.name)}. Run a pilot, two cells with three seeds, and ask again: make "
+            f"pilot STUDY={escape(config.study)} PRESET={escape(config.preset)}. Or assume a spread: --sd POINTS."
+        )
+        return
     out.print(
-        f"Claims decided: expected if the paper's effects are true and seeds' errors spread by {sd:g} points (--sd, "
-        "assumed). Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may "
-        "change: their rows only say what the same effects and the same spread would give."
+        f"Claims decided: expected if the paper's effects are true and seeds' errors spread by {escape(cost.spread)}. "
+        "Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may change: their rows "
+        "only say what the same effects and the same spread would give."
     )
+    if cost.looks:
+        one, first, most = cost.looks, cost.looks["plan"][0], cost.looks["plan"][-1]
+        out.print(
+            f"SEEDS={first}..{most} in place of SEEDS={most}: about {one['runs']:.0f} of {one['fixed']} runs, and "
+            f"{one['decided']:.1f} claims decided, not {one['decided_fixed']:.1f} (means of {one['rounds']} simulated "
+            "studies with this spread and the paper's effects)."
+        )
 
 
 def _hours(value: float) -> str:

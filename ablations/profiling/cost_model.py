@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
@@ -12,6 +13,7 @@ from ablations.data.sets.imagenet_files import ILSVRC2012
 from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
 from ablations.execution.scheduling import relative_cost
+from ablations.store.looks import SeedPlan
 from ablations.sweep.plan import Plan, Planned, make_plan
 
 TRAINING_PASSES = 3
@@ -32,10 +34,6 @@ BUILD_RATE = 400
 
 CORE, CORE_SOURCE = "CPU core", "assumed: scheduling.relative_cost"
 """One core in the table of devices, and where its speed comes from."""
-
-SD = 0.2
-"""Standard deviation between seeds' errors in points, for power, unless --sd is given. An assumption: such ones are
-usual on ImageNet; the paper prints none."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,8 @@ class Budget:
     """A smaller or larger plan: what it costs, as a share of the whole one, and what it would still decide.
 
     Attributes:
-        decided: expected number of claims with the right verdict, of `claims` that its cells can test.
+        decided: expected number of claims with the right verdict, of `claims` that its cells can test; None where it is
+            not known how far seeds spread.
         least: gain in points that it finds with a chance of 80 %; None where it finds none.
     """
 
@@ -93,7 +92,7 @@ class Budget:
     epochs: int
     runs: int
     share: float
-    decided: float
+    decided: float | None
     claims: int
     least: float | None
 
@@ -110,6 +109,8 @@ class PlanCost:
         cache_hours: of one core, to build it.
         memory_bytes: GPU memory that the largest network needs in training.
         budgets: the plan with fewer or more seeds, widths and epochs; the plan itself comes first.
+        spread: between seeds, and where it was measured, in words; empty where it is not known.
+        looks: what a plan of looks would save, of analysis.claims.budget.sequential; None where that is not known.
     """
 
     plan: Plan
@@ -120,15 +121,24 @@ class PlanCost:
     cache_hours: float
     memory_bytes: int
     budgets: tuple[Budget, ...]
+    spread: str
+    looks: dict[str, Any] | None
 
 
-def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, sd: float = SD) -> PlanCost:
+def plan_cost(
+    jobs: Sequence[Planned],
+    results: Path,
+    calibrate: bool = False,
+    sd: float | None = None,
+    looks: SeedPlan | None = None,
+) -> PlanCost:
     """The cost of the jobs of a sweep.
 
     Args:
         results: the results folder; runs that it holds cost nothing more.
         calibrate: measure the speed of this machine, too.
-        sd: standard deviation between seeds' errors, in points.
+        sd: standard deviation between seeds' errors, in points; where not given, that which was measured.
+        looks: of the study; where it has none, those that its seeds allow.
 
     Raises:
         UserError: there is no job, or this machine cannot build or train one of the networks.
@@ -150,6 +160,7 @@ def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, s
         seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
         alone = "" if speeds.device.startswith("CPU core") else ", a run alone: seeds of a cell train fused, in less"
         hours = {speeds.device: (seconds / 3600, f"measured here{alone}"), **hours}
+    spread, options, saved = budgets([job.run for job in plan.planned], images, results, sd, looks)
     return PlanCost(
         plan=plan,
         images=images,
@@ -158,7 +169,9 @@ def plan_cost(jobs: Sequence[Planned], results: Path, calibrate: bool = False, s
         cache_bytes=cache_bytes(data, getattr(config.data, "keep", "square")),
         cache_hours=cache_images(data) / BUILD_RATE / 3600,
         memory_bytes=max(gpu_memory(run, images[run.cell_id]) for run in cells.values()),
-        budgets=budgets([job.run for job in plan.planned], images, sd),
+        budgets=options,
+        spread=spread,
+        looks=saved,
     )
 
 
@@ -239,8 +252,10 @@ def width(run: Run) -> float:
     return float(value) if isinstance(value, int | float) else 1.0
 
 
-def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tuple[Budget, ...]:
-    """The plan with other numbers of seeds, fewer widths and fewer epochs; the plan itself comes first."""
+def budgets(
+    runs: Sequence[Run], images: dict[str, ImageCost], results: Path, sd: float | None, looks: SeedPlan | None
+) -> tuple[str, tuple[Budget, ...], dict[str, Any] | None]:
+    """`spread`, `budgets` and `looks` of PlanCost: the plan with other numbers of seeds, fewer widths, fewer epochs."""
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
     widths = tuple(sorted({width(run) for run in runs}, reverse=True))
@@ -252,14 +267,21 @@ def budgets(runs: Sequence[Run], images: dict[str, ImageCost], sd: float) -> tup
     options += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
     options += [(2, narrower[0], max(1, epochs // 4))] if narrower and epochs >= 4 else []
     spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
+    looks = looks or (SeedPlan(min(3, seeds - 1), seeds) if seeds > 2 else None)
     question = {
         "cells": [plain(run.variant) for run in cells.values()],
         "sd": sd,
+        "results": str(results.resolve()),
+        "protocol_id": runs[0].protocol_id,
+        "data": runs[0].protocol.data.name,
+        "plan": looks.numbers if looks else None,
         "options": [{"seeds": n, "widths": kept} for n, kept, _ in options],
     }
     found = []
-    for (n, kept, length), answer in zip(options, run_module_json("analysis.claims.budget", question), strict=True):
+    said = run_module_json("analysis.claims.budget", question)
+    for (n, kept, length), answer in zip(options, said["options"], strict=True):
         inside = [cell_id for cell_id, run in cells.items() if width(run) in kept]
         share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * length / epochs
-        found.append(Budget(n, kept, length, n * len(inside), share, **answer))
-    return tuple(found)
+        known = answer or {"decided": None, "claims": 0, "least": None}
+        found.append(Budget(n, kept, length, n * len(inside), share, **known))
+    return said["spread"] or "", tuple(found), said["plan"]

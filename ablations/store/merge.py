@@ -25,6 +25,8 @@ from ablations.core.errors import UserError
 from ablations.core.files import PART, flush_folder, make_folder, read_json, write_json
 from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
 from ablations.store import lease, run_folder, writable
+from ablations.store.looks import NAME as LOOKS
+from ablations.store.looks import read_looks, write_looks
 from ablations.store.plans import parse_plan
 from ablations.store.records import Result
 from ablations.store.sources import bring_sources
@@ -87,6 +89,7 @@ def merge(other: Path, results: Path, dry: bool = False, keep: str = "") -> list
             found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
     for path in sorted((other / "plans").glob("*.json")):
         found.append(merge_plan(path, results, dry))
+    found += merge_looks(other, results, dry)
     if not dry:
         bring_sources(other, results)
     return found
@@ -225,11 +228,35 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
     return Merged(title, "brought in", f"{len(new)} runs more")
 
 
+def merge_looks(other: Path, results: Path, dry: bool) -> list[Merged]:
+    """Bring the looks that were taken there: of each study all or none, since one look follows from another."""
+    try:
+        theirs, ours = read_looks(other).taken, list(read_looks(results).taken)
+    except UserError as error:
+        return [Merged(LOOKS, "damaged", str(error))]
+    found = []
+    for study, scope in dict.fromkeys((look.study, look.scope_id) for look in theirs):
+        there, here = ([one for one in some if (one.study, one.scope_id) == (study, scope)] for some in (theirs, ours))
+        name = f"{LOOKS}, {study}-{scope}"
+        if here[: len(there)] == there:
+            found.append(Merged(name, "here"))
+        elif there[: len(here)] == here:
+            ours = [one for one in ours if one not in here] + there
+            found.append(Merged(name, "brought in"))
+        else:
+            found.append(Merged(name, "conflict", f"{name}: other looks were taken there; those here are kept"))
+    if not dry and any(one.outcome == "brought in" for one in found):
+        write_looks(results, ours)
+    return found
+
+
 def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
     """Print counts, then a line for each run or plan that was left out."""
     out = console()
-    for kind in ("runs", "plans"):
-        mine = [one for one in found if one.name.startswith("plans/") == (kind == "plans")]
+    kinds = {"plans": "plans/", "looks": LOOKS, "runs": ""}
+    of = [next(kind for kind, start in kinds.items() if one.name.startswith(start)) for one in found]
+    for kind in ("runs", "plans", *(["looks"] if "looks" in of else [])):
+        mine = [one for one, its in zip(found, of, strict=True) if its == kind]
         counts = Counter(one.outcome for one in mine)
         text = ", ".join(f"{counts[outcome]} {words}" for outcome, words in OUTCOMES.items() if counts[outcome])
         out.print(f"{kind}: {text or 'none'}", markup=False)

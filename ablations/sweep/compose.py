@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablations.core.config import Config
 from ablations.core.errors import UserError, sentence
 from ablations.core.job_state import JobState
+from ablations.store.looks import SeedPlan, seed_plan
 from ablations.sweep.messages import unknown_key
 from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
@@ -78,6 +79,7 @@ class Composer:
         self.folders = user_folders(loader)
         self.grids: dict[str, tuple[tuple[str, ...], Any]] = {}  # by study: its axes, and what is composed without grid
         self.exclude: dict[str, list[dict[str, Any]]] = {}
+        self.seeds: dict[str, SeedPlan] = {}
         self.definitions: dict[str, dict[str, Any]] = {}
         self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
 
@@ -96,6 +98,8 @@ class Composer:
             axes, base = self.grids[study]
             structures = list(dict.fromkeys(job.run.variant.structure for job in mine))
             self.definitions[study] = definition(mine[0].config, base, axes, structures, self.folders)
+            if plan := self.seeds.get(study):
+                self.definitions[study]["seeds"] = plan._asdict()
         given = dict.fromkeys(text for job in jobs for text in job.overrides)
         check_used([job.config for job in jobs], given, self.loader, self.master.hydra.job.config_name)
         return jobs
@@ -130,6 +134,9 @@ class Composer:
             sweeper = config.hydra.sweeper
             narrow = sweeper.get("narrow") or {}
             params = {key: narrow.get(key, value) for key, value in (sweeper.params or {}).items()}
+            if plan := self._seed_plan(config.seeds, others):
+                self.seeds[config.study] = plan
+                params["seed"] = f"range({plan.most})"
             cells = OmegaConf.to_container(config.cells)
             check_exclude(OmegaConf.to_container(config.exclude))
             check_name(
@@ -148,6 +155,15 @@ class Composer:
                 check_sweep(overrides)
                 jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
         return list(dict.fromkeys(jobs))
+
+    def _seed_plan(self, given: Any, arguments: Sequence[str]) -> SeedPlan | None:
+        """The plan of looks of a study; seeds on the command line take the place of a file's."""
+        keys = self._keys(arguments)
+        if "seed" not in keys:
+            return seed_plan(OmegaConf.to_container(given) if OmegaConf.is_config(given) else given)
+        if "seeds" in keys:
+            raise UserError("seed and seeds exclude each other: seeds plans how many there are at each look.")
+        return None
 
     def _keys(self, arguments: Sequence[str]) -> set[str]:
         return {self._parse(text).key_or_group for text in arguments}

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,27 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
             out.print(f"set aside  runs/{folder}: {escape(reason)}")
     if left:
         out.print("Run the same command again to train what is missing; logs are in each run's log.txt.")
+
+
+def show_looks(looks: Iterable[Mapping[str, Any]]) -> None:
+    """A line for each study with a plan of looks: its last look, what it has decided, and how it goes on."""
+    for one in looks:
+        goes_on = f"{len(one['needed'])} cells get more seeds" if one["needed"] else "no cell needs more seeds"
+        if one["open"] and not one["needed"]:
+            goes_on = "this was the last look"
+        console().print(
+            f"Look {one['look']} of at most {one['looks']} at {one['study']}, with {one['seeds']} seeds a cell: "
+            f"{one['decided']} claims decided, {one['open']} open; {goes_on}.",
+            markup=False,
+        )
+
+
+def show_spread(text: str) -> None:
+    """What a pilot has found."""
+    found = f"Seeds' errors spread by {text}. make cost reckons with it, and these runs are runs of the study."
+    console().print(
+        found if text else "How far seeds spread is not known yet: two seeds of a cell are needed.", markup=False
+    )
 
 
 def show_run(job: Job, state: JobState) -> None:

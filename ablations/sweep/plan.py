@@ -10,10 +10,12 @@ from ablations.core import provenance
 from ablations.core.config import Config
 from ablations.core.console import show_data
 from ablations.core.device import resolve_device
+from ablations.core.job_state import JobState
 from ablations.core.run_spec import Run
 from ablations.execution.job import Job
 from ablations.execution.scheduling import priority, relative_cost, seconds_per_cost
 from ablations.store import run_folder
+from ablations.store.looks import Looks, read_looks, seed_plan
 from ablations.store.plans import PlannedRun
 from ablations.sweep.study import scope_of, value_of
 
@@ -70,6 +72,12 @@ def unfinished(plan: Plan, results: Path) -> Sequence[Planned]:
     return [job for job in plan.planned if run_folder.result(results, job.run.run_id) is None]
 
 
+def diverged(planned: Planned, results: Path) -> bool:
+    """Whether a run has diverged, as it would again: no look need wait for it."""
+    failure = run_folder.failure(results, planned.run.run_id)
+    return failure is not None and failure.status == JobState.DIVERGED
+
+
 def to_job(planned: Planned, folder: Path) -> Job:
     """The job that trains a planned run here, from the prepared data set in `folder`."""
     config, run = planned.config, planned.run
@@ -100,6 +108,31 @@ def planned_runs(jobs: Iterable[Planned], definitions: Mapping[str, Mapping[str,
         axes = definitions[job.config.study]["axes"]
         outside = {axis: value_of(job.config, axis) for axis in axes if not axis.startswith("model.")}
         yield PlannedRun(job.config.study, job.config.preset, job.run, scope_of(job.run, axes), outside)
+
+
+def at_look(jobs: Iterable[Planned], definitions: Mapping[str, Mapping[str, Any]], results: Path) -> list[Planned]:
+    """The jobs that the present look of each study's plan needs; of studies without such a plan, all."""
+    if not any("seeds" in one for one in definitions.values()):
+        return list(jobs)
+    looks = read_looks(results).taken
+    known: dict[tuple[str, str], Looks] = {}
+    found = []
+    for job in jobs:
+        seeds = seed_plan(definitions[job.config.study].get("seeds"))
+        key = job.config.study, scope_of(job.run, definitions[job.config.study]["axes"]) or job.run.protocol_id
+        if seeds and key not in known:
+            known[key] = Looks(looks, {key: seeds}).of(*key)
+        if not seeds or job.run.seed < known[key].seeds(job.run.cell_id):
+            found.append(job)
+    return found
+
+
+def cheapest(jobs: Sequence[Planned], cells: int) -> list[Planned]:
+    """The jobs of so many cells, the cheapest to train, of the first one's protocol where it has as many."""
+    protocol = jobs[0].run.protocol_id
+    known = {job.run.cell_id: job.run for job in jobs}
+    order = sorted(known, key=lambda cell: (known[cell].protocol_id != protocol, relative_cost(known[cell])))
+    return [job for job in jobs if job.run.cell_id in order[:cells]]
 
 
 def prepare(planned: Planned) -> Path:

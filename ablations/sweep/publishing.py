@@ -19,8 +19,10 @@ from rich.text import Text
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
+from ablations.core.json_subprocess import run_module_json
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
+from ablations.core.run_spec import Run
 from ablations.core.verdict_summary import OPEN, summary
 from ablations.store.protocol_folders import read_folders
 
@@ -49,6 +51,28 @@ def check_claims(plans: Iterable[dict[str, Any]], results: Path) -> list[str]:
     """
     with _process("--check-claims", "--results", str(results.resolve()), streams=subprocess.PIPE) as process:
         return _answer(process, json.dumps(list(plans))).splitlines()
+
+
+def take_looks(results: Path) -> list[dict[str, Any]]:
+    """Have the verdicts judged of studies with a plan of looks; the answer: see analysis/studies/looks.py.
+
+    Raises:
+        UserError: they cannot be.
+    """
+    try:
+        found: list[dict[str, Any]] = run_module_json("analysis.studies.looks", str(results.resolve()))
+    except RuntimeError as error:
+        raise UserError(
+            f"The verdicts could not be judged: {str(error).partition('UserError: ')[2] or error}"
+        ) from None
+    return found
+
+
+def spread(results: Path, run: Run) -> str:
+    """How far seeds' errors spread under the protocol of a run, in words; empty where its runs do not tell."""
+    question = {"results": str(results.resolve()), "protocol_id": run.protocol_id, "data": run.protocol.data.name}
+    found = run_module_json("analysis.claims.spread", question)
+    return str(found["text"]) if found else ""
 
 
 def standby() -> AbstractContextManager[Process]:

@@ -5,6 +5,7 @@ What came of them is read from the results folder alone, so every launcher will 
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,23 @@ from ablations.store.plans import contents, write_plans
 from ablations.store.sources import keep_difference
 from ablations.sweep import messages, publishing
 from ablations.sweep.compose import AdaptConfig, Composer
-from ablations.sweep.plan import Plan, estimate_seconds, make_plan, planned_runs, unfinished
+from ablations.sweep.plan import (
+    Plan,
+    Planned,
+    at_look,
+    cheapest,
+    diverged,
+    estimate_seconds,
+    make_plan,
+    planned_runs,
+    unfinished,
+)
 from ablations.verification import fingerprint
 
 LEAVE_SECONDS = 9.0
 """Once asked to stop, tables are written for so long; after ten the program has left."""
+
+PILOT_CELLS = 2
 
 # Hydra's plugin discovery loads its own plugins anew: a base class taken before that would be a stale twin.
 Plugins.instance()
@@ -44,6 +57,30 @@ class AblationSweeperConf:
     _target_: str = "hydra_plugins.ablations.AblationSweeper"
     params: dict[str, str] | None = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for: all jobs that any look may need, the definitions of studies, and where to."""
+
+    jobs: Sequence[Planned]
+    definitions: Mapping[str, Mapping[str, Any]]
+    results: Path
+
+    @property
+    def publish(self) -> bool:
+        """Whether tables are written."""
+        return self.jobs[0].config.runtime.publish and not self.pilot
+
+    @property
+    def pilot(self) -> bool:
+        """Whether runs are only to show how far seeds spread."""
+        return self.jobs[0].config.pilot
+
+    @property
+    def looks(self) -> bool:
+        """Whether a study has a plan of looks."""
+        return not self.pilot and any("seeds" in one for one in self.definitions.values())
 
 
 class AblationSweeper(BasicSweeper):
@@ -75,53 +112,81 @@ class AblationSweeper(BasicSweeper):
         assert self.config is not None and self.launcher is not None
         check_launcher(self.launcher)
         with publishing.standby() if self.config.runtime.publish else nullcontext() as publisher:
-            plan, results, runtime = self._plan(arguments)
+            asked = self._asked(arguments)
+            plan = self._after(asked, self._plan(asked))
             if not plan.todo:
-                return self._conclude(plan, results, runtime.publish, publisher)
-        with writable.writing(results):
-            sources = tuple({job.source for job in plan.planned if job.source})
-            fingerprint.verify([job.run for job in plan.planned], results, folders=sources)
+                return self._conclude(plan, asked, publisher)
+        with writable.writing(asked.results):
+            sources = tuple({job.source for job in asked.jobs if job.source})
+            fingerprint.verify([job.run for job in plan.planned], asked.results, folders=sources)
+        tried: set[str] = set()
+        while todo := [job for job in plan.todo if job.run.run_id not in tried]:
+            tried |= {job.run.run_id for job in todo}
+            self._train(todo, plan, asked)
+            plan = self._after(asked, plan)
+        return self._conclude(plan, asked)
+
+    def _train(self, todo: Sequence[Planned], plan: Plan, asked: Asked) -> None:
+        """Have the launcher train runs of a plan; what can be published is, whatever stops it."""
+        assert self.launcher is not None
         try:
-            with publishing.publishing_ahead(results) if runtime.publish else nullcontext():
-                self.launcher.launch([list(job.overrides) for job in plan.todo], initial_job_idx=0)
+            with publishing.publishing_ahead(asked.results) if asked.publish else nullcontext():
+                self.launcher.launch([list(job.overrides) for job in todo], initial_job_idx=0)
         except Interrupted as request:
             if not request.at_once:
-                messages.show_outcome(plan, unfinished(plan, results), results)
-                if runtime.publish:
-                    publishing.publish_within(results, request.when + LEAVE_SECONDS - time.monotonic())
+                messages.show_outcome(plan, unfinished(plan, asked.results), asked.results)
+                if asked.publish:
+                    publishing.publish_within(asked.results, request.when + LEAVE_SECONDS - time.monotonic())
             raise
         except UserError:
-            self._conclude(plan, results, runtime.publish)
+            self._conclude(plan, asked)
             raise
-        return self._conclude(plan, results, runtime.publish)
 
-    def _plan(self, arguments: list[str]) -> tuple[Plan, Path, RuntimeConfig]:
-        """The plan, written down and shown, with the results folder and the settings of the whole sweep."""
+    def _asked(self, arguments: list[str]) -> Asked:
+        """What the command line asks for."""
         assert self.config is not None and self.hydra_context is not None
         composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
         jobs = composer.jobs(arguments, self.split_arguments)
-        runtime = jobs[0].config.runtime
-        results = writable.open_results(Path(runtime.results_dir))
+        jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
+        return Asked(jobs, composer.definitions, writable.open_results(Path(jobs[0].config.runtime.results_dir)))
+
+    def _plan(self, asked: Asked) -> Plan:
+        """The plan, of the present look where there is a plan of looks, written down and shown."""
+        runtime, results = asked.jobs[0].config.runtime, asked.results
         workers = parallel_runs(self.launcher, runtime)
+        jobs = at_look(asked.jobs, asked.definitions, results)
         plan = make_plan(jobs, results)
-        planned = list(planned_runs(jobs, composer.definitions))
-        judged = plan.todo and runtime.publish
-        notes = publishing.check_claims(contents(planned, composer.definitions), results) if judged else []
+        planned = list(planned_runs(jobs, asked.definitions))
+        judged = plan.todo and asked.publish
+        notes = publishing.check_claims(contents(planned, asked.definitions), results) if judged else []
         with writable.writing(results):
             keep_difference(provenance.difference(), results)
-            write_plans(planned, results, provenance.command(), composer.definitions)
+            if not asked.pilot:  # its few cells would take the place of a study's plan
+                write_plans(planned, results, provenance.command(), asked.definitions)
         messages.show_plan(plan, results, estimate_seconds(plan, workers), workers)
         for note in notes:
             console.console().print(note, markup=False)
-        return plan, results, runtime
+        return plan
 
-    def _conclude(self, plan: Plan, results: Path, publish: bool, publisher: publishing.Process | None = None) -> bool:
+    def _after(self, asked: Asked, plan: Plan) -> Plan:
+        """The plan of the next look that has runs to train, once all runs of this one have ended; else this one."""
+        while asked.looks and all(diverged(job, asked.results) for job in unfinished(plan, asked.results)):
+            messages.show_looks(publishing.take_looks(asked.results))
+            wanted = {job.run.run_id for job in at_look(asked.jobs, asked.definitions, asked.results)}
+            if wanted <= {job.run.run_id for job in plan.planned}:
+                break
+            plan = self._plan(asked)
+        return plan
+
+    def _conclude(self, plan: Plan, asked: Asked, publisher: publishing.Process | None = None) -> bool:
         """Say what came of the plan and publish it. Returns whether all runs are done and published."""
-        left = unfinished(plan, results)
-        messages.show_outcome(plan, left, results)
+        left = unfinished(plan, asked.results)
+        messages.show_outcome(plan, left, asked.results)
+        if asked.pilot:
+            messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
-        published = publishing.publish(results, publisher, note) if publish else True
+        published = publishing.publish(asked.results, publisher, note) if asked.publish else True
         return published and not left
 
 

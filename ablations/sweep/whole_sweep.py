@@ -73,7 +73,7 @@ SWEEPS_ONLY = {
     **dict.fromkeys(
         ("runtime.workers", "runtime.fuse", "runtime.retries", "runtime.runs_per_gpu"), "a single run does not use it"
     ),
-    **dict.fromkeys(("ablation", "cells", "exclude"), "a single run is trained, not its grid"),
+    **dict.fromkeys(("ablation", "cells", "exclude", "seeds", "pilot"), "a single run is trained, not its grid"),
     "family": "a study's file says it; a single run has model=own model.structure=FOLDER.FILE",
     "hydra/launcher": "a single run is trained by this process",
 }

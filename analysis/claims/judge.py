@@ -1,7 +1,7 @@
 """From claims and runs to verdicts: each claim tested, all claims of a study adjusted together, and said in words."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from analysis.claims.power import MOST, seeds_needed
 from analysis.claims.step_down import Family
 from analysis.claims.verdict import (
     CONTRADICTED,
+    DECIDED,
     ERROR,
     INCONCLUSIVE,
     METRICS,
@@ -22,6 +23,7 @@ from analysis.claims.verdict import (
     size,
 )
 from analysis.runs.cell import Cell
+from analysis.stats.alpha_spending import nominal_levels
 from analysis.stats.estimate import NO_BITS
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import Sample
@@ -47,6 +49,14 @@ class Judgement:
     p_adjusted: float
     p_holm: float
     rivals: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A look: the runs that it had, and the shares of the plan's seeds at all looks up to it; none without a plan."""
+
+    sample: Sample
+    shares: Sequence[float] = ()
 
 
 def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) -> list[Judgement]:
@@ -84,29 +94,57 @@ def _judge(
 
 
 def verdicts(
-    claims: Sequence[Claim], sample: Sample, scope: str, protocol_id: str, ids: Mapping[Cell, str]
+    claims: Sequence[Claim],
+    sample: Sample,
+    scope: str,
+    protocol_id: str,
+    ids: Mapping[Cell, str],
+    looks: Sequence[Stage] = (),
 ) -> list[Verdict]:
     """Verdicts on the claims of one study under one protocol, ready to be shown.
 
     Args:
         ids: cell_id of every cell that a plan has or that was run.
+        looks: of a sequential plan, those so far. A claim is shown as it was at the look that decided it, else as at
+            the last one; of runs that were added since, the next look will tell.
     """
-    found, differ, none = _judge(claims, sample)
-    shown = [_shown(one, sample, scope, protocol_id, ids) for one in found]
-    return [replace(one, **more) for one, more in zip(shown, _simultaneous(found, sample, differ, none), strict=True)]
+    shown: list[Verdict] = []
+    for stage in looks or [Stage(sample)]:
+        found, differ, none = _judge(claims, stage.sample, stage.shares)
+        now = [_shown(one, stage.sample, scope, protocol_id, ids) for one in found]
+        more = _simultaneous(found, stage, differ, none)
+        now = [replace(one, **numbers) for one, numbers in zip(now, more, strict=True)]
+        now = [replace(one, reason=_early(one, stage)) for one in now]
+        before = shown or now
+        shown = [old if old.verdict in DECIDED else new for old, new in zip(before, now, strict=True)]
+    return shown
 
 
-def _simultaneous(found: Sequence[Judgement], sample: Sample, differ: Family, none: Family) -> Iterator[dict[str, Any]]:
+def _early(one: Verdict, stage: Stage) -> str:
+    """The reason of a verdict, with what must be known of one that stopped a plan early."""
+    if one.verdict not in DECIDED or not stage.shares or stage.shares[-1] == 1:
+        return one.reason
+    bias = "" if one.verdict == NO_EFFECT else ", so the effect is probably less than it seems"
+    return " ".join(filter(None, [one.reason, f"Decided at look {len(stage.shares)}, before the last{bias}."]))
+
+
+def _simultaneous(found: Sequence[Judgement], stage: Stage, differ: Family, none: Family) -> Iterator[dict[str, Any]]:
     """Interval at the level of each verdict, and the size beside the paper's; nothing where there is no p of seeds.
 
     Of open claims: the interval at the level at which the procedure stopped. Of decided ones: the interval that holds
     for all claims at once, cut at 0 or the margin, which the later steps exclude (Guilbaud, Biometrical Journal 50,
-    2008). Sizes go by the interval for all claims at once.
+    2008). Sizes go by the interval for all claims at once. All are at the level of the present look.
     """
+    sample, raw = stage.sample, {k: one.tested.p for k, one in enumerate(found) if one.tested}
+
+    def level(family: Family, places: Sequence[int]) -> float:
+        chosen = family.level(places)
+        return nominal_levels(chosen, stage.shares)[-1] if stage.shares else chosen
+
     undecided = [k for k in differ.p if not found[k].p_adjusted <= 1 - LEVEL]
-    every = differ.level(list(differ.p))
+    every = level(differ, list(differ.p))
     # The least p of those left open is above the level, which the search finds to a few digits only.
-    stopped = min([differ.level(undecided), *(differ.p[k] * (1 - 1e-9) for k in undecided)]) if undecided else every
+    stopped = min([level(differ, undecided), *(raw[k] * (1 - 1e-9) for k in undecided)]) if undecided else every
     for k, one in enumerate(found):
         if k not in differ.p:
             yield {}
@@ -117,7 +155,7 @@ def _simultaneous(found: Sequence[Judgement], sample: Sample, differ: Family, no
         null = claim.margin if claim.direction == NOT_POSITIVE else 0.0
         upwards = (one.verdict == SUPPORTED) == (claim.direction != NOT_POSITIVE)
         if one.verdict == NO_EFFECT:
-            inner = run_test(claim, sample, 2 * none.level(list(none.p)))
+            inner = run_test(claim, sample, 2 * level(none, list(none.p)))
             low, high = max(inner.low, -claim.margin), min(inner.high, claim.margin)
         elif k in undecided:
             last = run_test(claim, sample, stopped)
@@ -126,6 +164,15 @@ def _simultaneous(found: Sequence[Judgement], sample: Sample, differ: Family, no
             low, high = (max(low, null), high) if upwards else (low, min(high, null))
         beside = "" if claim.paper is None else size(at_once.low, at_once.high, claim.paper, claim.margin)
         yield {"low_simultaneous": _number(low), "high_simultaneous": _number(high), "size": beside}
+
+
+def open_cells(judged: Iterable[tuple[str, Iterable[Any]]]) -> set[Any]:
+    """The cells that the next look needs more seeds of: those of claims that have runs and are not decided.
+
+    Args:
+        judged: verdict and cells of each claim.
+    """
+    return {cell for verdict, cells in judged if verdict == INCONCLUSIVE for cell in cells}
 
 
 def _complete(claim: Claim, sample: Sample) -> bool:

@@ -6,9 +6,7 @@ from scipy import special
 
 from analysis.claims.hypothesis_tests import TestResult
 from analysis.stats.intervals import LEVEL, SEEDS, quantile
-
-POWER = 0.8
-"""Chance of a verdict that a number of seeds must give."""
+from analysis.stats.signal import POWER as POWER
 
 MOST = 1000
 """Seeds beyond which the answer is only `more`."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE = "supported", "contradicted", "no effect", "inconclusive"
 NOT_TESTED = "not tested"
-VERDICTS = (SUPPORTED, CONTRADICTED, NO_EFFECT, INCONCLUSIVE, NOT_TESTED)
+DECIDED = (SUPPORTED, CONTRADICTED, NO_EFFECT)
+VERDICTS = (*DECIDED, INCONCLUSIVE, NOT_TESTED)
 
 AS_LARGE, SMALLER, LARGER = "as large", "smaller", "larger"
 OPPOSITE, NOT_TOLD_APART = "opposite", "not told apart"

@@ -20,6 +20,7 @@ import numpy as np
 from ablations.core.files import encode_text
 from ablations.core.run_spec import PROTOCOL, RUN, Run, identity, plain
 from ablations.store import run_folder
+from ablations.store.looks import Look, as_json
 from analysis.reference.csv_fields import encode, flatten
 
 SCHEMA = 1
@@ -78,6 +79,7 @@ class Packed:
         plans: study, preset, command, written of each.
         fingerprints: entries of fingerprints.json, by cell_id.
         latency: the content of latency.csv, None where there is none.
+        looks: that were taken at its verdicts.
     """
 
     protocol_id: str
@@ -86,6 +88,7 @@ class Packed:
     runs: tuple[PackedRun, ...]
     fingerprints: dict[str, Any]
     latency: bytes | None
+    looks: tuple[Look, ...] = ()
 
     def run_id(self, run: Run) -> str:
         """The name that a run has here."""
@@ -111,6 +114,7 @@ def to_files(packed: Packed) -> dict[str, bytes]:
         "plans": list(packed.plans),
         "provenance": shared,
         "fingerprints": packed.fingerprints,
+        **({"looks": [as_json(one) for one in packed.looks]} if packed.looks else {}),
     }
     rows, curves = [], []
     for one in packed.runs:

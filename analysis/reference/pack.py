@@ -14,6 +14,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import write, write_json
 from ablations.core.run_spec import NUMERICS, PROTOCOL, RUN, SCHEMA, Run, from_json, identity, plain, to_json
 from ablations.store import run_folder
+from ablations.store.looks import read_looks, write_looks
 from ablations.store.plans import read_plans
 from ablations.store.protocol_folders import means, read_folders
 from ablations.store.run_state import FAILED
@@ -70,6 +71,7 @@ def gather(results: Path, protocol: str = "") -> Packed:
         runs=tuple(runs),
         fingerprints={key: mask(prints[key], known) for key in sorted({*rows["cell_id"]} & {*prints})},
         latency=_mask_csv(results / LATENCY, known) if (results / LATENCY).exists() else None,
+        looks=tuple(look for look in read_looks(results).taken if look.scope_id == protocol_id),
     )
 
 
@@ -96,6 +98,8 @@ def lay_out(packed: Packed, results: Path) -> None:
         write_json(results / "fingerprints.json", {"schema": SCHEMA, "cells": packed.fingerprints})
     if packed.latency is not None:
         write(results / LATENCY, packed.latency)
+    if packed.looks:
+        write_looks(results, packed.looks)
 
 
 def _chosen(results: Path, table: pd.DataFrame, protocol: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ablations.core.errors import UserError
 from ablations.core.run_spec import RUN, from_json, identity
 from ablations.store import run_folder
+from ablations.store.looks import Look
 from ablations.store.run_state import STATES
 from analysis.reference.csv_fields import decode, nest
 from analysis.reference.format import (
@@ -66,6 +67,7 @@ def from_files(folder: Path) -> Packed:
         runs=tuple(_with_bits(runs, folder / BITS)),
         fingerprints=study["fingerprints"],
         latency=(folder / LATENCY).read_bytes() if (folder / LATENCY).exists() else None,
+        looks=tuple(_looks(study.get("looks", []), folder / STUDY)),
     )
 
 
@@ -101,6 +103,13 @@ def _study(path: Path) -> dict[str, Any]:
     if wrong or not all(isinstance(plan, dict) and isinstance(plan.get("study"), str) for plan in study["plans"]):
         raise UserError(f"{path} does not say what it should: {', '.join(wrong) or 'plans'}.")
     return study
+
+
+def _looks(given: Any, path: Path) -> list[Look]:
+    try:
+        return [Look.model_validate(one) for one in given]
+    except INVALID as error:
+        raise UserError(f"{path}: looks are not what they should be ({' '.join(str(error).split())}).") from None
 
 
 def _run(row: dict[str, Any], study: dict[str, Any], curve: Sequence[dict[str, Any]]) -> PackedRun:

@@ -19,6 +19,7 @@ from analysis.report.folds import Fold, cell_fold, gain_fold
 from analysis.report.scope import Lines
 from analysis.report.verdict_lines import SIGNS, LineGroup, groups
 from analysis.runs.study import Study
+from analysis.stats.signal import CellMean, signal_and_noise
 from analysis.studies import grids, notes
 from analysis.studies.assemble import Section, combined
 from analysis.studies.grids import Grid
@@ -59,6 +60,7 @@ class ProtocolView:
     tally: list[tuple[str, str, str, int]]
     summary: str
     reach: str
+    remarks: list[str]
     verdicts: list[LineGroup]
     tables_title: str
     tables: list[Table]
@@ -117,6 +119,7 @@ def view(
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
         reach=_reach(rows),
+        remarks=[text for section in sections for text in _remarks(section)],
         verdicts=groups(
             verdicts, {cell.cell_id: cell.anchor for cell in listed}, {s.study: s.of.title for s in sections}
         ),
@@ -172,6 +175,18 @@ def _reach(rows: pd.DataFrame) -> str:
         "These verdicts hold for the data and training above. The paper’s effects (diamonds) are ImageNet’s, at its "
         "own budget: what does not hold here may hold there."
     )
+
+
+def _remarks(section: Section) -> list[str]:
+    """How often a study's verdicts were read, and whether its cells can be told apart with such data and budget."""
+    found = signal_and_noise(
+        CellMean(
+            tuple(row.get(axis) for axis in section.of.pool), row["error_mean"], row["seeds_done"], row["sd"], row["df"]
+        )
+        for row in section.cells.to_dict("records")
+    )
+    looks = [f"{section.of.title}: {text}" for text in section.looks]
+    return [*looks, notes.on_signal(found, section.of)] if found else looks
 
 
 def _tables_title(studies: Sequence[Study]) -> str:

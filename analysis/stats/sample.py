@@ -6,7 +6,7 @@ Likewise top-5 errors and losses, each as a sample of its own.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,14 @@ class Sample:
     def of(self, metric: str) -> "Sample":
         """The same runs by a metric; no runs where it is not known."""
         return self if metric == ERROR else self.others.get(metric, Sample({}, self.refs))
+
+    def only(self, ids: Mapping[Cell, str], seeds: Mapping[str, Iterable[int]]) -> "Sample":
+        """The same with these seeds alone, by cell_id; `ids` are those of its cells."""
+        kept = {
+            ref: {seed: values[seed] for seed in seeds.get(ids[ref], ()) if seed in values}
+            for ref, values in self.errors.items()
+        }
+        return replace(self, errors={ref: values for ref, values in kept.items() if values})
 
     @cached_property
     def spreads(self) -> dict[Row, Spread]:

@@ -1,12 +1,13 @@
 """The tables as data: complexity (Table 1), and Tables 2 and 3 with one section for each protocol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from ablations.store.looks import Looks, read_looks
 from analysis import paper
 from analysis.claims import judge
 from analysis.claims.parser import Claim, claims_of
@@ -37,7 +38,7 @@ class Section:
         title: data and training in a few words; scope: in full.
         protocol: what sets the protocol apart from the others in the folder; empty where there is one only.
         notes: sentences that belong under the table: what intervals mean, what is missing and why.
-        verdicts: on the study's claims, in their order.
+        verdicts: on the study's claims, in their order. looks: sentences on how often they were read.
     """
 
     study: str
@@ -51,6 +52,7 @@ class Section:
     of: Study
     verdicts: tuple[Verdict, ...] = ()
     protocol: str = ""
+    looks: tuple[str, ...] = ()
 
 
 def sections(
@@ -59,6 +61,7 @@ def sections(
     results: Path,
     claims: Sequence[Claim] | None = None,
     measure: bool = True,
+    looks: Looks | None = None,
 ) -> list[Section]:
     """Sections of a study's table, the protocol that was planned last first; none where no run is known.
 
@@ -67,10 +70,12 @@ def sections(
         frame: what frame.runs gives for the folder `results`.
         claims: to judge by those of them that are of the study, and not by its own.
         measure: as for macs.costs.
+        looks: at the studies of the folder; what its looks.json and its plans say where not given.
 
     Raises:
         UserError: a claim is malformed.
     """
+    looks = looks or read_looks(results)
     one = study_of(study) if isinstance(study, str) else study
     known = selection.runs_of(one, selection.known(frame))
     asked = claims_of(one) if claims is None else [claim for claim in claims if claim.study == one.name]
@@ -89,10 +94,22 @@ def sections(
         text = (*notes.on_preset(rows), *notes.on_intervals(one, table, gain), *notes.on_left_out(rows))
         text += (*notes.on_gaps(one, mine, table), *notes.on_origin(mine))
         text += tuple(notes.orphans(frame)) if not found else ()
-        judged = tuple(judge.verdicts(asked, drawn, scope, scope_id, _ids(rows, drawn, one)))
+        ids, seen = _ids(rows, drawn, one), looks.of(one.name, scope_id)
+        judged = tuple(judge.verdicts(asked, drawn, scope, scope_id, ids, _stages(seen, drawn, ids)))
         apart = str(rows["protocol"].iloc[0])
-        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, judged, apart))
+        said = tuple(notes.on_looks(seen)) if asked else ()
+        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, judged, apart, said))
     return found
+
+
+def _stages(seen: Looks, drawn: Sample, ids: Mapping[Cell, str]) -> list[judge.Stage]:
+    """The looks of a study's plan with their runs; before the first one hardly any of the level may be spent."""
+    if seen.plan is None:
+        return []
+    if not seen.planned:
+        return [judge.Stage(drawn, [1 / seen.plan.most])]
+    shares = seen.plan.shares
+    return [judge.Stage(drawn.only(ids, look.seeds), shares[: k + 1]) for k, look in enumerate(seen.planned)]
 
 
 def _ids(rows: pd.DataFrame, drawn: Sample, study: Study) -> dict[Cell, str]:

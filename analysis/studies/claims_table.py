@@ -58,7 +58,7 @@ def grid(section: Section) -> Grid:
         for one in section.verdicts
     ]
     methods = sorted({one.method for one in section.verdicts if one.method})
-    notes = (section.scope, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
+    notes = (section.scope, *section.looks, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
     columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "Size", "p", "p (adjusted)", "Seeds", "Note"]
     title = f"Claims of the {section.study} study: {section.title}"
     return Grid(

@@ -6,12 +6,15 @@ from typing import Any
 import pandas as pd
 
 from ablations.core import presets
+from ablations.store.looks import Looks
 from analysis.runs.cell import Cell
 from analysis.runs.frame import FAILED
 from analysis.runs.study import Study, words
 from analysis.runs.text import plural
-from analysis.stats.intervals import EXAMPLES, SEEDS
+from analysis.stats.alpha_spending import HOW_SIMULATED, UNPLANNED
+from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import ALIKE
+from analysis.stats.signal import SignalAndNoise
 from analysis.studies import gains, selection
 
 LISTED = 12
@@ -140,6 +143,52 @@ def on_left_out(rows: pd.DataFrame) -> list[str]:
         for split, pairs in found.items()
         for left_out, listed in sorted(pairs)
     ]
+
+
+def on_looks(seen: Looks) -> list[str]:
+    """How often the verdicts of a study were read, and what that does to their rate of error; one look is no matter."""
+    plan, done, every = seen.plan, len(seen.planned), len(seen.taken)
+    text = []
+    if plan and not done:
+        numbers = ", ".join(map(str, plan.numbers))
+        text.append(
+            f"Looks are planned at {numbers} seeds a cell. The first is not complete, so nothing is decided yet."
+        )
+    elif plan:
+        look = seen.planned[-1]
+        further = "It was the last." if seen.over else "Cells that open claims need get more seeds."
+        text.append(
+            f"Look {done} of at most {len(plan.numbers)}, planned: {plan.numbers[done - 1]} of at most {plan.most} "
+            f"seeds a cell. Of the {1 - LEVEL:.0%} of studies that may be wrong, {100 * (look.spent or 0):.2g} points "
+            f"are spent. {further}"
+        )
+    if every > max(1, done):
+        rate = UNPLANNED[min(every, max(UNPLANNED))]
+        more = " or more" if every > max(UNPLANNED) else ""
+        which = f"{every - done} of them unplanned" if done else "unplanned"
+        text.append(
+            f"These verdicts were read {every} times with growing numbers of seeds, {which}. Who goes on until a claim "
+            f"is decided is wrong in about {rate:.0%} of studies{more}, not in {1 - LEVEL:.0%} ({HOW_SIMULATED}). "
+            "Looks that are planned beforehand keep the rate: SEEDS=3..8."
+        )
+    return text
+
+
+def on_signal(found: SignalAndNoise, study: Study) -> str:
+    """Whether data and budget can tell cells apart."""
+    seeds, ratio = f"{found.seeds} {plural(found.seeds, 'seed')} a cell", found.signal / found.noise
+    said = (
+        f"{study.title}, signal and noise: the true errors of the cells of {shared(study)} spread by "
+        f"{found.signal:.2f} points, seeds of a cell by {found.noise:.2f} (standard deviations, ratio {ratio:.1f}). "
+    )
+    if not found.seeds_needed:
+        return (
+            f"{said}Cells differ no more than seeds do: this data and budget decide no claim about their differences."
+        )
+    reach = f"With {seeds}, one comparison finds {found.least:.1f} points with a chance of 80 %; two cells differ by"
+    enough = found.least <= found.usual
+    so = "can decide such claims" if enough else f"hardly can, it would take {found.seeds_needed:,} seeds or more"
+    return f"{said}{reach} {found.usual:.1f} (root mean square). This data and budget {so}."
 
 
 def orphans(frame: pd.DataFrame) -> list[str]:

@@ -31,7 +31,7 @@ def jobs():
 @pytest.fixture(scope="module")
 def found(jobs, tmp_path_factory):
     """The cost of the paper's two studies, on a machine without ImageNet."""
-    return plan_cost(jobs, tmp_path_factory.mktemp("results"))
+    return plan_cost(jobs, tmp_path_factory.mktemp("results"), sd=0.2)
 
 
 def network(found, **what):
@@ -98,16 +98,34 @@ def test_activations_are_counted():
     assert count_activations(small, (3, 4, 4)) == 32 + 32 + 32 + 5
 
 
-def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
+def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch, capsys):
     images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
     monkeypatch.setattr(cost_model, "measure_networks", images)
-    monkeypatch.setattr(cost_model, "budgets", lambda *what: ())
+    monkeypatch.setattr(cost_model, "budgets", lambda *what: ("", (), None))
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
     before = plan_cost(jobs, tmp_path)
     write_done(tmp_path, jobs[0].run, 0.5)
     after = plan_cost(jobs, tmp_path)
     assert after.plan.done == 1 and after.macs == 100 * (3 * 128 + 64) and before.macs == 2 * after.macs
     assert after.hours["CPU core"] < before.hours["CPU core"]
+    write_done(tmp_path, jobs[1].run, 0.5)
+    show(plan_cost(jobs, tmp_path))
+    assert capsys.readouterr().out == "All 2 runs of 2 cells are done: there is nothing left to train.\n"
+
+
+def test_without_a_spread_it_offers_a_pilot(jobs, tmp_path, monkeypatch, capsys):
+    images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
+    monkeypatch.setattr(cost_model, "measure_networks", images)
+    show(plan_cost(jobs, tmp_path))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "make pilot STUDY=groups PRESET=imagenet" in said and "claims decided" not in said.lower()
+
+
+def test_a_plan_of_looks_is_set_beside_all_seeds_at_once(found, capsys):
+    assert found.looks and found.looks["plan"] == [2, 3] and found.looks["fixed"] == 63 > found.looks["runs"] > 42
+    show(found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "SEEDS=2..3 in place of SEEDS=3: about" in said and "of 63 runs" in said
 
 
 def test_budgets_in_proportion(found):
@@ -155,7 +173,7 @@ def test_a_network_that_cannot_be_built_here_is_a_sentence(jobs, tmp_path, monke
 
 
 def test_the_tables_say_it(found, capsys):
-    show(found, 0.2)
+    show(found)
     said = capsys.readouterr().out
     for text in ("63 runs of 21 cells, 0 done, 63 to train", "300,240 iterations", "g3 0.25x no shuffle", "143.1 M"):
         assert text in said
@@ -165,7 +183,7 @@ def test_the_tables_say_it(found, capsys):
 def test_measured_here_and_on_the_command_line(tmp_path):
     """A small study, calibrated by training it; and planning for it does not load torch or pandas."""
     overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0", f"runtime.results_dir={tmp_path}"]
-    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "runtime.device=cpu"]
+    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "--sd=0.2", "runtime.device=cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "CPU core here" in done.stdout and "measured here" in done.stdout and "no claim" in done.stdout
@@ -174,7 +192,7 @@ def test_measured_here_and_on_the_command_line(tmp_path):
     )
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and "Traceback" not in wrong.stderr
     code = (
-        "import sys, json; from ablations.profiling.cost import compose;"
+        "import sys, json; from ablations.sweep.hydra_app import compose;"
         "jobs = compose(['preset=imagenet', 'ablation=groups']);"
         "print(json.dumps([len(jobs), sorted({'torch', 'pandas'} & set(sys.modules))]))"
     )

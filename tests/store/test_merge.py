@@ -12,6 +12,7 @@ from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import SCHEMA, Run
 from ablations.store import lease, merge, run_folder
+from ablations.store.looks import Look, read_looks, write_looks
 from ablations.store.manifest import describe, seal
 from ablations.store.merge import main
 from ablations.store.plans import read_plans
@@ -324,3 +325,23 @@ def test_a_poisoned_plan_stays_out_and_its_other_entries_are_kept_here(places, c
     assert list(found.unreadable) == [RUNS[0].run_id] and "9223372036854775808" in found.unreadable[RUNS[0].run_id]
     assert main([str(there), "--results", str(here)]) == 1
     assert "is no plan that can be read" in capsys.readouterr().out
+
+
+def test_looks_come_along_and_are_never_taken_apart(places, capsys):
+    there, here = places
+    first, second, other = (
+        Look(study="groups", scope_id="s", when=when, seeds={"a": (0, 1)}) for when in ("1", "2", "3")
+    )
+    write_looks(there, [first, second])
+    assert main([str(there), "--results", str(here), "--dry-run"]) == 0 and not (here / "looks.json").exists()
+    assert main([str(there), "--results", str(here)]) == 0
+    assert read_looks(here).taken == (first, second) and "looks: 1 brought in" in capsys.readouterr().out
+    write_looks(here, [first])
+    assert main([str(there), "--results", str(here)]) == 0 and read_looks(here).taken == (first, second)
+    write_looks(there, [first])
+    assert main([str(there), "--results", str(here)]) == 0 and read_looks(here).taken == (first, second)
+    write_looks(there, [first, other])
+    assert main([str(there), "--results", str(here)]) == 1 and read_looks(here).taken == (first, second)
+    assert "other looks were taken there" in capsys.readouterr().out
+    (there / "looks.json").write_text("{")
+    assert main([str(there), "--results", str(here)]) == 1 and read_looks(here).taken == (first, second)

@@ -161,7 +161,7 @@ class SlurmLauncher(Launcher):
         chosen = f"--name={','.join(both)}"
         how = f"make status shows the runs, squeue {chosen} the jobs, scancel {chosen} ends them"
         if not self.settings.wait:
-            raise Detached(f"Not waiting (hydra.launcher.wait=false). {how}; the same command again writes tables.", 0)
+            raise Detached(f"Not waiting (hydra.launcher.wait=false). {how}; the same command again goes on.", 0)
 
         def news() -> str | None:
             try:

@@ -1,0 +1,42 @@
+"""The finished runs of a results folder or of a committed study, for comparisons and for the spread between seeds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ablations.core.errors import UserError
+from ablations.store.protocol_folders import means, read_folders
+from analysis.runs import frame
+from analysis.runs.files import read_json
+
+RUNS = "runs.csv"
+"""Of a committed study, beside study.json: a row per run, with the columns of frame.runs that are used here."""
+
+
+def read(folder: Path, protocol: str = "", rather: str = "", data: str = "") -> pd.DataFrame:
+    """The finished runs of one protocol, the one planned last where none is named, with errors in percent.
+
+    Args:
+        protocol: its name or id, or how it begins; rather: the id of one that is taken where it is there.
+        data: name of its data.
+
+    Raises:
+        UserError: there are none.
+    """
+    if (folder / RUNS).exists():
+        rows, study = pd.read_csv(folder / RUNS), read_json(folder / "study.json") or {}
+        if "protocol_id" not in rows:
+            rows["protocol_id"] = str(study.get("protocol_id", ""))
+        rows["data"] = study.get("protocol", {}).get("data", {}).get("name", "")
+    else:
+        rows = frame.runs(folder).sort_values("written", ascending=False, kind="stable")
+    names = read_folders(folder).names
+    done = rows[rows["state"] == "done"]
+    done = done[[means(protocol, str(one), names) for one in done["protocol_id"]]]
+    done = done[done["data"] == data] if data else done
+    if done.empty:
+        which = f" of a protocol {protocol}" if protocol else ""
+        raise UserError(f"{folder} has no finished run{which}.")
+    ids = done["protocol_id"].astype(str)
+    mine = done[ids == (rather if rather in set(ids) else ids.iloc[0])]
+    return mine.assign(error=100 * mine["error"].astype(float), shuffle=mine["shuffle"].astype(bool))
