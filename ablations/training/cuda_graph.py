@@ -3,7 +3,6 @@
 import gc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -27,8 +26,6 @@ class CudaGraphStep:
         """`capture` records what a function launches and returns a function that replays it."""
         self.train_step, self.rows, self.batch = train_step, batch * (train_step.copies or 1), batch
         self.capture = capture
-        # One stream for warm-up and capture: cuBLAS keeps a workspace of tens of MiB for each stream it has seen.
-        self.stream: Any = torch.cuda.Stream() if train_step.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.warm = 0
         self.order = self.unit = self.rates = torch.empty(0)
         self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
@@ -61,7 +58,7 @@ class CudaGraphStep:
         if self.replay is None and self.eager is None:
             if self.warm < WARM_UP:
                 self.warm += 1
-                self._on_stream(self.body)
+                self.body()
                 return
             self._capture()
         if self.eager:
@@ -76,21 +73,11 @@ class CudaGraphStep:
         self.train_step.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
         self.next += 1
 
-    def _on_stream(self, act: Callable[[], Any]) -> Any:
-        """Call `act` on this step's stream, ordered with the current stream; on the CPU, just call it."""
-        if self.stream is None:
-            return act()
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            found = act()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return found
-
     def _capture(self) -> None:
         """Capture the step; if that fails, warn and go on eagerly."""
         gc.collect()  # a graph of an earlier run that is destroyed later may clear workspaces that this one uses
         try:
-            self.replay = self._on_stream(lambda: self.capture(self.body))
+            self.replay = self.capture(self.body)
         except Exception as error:  # drivers and libraries raise many types
             self.failure = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             warnings.warn(
@@ -107,7 +94,11 @@ class CudaGraphStep:
 
 
 def cuda_graph(body: Callable[[], None]) -> Callable[[], None]:
-    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them."""
+    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them.
+
+    The current stream must not be the default one (see streams.py). Warm-up, capture and replays share it, so that
+    cuBLAS has one workspace for all.
+    """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         body()

@@ -3,8 +3,6 @@
 There is no GPU here: a function that calls the step again stands in for capturing: all but CUDA's part is tested.
 """
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -185,48 +183,3 @@ def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
     images = torch.arange(2 * 3).view(6, 1, 1, 1).expand(6, 2, 2, 3)
     assert side_by_side(images, 2).shape == (3, 2, 2, 6)
     assert side_by_side(images, 2)[1, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
-
-
-class FakeStream:
-    """Notes what waits for what, as torch.cuda.Stream's stand-in."""
-
-    def __init__(self) -> None:
-        self.waited: list[FakeStream] = []
-
-    def wait_stream(self, other: "FakeStream") -> None:
-        self.waited.append(other)
-
-
-def test_warm_up_and_capture_share_one_stream_of_their_own(data, monkeypatch):
-    """Each stream that cuBLAS has seen keeps a workspace."""
-    default, used, made = FakeStream(), [], []
-    current = [default]
-
-    @contextmanager
-    def on(stream):
-        current.append(stream)
-        yield
-        current.pop()
-
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
-    monkeypatch.setattr(torch.cuda, "stream", on)
-
-    class Followed(CudaGraphStep):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.stream = FakeStream()
-            made.append(self.stream)
-
-        def body(self):
-            used.append(current[-1])
-            super().body()
-
-    def capture(body):
-        used.append(current[-1])
-        return body
-
-    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: Followed(train_step, batch, capture))
-    train(ONE, data)
-    (own,) = made
-    assert used[: WARM_UP + 1] == [own] * (WARM_UP + 1) and set(used[WARM_UP + 1 :]) == {default}
-    assert own.waited == [default] * (WARM_UP + 1) and default.waited == [own] * (WARM_UP + 1)
