@@ -17,7 +17,7 @@ from ablations.core.processes import tune
 from ablations.core.run_spec import Run, from_json
 from ablations.data import Splits
 from ablations.data.ragged import RaggedImages
-from ablations.training.trainer import build_model, train
+from ablations.training.trainer import TrainingEntry, build_model, train_together
 from model import complexity
 from model.backend import logits
 
@@ -29,7 +29,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Measure the networks of runs.
 
     Args:
-        question: `runs`, each as run.json has it; `device`, where speed is measured, or None: then it is not.
+        question: `runs`, each as run.json has it; `device`, where speed is measured, or None: then it is not; `fused`,
+            how many seeds of a cell train as one.
 
     Returns:
         `images`: of each run what `image_cost` gives. `speeds`: None, or `device`, its name, and `images_per_second` of
@@ -38,7 +39,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     tune(threads=1)
     runs, device = [from_json(text) for text in question["runs"]], question["device"]
     images = [image_cost(run) for run in runs]
-    return {"images": images, "speeds": measure_speeds(runs, device) if device else None}
+    return {"images": images, "speeds": measure_speeds(runs, device, question["fused"]) if device else None}
 
 
 def image_cost(run: Run) -> dict[str, int]:
@@ -66,24 +67,29 @@ def count_activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return count
 
 
-def measure_speeds(runs: Sequence[Run], device: str) -> dict[str, Any]:
-    """Images/s of each run in training, and the name of the device."""
-    return {"device": device_name(device), "images_per_second": [measure_speed(run, device) for run in runs]}
+def measure_speeds(runs: Sequence[Run], device: str, fused: int) -> dict[str, Any]:
+    """Images/s of each run's cell in training, and the name of the device."""
+    return {"device": device_name(device), "images_per_second": [measure_speed(run, device, fused) for run in runs]}
 
 
-def measure_speed(run: Run, device: str) -> float:
+def measure_speed(run: Run, device: str, fused: int = 1) -> float:
     """Images/s of the real trainer in its second epoch on noise; the first one warms up.
 
-    Batches are the recipe's, on a CPU of at most CPU_BATCH images. The run trains alone: on a GPU, where the seeds of a
-    cell train fused, a study takes less than this says.
+    Batches are the recipe's, on a CPU of at most CPU_BATCH images. `fused` seeds train as one network where that is
+    possible: their images/s are added up.
     """
     batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
     count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)
     recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
     data = replace(run.protocol.data, train_images=count, test_images=2)
     short = replace(run, protocol=replace(run.protocol, data=data, recipe=recipe))
-    result = train(short, noise(short, count), device)
-    return float(result.history[1]["images_per_second"])
+    told: list[dict[str, Any]] = []
+    entries = [TrainingEntry(replace(short, seed=seed), observe=told.append) for seed in range(fused)]
+    _, outcome = next(iter(train_together(entries, noise(short, count), device)))
+    if isinstance(outcome, Exception):
+        raise outcome
+    together = fused if any("fused_with" in event for event in told) else 1
+    return together * float(outcome.history[1]["images_per_second"])
 
 
 def noise(run: Run, count: int) -> Splits:

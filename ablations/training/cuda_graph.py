@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ablations.training.input.augment import EpochRandomness
+from ablations.training.staging import Staging
 from ablations.training.step import EagerStep, TrainStep, interleaved
 
 WARM_UP = 3
@@ -17,7 +18,8 @@ class CudaGraphStep:
     """Replays the captured step.
 
     Inputs that change lie in static buffers: an epoch's random numbers and learning rates, and the step's number, which
-    the graph increments. Capturing runs nothing; the warm-up steps before it are normal training steps.
+    the graph increments; of data that are not in the device's memory also the images of a batch (see staging.py), and
+    in place of the order the labels. Capturing runs nothing; the warm-up steps before it are normal training steps.
     """
 
     def __init__(
@@ -26,6 +28,8 @@ class CudaGraphStep:
         """`capture` records what a function launches and returns a function that replays it."""
         self.train_step, self.rows, self.batch = train_step, batch * (train_step.copies or 1), batch
         self.capture = capture
+        loader = train_step.loader
+        self.staging = None if loader.resident else Staging(loader, train_step.protocol, self.rows)
         self.warm = 0
         self.order = self.unit = self.rates = torch.empty(0)
         self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
@@ -48,29 +52,40 @@ class CudaGraphStep:
             # torch's fused SGD reads float32 on a GPU, whatever the default type is.
             exact = torch.float32 if self.train_step.device.type == "cuda" else torch.get_default_dtype()
             self.rates = torch.empty(len(rates), device=self.train_step.device, dtype=exact)
-        self.order.copy_(together.order[:rows].view(self.order.shape))
+        order = together.order[:rows]
+        if self.staging:
+            self.staging.begin(together, len(rates), first)
+            order = self.train_step.loader.labels(order)
+        self.order.copy_(order.view(self.order.shape))
         self.unit.copy_(together.unit[:rows].view(self.unit.shape))
         self.rates.copy_(torch.tensor(rates))
         self.next.fill_(first)
 
     def __call__(self, k: int) -> None:
         """See Step."""
-        if self.replay is None and self.eager is None:
-            if self.warm < WARM_UP:
-                self.warm += 1
-                self.body()
-                return
+        if self.replay is None and self.eager is None and self.warm == WARM_UP:
             self._capture()
         if self.eager:
             self.eager(k)
-        else:
-            assert self.replay is not None
+            return
+        if self.staging:
+            self.staging.take()
+        if self.replay:
             self.replay()
+        else:
+            self.warm += 1
+            self.body()
+        if self.staging:
+            self.staging.send(k + 1)
 
     def body(self) -> None:
         """Run the step with the number in `next`, then increment it."""
         order, unit = (each.index_select(0, self.next)[0] for each in (self.order, self.unit))
-        self.train_step.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
+        rate, step = self.rates.index_select(0, self.next), self.train_step
+        if self.staging:
+            step.learn(step.loader.augmented(self.staging.pixels, unit, step.protocol), order, rate)
+        else:
+            step.advance(EpochRandomness(order, unit), slice(None), rate)
         self.next += 1
 
     def _capture(self) -> None:

@@ -204,7 +204,7 @@ class RunGroup:
             return DDPStep(EagerStep(train_step, self.schedule.batch // self.ddp.size), self.schedule.batch, self.ddp)
         # A graph replays the kernels of one step and runs no Python code, so only for networks that need none.
         known = copies is not None or is_known(net)
-        if fast and known and self.device.type == "cuda" and self.loader.resident:
+        if fast and known and self.device.type == "cuda":
             return CudaGraphStep(train_step, self.schedule.batch, cuda_graph)
         return EagerStep(train_step, self.schedule.batch)
 
