@@ -14,7 +14,7 @@ from ablations.training.input.augment import EpochRandomness
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
-from ablations.training.step import TrainStep, interleaved, side_by_side
+from ablations.training.step import EagerStep, TrainStep, interleaved, side_by_side
 from ablations.training.trainer import TrainingEntry, build_model, train, train_together
 from model.fused import FusedShuffleNet
 from tests.golden.numerics import _double as double
@@ -183,3 +183,26 @@ def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
     images = torch.arange(2 * 3).view(6, 1, 1, 1).expand(6, 2, 2, 3)
     assert side_by_side(images, 2).shape == (3, 2, 2, 6)
     assert side_by_side(images, 2)[1, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+
+
+class Launched(EagerStep):
+    """In place of a captured step, on a GPU."""
+
+    failure = None
+
+    def __init__(self, train_step, batch, capture):
+        super().__init__(train_step, batch)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_a_gpu_a_real_graph_trains_what_the_eager_step_trains(data, monkeypatch):
+    """Two cells at once, of two seeds each."""
+    told = []
+    runs = [run(seed, RECIPE, groups=groups) for groups in (2, 3) for seed in range(2)]
+    replayed = dict(train_together([TrainingEntry(one, observe=told.append) for one in runs], data, "cuda"))
+    assert not any("captured" in event for event in told)
+    monkeypatch.setattr(run_group, "CudaGraphStep", Launched)
+    eager = dict(train_together([TrainingEntry(one) for one in runs], data, "cuda"))
+    for number in range(4):
+        losses = [each[number].history[0]["train_loss"] for each in (replayed, eager)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
