@@ -532,6 +532,7 @@ def bench_of(tiny: bool, seconds: float) -> Bench:
     """The CIFAR-10 protocol on the GPU, or next to nothing on the CPU."""
     until = time.monotonic() + seconds
     if tiny:
+        torch.set_num_threads(1)
         return Bench(Setting(torch.device("cpu"), 4, 48, 5, 2, (0.25,), (1, 3), "float32", None), True, until)
     failure, device = triton_failure(), torch.device("cuda")
     ops = None if failure else fast_ops(device)
