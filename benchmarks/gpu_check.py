@@ -562,12 +562,19 @@ def check(bench: Bench, out: Path, rows: list[Found]) -> None:
             torch.cuda.empty_cache()
 
 
+def of_copy(row: Found) -> str:
+    """How long a copy would take, where that was measured."""
+    return f" (a copy {row['copy_ms']:.3g})" if "copy_ms" in row else ""
+
+
 def summary(found: Found) -> str:
     """The plain values of a step, in a line."""
     if "error" in found:
         return str(found["error"]).strip().splitlines()[-1][:150]
     rows = [
-        f"{row.get('g', '')} {row.get('width', '')} {row['ms']:.3g} ms" for row in found.get("rows", []) if "ms" in row
+        f"{row.get('g', '')} {row.get('width', '')} {row['ms']:.3g} ms{of_copy(row)}"
+        for row in found.get("rows", [])
+        if "ms" in row
     ]
     plain = [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
              for key, value in found.items() if not isinstance(value, (list, dict))]  # fmt: skip

@@ -137,14 +137,18 @@ def train_together(
     at_once = len({state.run.shape for state in runs}) if loader.resident and len(fusable) == len(runs) else 1
 
     def train_group(together: list[RunState]) -> Iterator[tuple[int, TrainResult | Exception] | None]:
+        left = [state.number for state in together]
         try:
-            yield from _train(RunGroup(together, loader, schedule, kernels, ddp, at_once), evaluate_every)
+            for outcome in _train(RunGroup(together, loader, schedule, kernels, ddp, at_once), evaluate_every):
+                if outcome:
+                    left.remove(outcome[0])
+                yield outcome
         except Exception as error:
             if len(groups) == 1:
                 raise
             # As text: each of these runs records it, and the first to do so drops its frames (see job_runner).
             error.add_note("".join(traceback.format_exception(error)))
-            yield from ((state.number, error) for state in together)
+            yield from ((number, error) for number in left)
 
     yield from in_turn(map(train_group, groups), at_once, place)
 

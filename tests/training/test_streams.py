@@ -116,6 +116,23 @@ def test_a_run_that_diverges_leaves_its_cell_and_no_other(data, one_at_a_time, m
     assert all(same(outcomes[n], one_at_a_time[n]) for n in (0, 2, 3, 5))
 
 
+def test_every_run_of_a_cell_has_an_outcome_also_where_it_cannot_go_on_without_one(data, one_at_a_time, monkeypatch):
+    """One leaves, and for the smaller network of the others there is no memory."""
+
+    def regroup(group, kept):
+        raise torch.OutOfMemoryError("no memory left")
+
+    def breaks(event):
+        if "fused_with" in event:
+            raise RuntimeError("of this run alone")
+
+    monkeypatch.setattr(run_group.RunGroup, "_regroup", regroup)
+    quiet = lambda event: None  # noqa: E731
+    outcomes = together([TrainingEntry(one, observe=breaks if n == 1 else quiet) for n, one in enumerate(RUNS)], data)
+    assert all(isinstance(outcomes[n], torch.OutOfMemoryError) for n in (1, 4))
+    assert all(same(outcomes[n], one_at_a_time[n]) for n in (0, 2, 3, 5))
+
+
 def test_all_cells_stop_and_go_on_from_there(tmp_path, data, one_at_a_time):
     stop = after(6 * 3 + 1)
     paths = [tmp_path / one.run_id for one in RUNS]
@@ -188,6 +205,11 @@ def test_each_training_has_a_stream_which_the_next_one_takes_over(seen):
     assert seen.count("0 waits for default") == 2 and seen.count("1 waits for default") == 1
 
 
-def test_streams_are_kept_and_the_cpu_has_none():
+def test_streams_are_kept_and_the_cpu_has_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    streams.stream_of.cache_clear()
+    device = torch.device("cuda")
+    one = streams.stream_of(device, 0)
+    assert streams.stream_of(device, 0) is one and streams.stream_of(device, "copies") is not one
     assert streams.stream_of(CPU, 0) is None
-    assert streams.stream_of.cache_info().maxsize
+    streams.stream_of.cache_clear()
