@@ -28,6 +28,7 @@ from ablations.training.input.batches import BatchLoader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd, to_schedule
 from ablations.training.step import EagerStep, TrainStep
+from ablations.training.streams import stream_of
 from ablations.training.trainer import build_model
 from benchmarks.gpu_layers import Setting, kernel_rows, setting, timed
 from model.fused import FusedShuffleNet
@@ -187,8 +188,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=520, help="no cell is begun after so long")
     parser.add_argument("--tiny", action="store_true", help="on the CPU, to try the script")
     options = parser.parse_args()
-    began = time.monotonic()
     what = setting(options.tiny, options.fused)
+    with torch.cuda.stream(stream_of(what.device, "benchmark")):  # the default one cannot be captured
+        return measure(what, options)
+
+
+def measure(what: Setting, options: argparse.Namespace) -> int:
+    """Measure cell by cell, write the files and print the tables."""
+    began = time.monotonic()
     options.out.mkdir(parents=True, exist_ok=True)
     machine = {
         "device": torch.cuda.get_device_name() if what.device.type == "cuda" else platform.machine(),

@@ -16,8 +16,9 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,12 +35,16 @@ from torch import Tensor
 import benchmarks.bare  # noqa: F401
 from ablations.core.device import fix_numerics
 from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
+from ablations.training.input import batches
 from ablations.training.input.augment import draw_epoch
 from ablations.training.optimizer import to_schedule
 from ablations.training.run_group import fast_ops, triton_failure
-from ablations.training.trainer import TrainingEntry, train_together
+from ablations.training.step import TrainStep
+from ablations.training.streams import stream_of
+from ablations.training.trainer import TrainingEntry, build_model, train_together
 from benchmarks.gpu import random_feed, roofs, run_of, stepper, table
-from benchmarks.gpu_layers import Setting, error, layers, there_and_back, timed
+from benchmarks.gpu_layers import Setting, error, layers, replayed, there_and_back, timed
+from model.fused import FusedShuffleNet
 from model.ops import REFERENCE
 
 SECONDS = 480.0
@@ -88,7 +93,12 @@ def versions(bench: Bench) -> Found:
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     found |= {"torch": torch.__version__, "python": platform.python_version(), "compiler": compiler}
-    found |= {"python_h": header.exists(), "cuda": torch.version.cuda, "tiny": bench.tiny}
+    found |= {
+        "mps": shutil.which("nvidia-cuda-mps-control"),
+        "python_h": header.exists(),
+        "cuda": torch.version.cuda,
+        "tiny": bench.tiny,
+    }
     if not bench.tiny:
         found["gpu"] = str(torch.cuda.get_device_properties(0))
     return found | roofs(bench.what.device)
@@ -271,76 +281,130 @@ def steps(bench: Bench) -> Found:
         for _ in range(count):
             one.add_(1)
 
-    act = little if bench.tiny else on_a_stream(lambda: cuda_graph(little))
+    act = little if bench.tiny else cuda_graph(little)
     return {"rows": rows, "empty_node_us": 1e6 * timed(act, bench.what.device, 3) / count}
 
 
-def on_a_stream(act: Callable[[], Any]) -> Any:
-    """Call `act` on a stream of its own: the default one cannot be captured."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        found = act()
-    torch.cuda.current_stream().wait_stream(stream)
-    return found
+def shapes_of(bench: Bench, groups: int, width: float, fused: int) -> Counter[tuple[int, int, int, int]]:
+    """(rows, groups, channels in and out of a group) of the 1x1 convolutions in a step, and how many there are."""
+    what, few = bench.of(fused), 2
+    seen: Counter[tuple[int, int, int, int]] = Counter()
+
+    def noted(x: Tensor, conv: torch.nn.Conv2d) -> Tensor:
+        rows = what.batch * x.shape[2] * x.shape[3]
+        seen[rows, conv.groups, conv.in_channels // conv.groups, conv.out_channels // conv.groups] += 1
+        return REFERENCE.pointwise(x, conv)
+
+    nets: Any = [build_model(run_of(what, groups, width, seed)).to(what.device) for seed in range(fused)]
+    with torch.no_grad():
+        net = FusedShuffleNet(nets, replace(REFERENCE, pointwise=noted))
+        net(torch.zeros(few, 3 * fused, 32, 32, device=what.device))
+    return seen
 
 
 def products(bench: Bench) -> Found:
-    """Products of the grouped 1x1 convolutions against the bandwidth of a copy, there and back."""
-    device, rows = bench.what.device, []
+    """The products of a step's 1x1 convolutions against a copy of what they read and write: forward, gradient of the
+    input, gradient of the weights. A kernel of its own would save at most `ms` - `copy_ms`."""
+    from model.gpu.pointwise import _product, product_as
+
+    device, rows, each = bench.what.device, [], []
     copy = roofs(device)["copy_bytes_per_second"]
-    dtype = torch.float32 if bench.tiny else torch.bfloat16
-    side, batch = (4, 2) if bench.tiny else (16, bench.what.batch)
+    dtype, times = (torch.float32, 2) if bench.tiny else (torch.bfloat16, 20)
     for groups, width, fused in bench.cells:
-        (_, outer, _, conv, call) = list(layers(groups, width, fused, device))[-1]
-        inner = conv.out_channels
-        for scale in (1, 2, 4):  # stages 2, 3 and 4: half the side, twice the channels
-            now = max(1, side // scale)
-            x = torch.randn(batch, scale * outer, now, now, device=device, dtype=dtype)
-            x = x.to(memory_format=torch.channels_last)
-            layer = torch.nn.Conv2d(scale * outer, scale * inner, 1, groups=fused * groups, bias=False).to(device)
-            mixed = torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
-            with mixed:
-                seconds = timed(partial(there_and_back, bench.what.ops or REFERENCE, layer, call, x), device, 10)
-            out = batch * now * now * scale * inner
-            moved = (
-                3 * x.numel() + 3 * out
-            ) * x.element_size()  # x read twice, dx written; y written, its gradient read
-            rows.append(
-                {"g": groups, "width": width, "networks": fused, "stage": 2 + (scale // 2), "ms": 1e3 * seconds}
+        row: Found = {"g": groups, "width": width, "networks": fused, "ms": 0.0, "copy_ms": 0.0}
+        for shape, count in shapes_of(bench, groups, width, fused).items():
+            m, g, a, b = shape
+            x, grad, weight = (
+                torch.randn(*size, device=device, dtype=dtype) for size in ((m, g, a), (m, g, b), (g, b, a))
             )
-            rows[-1]["share_of_copy"] = moved / seconds / copy
-    return {"rows": rows, "copy_bytes_per_second": copy}
+            acts = {
+                "forward_ms": partial(_product, x, weight.mT),
+                "input_ms": partial(_product, grad, weight),
+                "weight_ms": partial(product_as, grad.permute(1, 2, 0), x.transpose(0, 1), torch.float32),
+            }
+            least = 1e3 * (x.numel() + grad.numel()) * x.element_size() / copy
+            each.append({"shape": shape, "count": count, "copy_ms": least})
+            for name, act in acts.items():
+                # Not kept: a graph that is destroyed later may clear cuBLAS's workspace, which the next one uses.
+                took = 1e3 * timed(replayed(lambda act=act: [act() for _ in range(times)], device), device, 3) / times
+                each[-1][name] = took
+                row[name] = row.get(name, 0.0) + count * took
+                row["ms"] += count * took
+                row["copy_ms"] += count * least
+        rows.append(row)
+    return {"rows": rows, "each": each, "copy_bytes_per_second": copy}
 
 
-def together(bench: Bench) -> Found:
+def train_cells(bench: Bench, cells: Sequence[int], epochs: int = 1) -> tuple[Found, float]:
+    """Train cells of these numbers of groups at once by the harness's own trainer: outcomes by (groups, seed)."""
+    what = bench.of(1 if bench.tiny else 3)
+    recipe = {"epochs": epochs, "warmup_epochs": 0.0}
+    runs = [run_of(what, groups, 0.25, seed) for groups in cells for seed in range(what.fused)]
+    runs = [replace(r, protocol=replace(r.protocol, recipe=replace(r.protocol.recipe, **recipe))) for r in runs]
+    torch.manual_seed(0)  # of the random images
+    splits = splits_of(what, 16 if bench.tiny else 6400)
+    began = time.perf_counter()
+    outcomes = dict(train_together([TrainingEntry(run) for run in runs], splits, what.device.type))
+    synchronise()
+    seconds = time.perf_counter() - began
+    return {(runs[k].variant.axes["groups"], runs[k].seed): each for k, each in outcomes.items()}, seconds
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two results have the same weights, to the bit."""
+    theirs = b.model.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in a.model.state_dict().items())
+
+
+def graphs_at_once(bench: Bench) -> list[Found]:
     """1, 2, 3 and 5 graphs at once, each on its own stream."""
     rows, times = [], 2 if bench.tiny else 50
     groups, width, fused = bench.cells[0]
-    graphs = [captured_step(bench, groups, width, fused) for _ in range(2 if bench.tiny else 5)]
-    streams = [torch.cuda.Stream() if not bench.tiny else None for _ in graphs]
+    streams = [stream_of(bench.what.device, lane) for lane in range(2 if bench.tiny else 5)]
+    graphs = []
+    for stream in streams:
+        with torch.cuda.stream(stream):
+            graphs.append(captured_step(bench, groups, width, fused))
     for count in (1, 2) if bench.tiny else (1, 2, 3, 5):
 
         def act(count: int = count) -> None:
-            for step in graphs[:count]:
-                step.next.zero_()
-            for stream in filter(None, streams[:count]):
-                stream.wait_stream(torch.cuda.current_stream())
             for _ in range(times):
                 for step, stream in zip(graphs[:count], streams, strict=False):
-                    with torch.cuda.stream(stream) if stream else nullcontext():
+                    with torch.cuda.stream(stream):
                         step.replay()
-            for stream in filter(None, streams[:count]):
-                torch.cuda.current_stream().wait_stream(stream)
 
-        seconds = timed(act, bench.what.device, 1) / times
+        began = []
+        for _ in range(3):
+            for step in graphs:
+                step.next.zero_()
+            synchronise()
+            began.append(time.perf_counter())
+            act()
+            synchronise()
+            began[-1] = time.perf_counter() - began[-1]
+        seconds = sorted(began)[1] / times
         rows.append({"graphs": count, "ms": 1e3 * seconds})
         rows[-1]["images_per_second"] = count * fused * bench.what.batch / seconds
-    return {"rows": rows}
+    return rows
+
+
+def together(bench: Bench) -> Found:
+    """1, 2, 3 and 5 graphs at once; then two cells by the trainer, at once and one by one."""
+    rows = graphs_at_once(bench)
+    train_cells(bench, (1, 3))  # compiles what is not compiled yet
+    beside, at_once = train_cells(bench, (1, 3))
+    alone = [train_cells(bench, (cell,)) for cell in (1, 3)]
+    apart = {key: each for found, _ in alone for key, each in found.items()}
+    return {
+        "rows": rows,
+        "cells_at_once_seconds": at_once,
+        "one_by_one_seconds": sum(seconds for _, seconds in alone),
+        "cells_at_once_to_the_bit": all(same(beside[key], apart[key]) for key in apart),
+    }
 
 
 def epochs(bench: Bench) -> Found:
-    """Two epochs with checkpoints and evaluation, against the same steps alone."""
+    """Two epochs with checkpoints and evaluation, against the same steps alone; and with the data not on the GPU."""
     images, seeds = (bench.what.images, [0, 1]) if bench.tiny else (25600, [0, 1, 2])
     with tempfile.TemporaryDirectory() as folder:
         outcomes, told, seconds = train_small(bench, seeds, 2, images, Path(folder))
@@ -351,7 +415,15 @@ def epochs(bench: Bench) -> Found:
     alone = timed(partial(replay, step, limit), bench.what.device, 1) * count / limit
     spent = next((each.seconds for each in outcomes.values() if not isinstance(each, Exception)), {})
     kernels = [event["kernels"] for event in told if "kernels" in event]
-    return {"seconds": seconds, "steps_alone": alone, "by_activity": spent, "failed": failed, "kernels": kernels[:1]}
+    found = {"seconds": seconds, "steps_alone": alone, "by_activity": spent, "failed": failed, "kernels": kernels[:1]}
+    here, resident = train_cells(bench, (3,), 2)
+    limit, batches.ON_DEVICE_BYTES = batches.ON_DEVICE_BYTES, 0
+    try:
+        elsewhere, sent = train_cells(bench, (3,), 2)
+    finally:
+        batches.ON_DEVICE_BYTES = limit
+    equal = all(same(here[key], elsewhere[key]) for key in here)
+    return found | {"data_on_gpu_seconds": resident, "data_sent_seconds": sent, "data_sent_to_the_bit": equal}
 
 
 def faults(bench: Bench) -> Found:
@@ -369,7 +441,7 @@ def faults(bench: Bench) -> Found:
 
 
 def out_of_memory(bench: Bench) -> Found:
-    """Out of memory, then another run in the same process."""
+    """Out of memory, then another run in the same process; and one cell of two that train at once."""
     if bench.tiny:
         raised: str | None = "none on the CPU"
     else:
@@ -379,7 +451,22 @@ def out_of_memory(bench: Bench) -> Found:
         except torch.OutOfMemoryError as problem:
             raised = type(problem).__name__
     outcomes, _, _ = train_small(bench, [0, 1], 1)
-    return {"raised": raised, "next_run_is_done": not any(isinstance(each, Exception) for each in outcomes.values())}
+    done = not any(isinstance(each, Exception) for each in outcomes.values())
+    learn, failing = TrainStep.learn, []
+
+    def too_much(self: TrainStep, *what: Any) -> None:
+        failing[:] = failing or [self]
+        if failing[0] is self:
+            if not bench.tiny:
+                torch.empty(1 << 45, dtype=torch.uint8, device="cuda")
+            raise torch.OutOfMemoryError("in place of one")
+        learn(self, *what)
+
+    TrainStep.learn = too_much  # type: ignore[method-assign]
+    cells, _ = train_cells(bench, (1, 3))
+    TrainStep.learn = learn  # type: ignore[method-assign]
+    states = {g: [type(each).__name__ for (of, _), each in cells.items() if of == g] for g in (1, 3)}
+    return {"raised": raised, "next_run_is_done": done, "first_of_two_cells": states[1], "second": states[3]}
 
 
 def item_in_the_body(bench: Bench) -> Found:
@@ -445,6 +532,7 @@ def bench_of(tiny: bool, seconds: float) -> Bench:
     """The CIFAR-10 protocol on the GPU, or next to nothing on the CPU."""
     until = time.monotonic() + seconds
     if tiny:
+        torch.set_num_threads(1)
         return Bench(Setting(torch.device("cpu"), 4, 48, 5, 2, (0.25,), (1, 3), "float32", None), True, until)
     failure, device = triton_failure(), torch.device("cuda")
     ops = None if failure else fast_ops(device)
@@ -474,12 +562,19 @@ def check(bench: Bench, out: Path, rows: list[Found]) -> None:
             torch.cuda.empty_cache()
 
 
+def of_copy(row: Found) -> str:
+    """How long a copy would take, where that was measured."""
+    return f" (a copy {row['copy_ms']:.3g})" if "copy_ms" in row else ""
+
+
 def summary(found: Found) -> str:
     """The plain values of a step, in a line."""
     if "error" in found:
         return str(found["error"]).strip().splitlines()[-1][:150]
     rows = [
-        f"{row.get('g', '')} {row.get('width', '')} {row['ms']:.3g} ms" for row in found.get("rows", []) if "ms" in row
+        f"{row.get('g', '')} {row.get('width', '')} {row['ms']:.3g} ms{of_copy(row)}"
+        for row in found.get("rows", [])
+        if "ms" in row
     ]
     plain = [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
              for key, value in found.items() if not isinstance(value, (list, dict))]  # fmt: skip
@@ -499,6 +594,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     bench = bench_of(chosen.tiny, chosen.seconds)
     fix_numerics(deterministic=False)
+    with torch.cuda.stream(stream_of(bench.what.device, "check")):  # the default one cannot be captured
+        return run(bench, chosen)
+
+
+def run(bench: Bench, chosen: argparse.Namespace) -> int:
+    """All steps, or one fault."""
     if chosen.fault:
         print(json.dumps(FAULTS[chosen.fault](bench), default=str))
         return 0

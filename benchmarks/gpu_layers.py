@@ -88,16 +88,10 @@ def there_and_back(path: Ops, layer: nn.Module, call: Any, x: Tensor) -> list[Te
 
 
 def replayed(act: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
-    """On a GPU, as a graph: kernels are timed, not Python that launches them."""
-    if device.type != "cuda":
-        return act
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            act()
-    torch.cuda.current_stream().wait_stream(side)
-    return cuda_graph(lambda: act() and None)
+    """On a GPU, as a graph: kernels are timed, not Python that launches them. Needs a stream of its own."""
+    for _ in range(3):
+        act()
+    return cuda_graph(lambda: act() and None) if device.type == "cuda" else act
 
 
 def kernel_rows(what: Setting, groups: int, width: float, peak: float) -> Iterator[dict[str, Any]]:

@@ -80,6 +80,7 @@ class RuntimeConfig:
     workers: int | None = None
     threads: int = 1
     fuse: str = "auto"
+    cells_at_once: str = "auto"
     kernels: str = "auto"
     gpus: Any = None
     runs_per_gpu: int = 1

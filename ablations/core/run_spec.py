@@ -199,6 +199,11 @@ class Run:
         """Identity of the protocol: equal for all cells of a table."""
         return identity(self, PROTOCOL)
 
+    @cached_property
+    def shape(self) -> "Run":
+        """The run without its seed and its shuffle: equal for networks of one family and one shape."""
+        return replace(self, variant=self.variant.with_axes(shuffle=True), seed=0)
+
 
 def identity(run: Run, parts: Iterable[str], numerics: int = NUMERICS) -> str:
     """Digest of `parts` of a run's description (RUN, CELL or PROTOCOL), 16 hex digits.

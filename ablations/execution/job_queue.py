@@ -12,7 +12,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
-from ablations.core.run_spec import Run, name
+from ablations.core.run_spec import name
 from ablations.execution.job import Job
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
@@ -64,22 +64,26 @@ class JobQueue:
                 return number
         return None
 
-    def next_group(self, most: int) -> list[int]:
-        """The numbers of the jobs to start next, `most` that train as one network; empty where there is none now.
+    def next_group(self, most: int, cells: int = 1) -> list[int]:
+        """The numbers of the jobs to start next: of up to `cells` shapes of network, and of each up to `most` that
+        train as one; empty where there is none now.
 
         What has failed before is tried again alone: it may have been too much at once, or one may end the others.
         """
         first = self.next()
         if first is None:
             return []
-        if most == 1:
+        if most == cells == 1:
             return [first]
-        group = [first]
+        group, sizes = [first], {self.jobs[first].run.shape: 1}
         for number in [k for k in self.pending if self.tries[first] == 1 and self.tries[k] == 0]:
-            if len(group) < most and fuse(self.jobs[first], self.jobs[number]):
+            shape = self.jobs[number].run.shape
+            room = sizes[shape] < most if shape in sizes else len(sizes) < cells
+            if room and go_together(self.jobs[first], self.jobs[number]):
                 self.pending.remove(number)
                 if self._start(number):
                     group.append(number)
+                    sizes[shape] = sizes.get(shape, 0) + 1
         return group
 
     def end(self, outcome: Outcome) -> None:
@@ -170,15 +174,31 @@ def most_fused(runtime: RuntimeConfig) -> int:
     return 1 if resolve_device(runtime.device) == "cpu" else EVERYTHING
 
 
-def fuse(one: Job, other: Job) -> bool:
-    """Whether two jobs can train as one network: equal but for the seed, for what each is told, and for the shuffle."""
-    mine, theirs = (replace(job, run=_shape(job.run), provenance={}) for job in (one, other))
-    return one.run.variant.structure == "shufflenet" and mine == theirs
+CELLS = 3
+"""Cells at once on a GPU. Not measured: benchmarks/gpu_check.py does."""
 
 
-def _shape(run: Run) -> Run:
-    """A run without its seed and its permutation, which take part in no shape."""
-    return replace(run, variant=run.variant.with_axes(shuffle=True), seed=0)
+def most_cells(runtime: RuntimeConfig, jobs: Sequence[Job], workers: int) -> int:
+    """How many cells a worker may train at once: on an NVIDIA GPU some, but none that another worker could begin."""
+    if runtime.processes_per_run > 1:
+        return 1
+    if runtime.cells_at_once != "auto":
+        return int(runtime.cells_at_once)
+    if resolve_device(runtime.device) != "cuda":
+        return 1
+    return max(1, min(CELLS, len({job.run.shape for job in jobs}) // workers))
+
+
+def go_together(one: Job, other: Job) -> bool:
+    """Whether one process can train two jobs at once: equal but for variant and seed, and for what each is told.
+
+    Those of one shape (Run.shape) then train as one network.
+    """
+    shufflenets = one.run.variant.structure == other.run.variant.structure == "shufflenet"
+    same = one.run.protocol == other.run.protocol and replace(one, run=other.run, provenance={}) == replace(
+        other, provenance={}
+    )
+    return shufflenets and same
 
 
 class Pool(Protocol):
@@ -209,6 +229,7 @@ def work_off(
     polled: Callable[[], None] = lambda: None,
     patience: float = math.inf,
     most: int = 1,
+    cells: int = 1,
     stop_seconds: float = 0.0,
 ) -> None:
     """Have the jobs of a queue trained until none is left, asked to stop, or nothing more can be trained.
@@ -219,7 +240,7 @@ def work_off(
         polled: called after each look at the pool.
         patience: with nothing to train but what other processes hold, stay for so many seconds. Whoever still holds a
             run after that is alive, and goes on with it.
-        most: how many jobs may train as one network.
+        most, cells: how many jobs may train as one network, and how many such networks at once; see `next_group`.
         stop_seconds: how long jobs may take to save themselves at the end.
     """
 
@@ -231,7 +252,7 @@ def work_off(
 
     idle_since = None
     while not (stop() or queue.obstacle):
-        while pool.free() and (numbers := queue.next_group(most)):
+        while pool.free() and (numbers := queue.next_group(most, cells)):
             pool.give(numbers, [queue.jobs[number] for number in numbers])
         if pool.busy:
             idle_since = None

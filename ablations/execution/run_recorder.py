@@ -93,20 +93,20 @@ class RunRecorder:
 
     def observe(self, event: dict[str, Any]) -> None:
         """Write down what the trainer tells."""
-        if "fused_with" in event:
-            others = [run_id for run_id in event["fused_with"] if run_id != self.run_id]
-            self.log.info("trains fused with %s", ", ".join(others))
-            self.origin = {**self.origin, "fused_with": others}
-            write_json(self.folder / "provenance.json", self.origin)
-            return
-        if "kernels" in event:
-            self.log.info("computed by %s", event["kernels"])
-            self.origin = {**self.origin, "kernels": event["kernels"]}
-            write_json(self.folder / "provenance.json", self.origin)
-            return
-        if "captured" in event:
-            self.log.warning("the training step is not captured as a CUDA graph (%s)", event["reason"])
-            self.origin = {**self.origin, "captured": event["captured"]}
+        origin: dict[str, Any] = {
+            key: event[key] for key in ("fused_with", "cells_at_once", "kernels", "captured") if key in event
+        }
+        if origin:
+            if "fused_with" in event:
+                origin = {"fused_with": [run_id for run_id in event["fused_with"] if run_id != self.run_id]}
+                self.log.info("trains fused with %s", ", ".join(origin["fused_with"]))
+            elif "captured" in event:
+                self.log.warning("the training step is not captured as a CUDA graph (%s)", event["reason"])
+            elif "kernels" in event:
+                self.log.info("computed by %s", event["kernels"])
+            else:
+                self.log.info("%d cells train at once", event["cells_at_once"])
+            self.origin = {**self.origin, **origin}
             write_json(self.folder / "provenance.json", self.origin)
             return
         if "history" in event:

@@ -12,6 +12,7 @@ from ablations.core.run_spec import DataSpec, Run, plain, to_json
 from ablations.data.sets.imagenet_files import ILSVRC2012
 from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
+from ablations.execution.job_queue import most_fused
 from ablations.execution.scheduling import relative_cost
 from ablations.store.looks import SeedPlan
 from ablations.sweep.plan import Plan, Planned, make_plan
@@ -149,7 +150,9 @@ def plan_cost(
     cells = {job.run.cell_id: job.run for job in plan.planned}
     config, data = plan.planned[0].config, plan.planned[0].run.protocol.data
     sources = list({str(job.source): None for job in plan.planned if job.source})
-    images, speeds = measure_networks(cells, resolve_device(config.runtime.device) if calibrate else None, sources)
+    fused = min(most_fused(config.runtime), len({job.run.seed for job in plan.planned})) if calibrate else 1
+    device = resolve_device(config.runtime.device) if calibrate else None
+    images, speeds = measure_networks(cells, device, sources, fused)
     todo = [job.run for job in plan.todo]
     hours = {
         device.name: (sum(training_seconds(run, images[run.cell_id], device) for run in todo) / 3600, device.source)
@@ -158,8 +161,8 @@ def plan_cost(
     hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
     if speeds:
         seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
-        alone = "" if speeds.device.startswith("CPU core") else ", a run alone: seeds of a cell train fused, in less"
-        hours = {speeds.device: (seconds / 3600, f"measured here{alone}"), **hours}
+        together = f", {fused} seeds of a cell fused" if fused > 1 else ""
+        hours = {speeds.device: (seconds / 3600, f"measured here{together}"), **hours}
     spread, options, saved = budgets([job.run for job in plan.planned], images, results, sd, looks)
     return PlanCost(
         plan=plan,
@@ -176,9 +179,9 @@ def plan_cost(
 
 
 def measure_networks(
-    cells: dict[str, Run], device: str | None, sources: Sequence[str] = ()
+    cells: dict[str, Run], device: str | None, sources: Sequence[str] = (), fused: int = 1
 ) -> tuple[dict[str, ImageCost], Speeds | None]:
-    """The cost of one image of each cell, and with a device the speed of each on it.
+    """The cost of one image of each cell, and with a device the speed of each on it, of so many seeds fused.
 
     Measured in a process of its own: torch takes seconds to import.
 
@@ -188,7 +191,8 @@ def measure_networks(
     Raises:
         UserError: a network cannot be built or trained here.
     """
-    question = {"device": device, "runs": [to_json(run) for run in cells.values()], "folders": list(sources)}
+    runs = [to_json(run) for run in cells.values()]
+    question = {"device": device, "fused": fused, "runs": runs, "folders": list(sources)}
     try:
         answer = run_module_json("ablations.profiling.measure_networks", question)
     except RuntimeError as error:

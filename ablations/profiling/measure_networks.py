@@ -18,7 +18,7 @@ from ablations.core.processes import tune
 from ablations.core.run_spec import Run, from_json
 from ablations.data import Splits
 from ablations.data.ragged import RaggedImages
-from ablations.training.trainer import build_model, train
+from ablations.training.trainer import TrainingEntry, build_model, train_together
 from model import complexity
 from model.backend import logits
 
@@ -31,7 +31,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         question: `runs`, each as run.json has it; `folders` of families of the user's own; `device`, where speed is
-            measured, or None: then it is not.
+            measured, or None: then it is not; `fused`, how many seeds of a cell train as one.
 
     Returns:
         `images`: of each run what `image_cost` gives. `speeds`: None, or `device`, its name, and `images_per_second` of
@@ -41,7 +41,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     runs, device = [from_json(text) for text in question["runs"]], question["device"]
     folders = tuple(map(Path, question["folders"]))
     images = [image_cost(run, folders) for run in runs]
-    return {"images": images, "speeds": measure_speeds(runs, device, folders) if device else None}
+    speeds = measure_speeds(runs, device, question["fused"], folders) if device else None
+    return {"images": images, "speeds": speeds}
 
 
 def image_cost(run: Run, folders: tuple[Path, ...] = ()) -> dict[str, int]:
@@ -69,24 +70,30 @@ def count_activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return count
 
 
-def measure_speeds(runs: Sequence[Run], device: str, folders: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Images/s of each run in training, and the name of the device."""
-    return {"device": device_name(device), "images_per_second": [measure_speed(run, device, folders) for run in runs]}
+def measure_speeds(runs: Sequence[Run], device: str, fused: int, folders: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Images/s of each run's cell in training, and the name of the device."""
+    speeds = [measure_speed(run, device, fused, folders) for run in runs]
+    return {"device": device_name(device), "images_per_second": speeds}
 
 
-def measure_speed(run: Run, device: str, folders: tuple[Path, ...] = ()) -> float:
+def measure_speed(run: Run, device: str, fused: int = 1, folders: tuple[Path, ...] = ()) -> float:
     """Images/s of the real trainer in its second epoch on noise; the first one warms up.
 
-    Batches are the recipe's, on a CPU of at most CPU_BATCH images. The run trains alone: on a GPU, where the seeds of a
-    cell train fused, a study takes less than this says.
+    Batches are the recipe's, on a CPU of at most CPU_BATCH images. `fused` seeds train as one network where that is
+    possible: their images/s are added up.
     """
     batch = run.protocol.recipe.batch_size if device != "cpu" else min(CPU_BATCH, run.protocol.recipe.batch_size)
     count = batch * (GPU_STEPS if device != "cpu" else CPU_STEPS)
     recipe = replace(run.protocol.recipe, epochs=2, batch_size=batch, warmup_epochs=0.0)
     data = replace(run.protocol.data, train_images=count, test_images=2)
     short = replace(run, protocol=replace(run.protocol, data=data, recipe=recipe))
-    result = train(short, noise(short, count), device, folders=folders)
-    return float(result.history[1]["images_per_second"])
+    told: list[dict[str, Any]] = []
+    entries = [TrainingEntry(replace(short, seed=seed), observe=told.append, folders=folders) for seed in range(fused)]
+    _, outcome = next(iter(train_together(entries, noise(short, count), device)))
+    if isinstance(outcome, Exception):
+        raise outcome
+    together = fused if any("fused_with" in event for event in told) else 1
+    return together * float(outcome.history[1]["images_per_second"])
 
 
 def noise(run: Run, count: int) -> Splits:

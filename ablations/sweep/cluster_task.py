@@ -23,7 +23,8 @@ from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import DataSpec, name
 from ablations.core.signals import Stop, Stopped, defer_signals
 from ablations.execution.job import Job
-from ablations.execution.job_queue import JobQueue, Over, most_fused, work_off
+from ablations.execution.job_queue import JobQueue, Over, most_cells, most_fused, work_off
+from ablations.execution.mps import shared_gpus
 from ablations.execution.scheduling import priority
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import Outcome, WorkerPool
@@ -121,7 +122,9 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
         if outcome.state == JobState.DONE:
             trained.append(outcome.number)
 
-    with WorkerPool(worker_count(runtime), runtime) as pool:
+    workers = worker_count(runtime)
+    everywhere = workers * int(os.environ.get("SLURM_ARRAY_TASK_COUNT", "1"))
+    with shared_gpus(runtime, workers, _say), WorkerPool(workers, runtime) as pool:
         work_off(
             queue,
             pool,
@@ -129,6 +132,7 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
             ended,
             patience=PATIENCE_SECONDS,
             most=most_fused(runtime),
+            cells=most_cells(runtime, jobs, everywhere),
             stop_seconds=STOP_SECONDS,
         )
     if queue.obstacle:

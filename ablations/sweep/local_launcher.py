@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 
 from ablations.core.job_state import JobState
 from ablations.core.signals import defer_signals
-from ablations.execution.job_queue import JobQueue, most_fused, work_off
+from ablations.execution.job_queue import JobQueue, most_cells, most_fused, work_off
+from ablations.execution.mps import shared_gpus
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import WorkerPool
 from ablations.monitor.live import Live
@@ -61,7 +62,12 @@ def run_all(planned: Sequence[Planned]) -> list[JobState]:
     first = {one.run.protocol.data: one for one in planned}  # each data set is prepared once, before any training
     folders = {spec: prepare(one) for spec, one in first.items()}
     jobs = [to_job(one, folders[one.run.protocol.data]) for one in planned]
-    with defer_signals() as stop, Live(jobs, runtime.progress) as live, WorkerPool(workers, runtime) as pool:
+    with (
+        defer_signals() as stop,
+        Live(jobs, runtime.progress) as live,
+        shared_gpus(runtime, workers, live.say),
+        WorkerPool(workers, runtime) as pool,
+    ):
         queue = JobQueue(jobs, runtime.retries, live.say)
         work_off(
             queue,
@@ -69,6 +75,7 @@ def run_all(planned: Sequence[Planned]) -> list[JobState]:
             stop.requested,
             polled=lambda: live.update(queue.states, queue.reasons),
             most=most_fused(runtime),
+            cells=most_cells(runtime, jobs, workers),
             stop_seconds=STOP_SECONDS,
         )
         if queue.obstacle:

@@ -173,8 +173,10 @@ def _check_runtime(runtime: RuntimeConfig) -> None:
     for key, choices in {"progress": PROGRESS, "kernels": KERNELS}.items():
         if getattr(runtime, key) not in choices:
             raise UserError(f"runtime.{key}={getattr(runtime, key)} is not one of {', '.join(choices)}.")
-    if runtime.fuse != "auto" and not (runtime.fuse.isascii() and runtime.fuse.isdigit() and int(runtime.fuse) >= 1):
-        raise UserError(f"runtime.fuse={runtime.fuse} must be auto, or a number of networks from 1.")
+    for key, what in {"fuse": "networks", "cells_at_once": "cells"}.items():
+        value = getattr(runtime, key)
+        if value != "auto" and not (value.isascii() and value.isdigit() and int(value) >= 1):
+            raise UserError(f"runtime.{key}={value} must be auto, or a number of {what} from 1.")
 
 
 def _check_processes(config: Config) -> None:
@@ -185,10 +187,10 @@ def _check_processes(config: Config) -> None:
             f"runtime.processes_per_run={processes} must divide recipe.ghost_batches={ghosts}: BatchNorm's statistics "
             "are of each process's own part of the batch. With another number of ghost batches it is another run."
         )
-    if processes > 1 and config.runtime.fuse not in ("auto", "1"):
-        raise UserError(
-            f"runtime.fuse={config.runtime.fuse} and runtime.processes_per_run={processes} exclude another."
-        )
+    for key in ("fuse", "cells_at_once"):
+        value = getattr(config.runtime, key)
+        if processes > 1 and value not in ("auto", "1"):
+            raise UserError(f"runtime.{key}={value} and runtime.processes_per_run={processes} exclude another.")
 
 
 def _recipe(config: Config, spec: DataSpec) -> Recipe:

@@ -71,7 +71,8 @@ RULES: dict[str, Rule] = {
 }
 SWEEPS_ONLY = {
     **dict.fromkeys(
-        ("runtime.workers", "runtime.fuse", "runtime.retries", "runtime.runs_per_gpu"), "a single run does not use it"
+        ("runtime.workers", "runtime.fuse", "runtime.cells_at_once", "runtime.retries", "runtime.runs_per_gpu"),
+        "a single run does not use it",
     ),
     **dict.fromkeys(("ablation", "cells", "exclude", "seeds", "pilot"), "a single run is trained, not its grid"),
     "family": "a study's file says it; a single run has model=own model.structure=FOLDER.FILE",

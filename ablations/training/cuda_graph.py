@@ -3,11 +3,11 @@
 import gc
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
 from ablations.training.input.augment import EpochRandomness
+from ablations.training.staging import Staging
 from ablations.training.step import EagerStep, TrainStep, interleaved
 
 WARM_UP = 3
@@ -18,7 +18,8 @@ class CudaGraphStep:
     """Replays the captured step.
 
     Inputs that change lie in static buffers: an epoch's random numbers and learning rates, and the step's number, which
-    the graph increments. Capturing runs nothing; the warm-up steps before it are normal training steps.
+    the graph increments; of data that are not in the device's memory also the images of a batch (see staging.py), and
+    in place of the order the labels. Capturing runs nothing; the warm-up steps before it are normal training steps.
     """
 
     def __init__(
@@ -27,8 +28,8 @@ class CudaGraphStep:
         """`capture` records what a function launches and returns a function that replays it."""
         self.train_step, self.rows, self.batch = train_step, batch * (train_step.copies or 1), batch
         self.capture = capture
-        # One stream for warm-up and capture: cuBLAS keeps a workspace of tens of MiB for each stream it has seen.
-        self.stream: Any = torch.cuda.Stream() if train_step.device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        loader = train_step.loader
+        self.staging = None if loader.resident else Staging(loader, train_step.protocol, self.rows)
         self.warm = 0
         self.order = self.unit = self.rates = torch.empty(0)
         self.next = torch.zeros(1, dtype=torch.int64, device=train_step.device)
@@ -51,46 +52,47 @@ class CudaGraphStep:
             # torch's fused SGD reads float32 on a GPU, whatever the default type is.
             exact = torch.float32 if self.train_step.device.type == "cuda" else torch.get_default_dtype()
             self.rates = torch.empty(len(rates), device=self.train_step.device, dtype=exact)
-        self.order.copy_(together.order[:rows].view(self.order.shape))
+        order = together.order[:rows]
+        if self.staging:
+            self.staging.begin(together, len(rates), first)
+            order = self.train_step.loader.labels(order)
+        self.order.copy_(order.view(self.order.shape))
         self.unit.copy_(together.unit[:rows].view(self.unit.shape))
         self.rates.copy_(torch.tensor(rates))
         self.next.fill_(first)
 
     def __call__(self, k: int) -> None:
         """See Step."""
-        if self.replay is None and self.eager is None:
-            if self.warm < WARM_UP:
-                self.warm += 1
-                self._on_stream(self.body)
-                return
+        if self.replay is None and self.eager is None and self.warm == WARM_UP:
             self._capture()
         if self.eager:
             self.eager(k)
-        else:
-            assert self.replay is not None
+            return
+        if self.staging:
+            self.staging.take()
+        if self.replay:
             self.replay()
+        else:
+            self.warm += 1
+            self.body()
+        if self.staging:
+            self.staging.send(k + 1)
 
     def body(self) -> None:
         """Run the step with the number in `next`, then increment it."""
         order, unit = (each.index_select(0, self.next)[0] for each in (self.order, self.unit))
-        self.train_step.advance(EpochRandomness(order, unit), slice(None), self.rates.index_select(0, self.next))
+        rate, step = self.rates.index_select(0, self.next), self.train_step
+        if self.staging:
+            step.learn(step.loader.augmented(self.staging.pixels, unit, step.protocol), order, rate)
+        else:
+            step.advance(EpochRandomness(order, unit), slice(None), rate)
         self.next += 1
-
-    def _on_stream(self, act: Callable[[], Any]) -> Any:
-        """Call `act` on this step's stream, ordered with the current stream; on the CPU, just call it."""
-        if self.stream is None:
-            return act()
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            found = act()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return found
 
     def _capture(self) -> None:
         """Capture the step; if that fails, warn and go on eagerly."""
         gc.collect()  # a graph of an earlier run that is destroyed later may clear workspaces that this one uses
         try:
-            self.replay = self._on_stream(lambda: self.capture(self.body))
+            self.replay = self.capture(self.body)
         except Exception as error:  # drivers and libraries raise many types
             self.failure = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             warnings.warn(
@@ -107,7 +109,11 @@ class CudaGraphStep:
 
 
 def cuda_graph(body: Callable[[], None]) -> Callable[[], None]:
-    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them."""
+    """Capture the kernels that `body` launches, on the current stream; returns the function that replays them.
+
+    The current stream must not be the default one (see streams.py). Warm-up, capture and replays share it, so that
+    cuBLAS has one workspace for all.
+    """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
         body()

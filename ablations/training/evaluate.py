@@ -13,10 +13,10 @@ from model.backend import evaluation_scorer
 from model.fused import FusedShuffleNet
 
 BATCH = 256
-"""Images per forward pass."""
+"""Images per forward pass; on a GPU at least as many."""
 
 TOGETHER, FEWEST = 1 << 23, 64
-"""Pixels per forward pass of fused networks (of all of them together), and the fewest images."""
+"""Pixels per forward pass on a GPU (of all fused networks together), and the fewest images of fused ones."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
     for source, target in zip(torch.split(images, step), torch.split(out, step), strict=True):
         target.copy_(source).flatten(2).sub_(mean).div_(std)
     return out.permute(0, 3, 1, 2)
+
+
+def batch_on(device: torch.device, resolution: int) -> int:
+    """Images per forward pass of one network. Constant on the CPU, where results depend on it by rounding."""
+    return BATCH if device.type == "cpu" else max(BATCH, TOGETHER // resolution**2)
 
 
 @torch.inference_mode()
@@ -98,12 +103,13 @@ def evaluate(
         tick: called after each batch; an exception from it ends the evaluation.
         kernels: see model.backend.
     """
-    score = evaluation_scorer(model, min(BATCH, len(labels)), resolution, kernels)
     device = stats[0].device
+    batch = batch_on(device, resolution)
+    score = evaluation_scorer(model, min(batch, len(labels)), resolution, kernels)
     loss, top1, top5 = 0.0, [], []
-    for start in range(0, len(labels), BATCH):
-        x = centre(images[start : start + BATCH].to(device), resolution)
-        y = labels[start : start + BATCH].to(device)
+    for start in range(0, len(labels), batch):
+        x = centre(images[start : start + batch].to(device), resolution)
+        y = labels[start : start + batch].to(device)
         scores = score(normalise(x, stats))
         loss += nn.functional.cross_entropy(scores, y, reduction="sum").item()
         ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices

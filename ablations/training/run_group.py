@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from model.ghost_batchnorm import GhostBatchNorm
 from model.ops import REFERENCE, Ops
 
 
-@dataclass
+@dataclass(eq=False)
 class RunState:
     """State of one run of a group. `number` is its index in the entries given to `train_together`."""
 
@@ -48,12 +49,12 @@ class RunState:
         return len(self.result.history), self.meter_state["count"] if self.meter_state else 0
 
 
-def by_progress(runs: Iterable[RunState]) -> list[list[RunState]]:
-    """Groups runs of equal progress; those furthest on come first."""
-    groups: dict[tuple[int, int], list[RunState]] = {}
+def by_shape_and_progress(runs: Iterable[RunState]) -> list[list[RunState]]:
+    """Groups runs of networks of one shape and of equal progress; those furthest on come first."""
+    groups: dict[tuple[tuple[int, int], Run], list[RunState]] = {}
     for state in runs:
-        groups.setdefault(state.progress, []).append(state)
-    return [groups[progress] for progress in sorted(groups, reverse=True)]
+        groups.setdefault((state.progress, state.run.shape), []).append(state)
+    return [groups[key] for key in sorted(groups, key=itemgetter(0), reverse=True)]
 
 
 class RunGroup:
@@ -67,9 +68,16 @@ class RunGroup:
     """
 
     def __init__(
-        self, runs: list[RunState], loader: BatchLoader, schedule: Schedule, kernels: str, ddp: DDPGroup | None = None
+        self,
+        runs: list[RunState],
+        loader: BatchLoader,
+        schedule: Schedule,
+        kernels: str,
+        ddp: DDPGroup | None = None,
+        cells: int = 1,
     ) -> None:
-        """`ddp`: the process group that shares a single run; each of its processes has a RunGroup of that run."""
+        """`ddp`: the process group that shares a single run; each of its processes has a RunGroup of that run.
+        `cells`: how many train at once, for the runs' provenance."""
         self.runs, self.loader, self.schedule, self.ddp = runs, loader, schedule, ddp
         self.device = loader.stats[0].device
         self.kernels = kernels
@@ -80,9 +88,13 @@ class RunGroup:
         if self.device.type == "cuda":
             gc.collect()  # whatever an earlier group has left in the GPU's memory
         self.step = self._build_step()
+        if self.device.type == "cuda":  # before the weights that were copied, made on another stream, are overwritten
+            torch.cuda.current_stream(self.device).synchronize()
         self.for_each_run(lambda state: state.observe({"kernels": self.computed_by}))
         if len(runs) > 1:
             self.for_each_run(lambda state: state.observe({"fused_with": [each.run.run_id for each in runs]}))
+        if cells > 1:
+            self.for_each_run(lambda state: state.observe({"cells_at_once": cells}))
 
     @property
     def evaluates_together(self) -> bool:
@@ -192,7 +204,7 @@ class RunGroup:
             return DDPStep(EagerStep(train_step, self.schedule.batch // self.ddp.size), self.schedule.batch, self.ddp)
         # A graph replays the kernels of one step and runs no Python code, so only for networks that need none.
         known = copies is not None or is_known(net)
-        if fast and known and self.device.type == "cuda" and self.loader.resident:
+        if fast and known and self.device.type == "cuda":
             return CudaGraphStep(train_step, self.schedule.batch, cuda_graph)
         return EagerStep(train_step, self.schedule.batch)
 

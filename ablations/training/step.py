@@ -53,12 +53,15 @@ class TrainStep:
         self.device = mean.device
 
     def advance(self, randomness: EpochRandomness, rows: slice, rate: float | Tensor) -> None:
-        """Train one step on the images `randomness.order[rows]`.
+        """Train one step on the images `randomness.order[rows]`."""
+        self.learn(*self.loader.batch(randomness, rows, self.protocol), rate)
+
+    def learn(self, x: Tensor, y: Tensor, rate: float | Tensor) -> None:
+        """Train one step on images (B, R, R, C) and labels (B,), network by network.
 
         Reads no value back from the device and has fixed shapes, so a CUDA graph can capture it.
         """
         recipe, precision = self.protocol.recipe, self.protocol.precision
-        x, y = self.loader.batch(randomness, rows, self.protocol)
         if self.copies:
             x, y = side_by_side(x, self.copies), y.view(self.copies, -1)
         parts = self.ghost_batchnorm.parts if self.ghost_batchnorm else 1

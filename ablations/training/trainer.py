@@ -2,6 +2,7 @@
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,8 @@ from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
 from ablations.training.optimizer import Schedule, Sgd, to_schedule
-from ablations.training.run_group import RunGroup, RunState, by_progress
+from ablations.training.run_group import RunGroup, RunState, by_shape_and_progress
+from ablations.training.streams import in_turn
 from model import fused
 
 if TYPE_CHECKING:
@@ -82,9 +84,9 @@ def train(
     Args:
         checkpoint_path: checkpoint file; training resumes from it if it exists. None: keep no state.
         evaluate_every: evaluate every so many epochs and after the last (0: the last only). Does not change results.
-        observe: called with events: {"kernels"} (the engine) and, if fused, {"fused_with"} (run_ids) at the start,
-            {"step", "loss", "images_per_second"} during an epoch, {"history"} after it; {"captured": False, "reason"}
-            if no CUDA graph of the step could be captured.
+        observe: called with events: {"kernels"} (the engine) at the start, and {"fused_with"} (run_ids) or
+            {"cells_at_once"} if several train; {"step", "loss", "images_per_second"} during an epoch, {"history"} after
+            it; {"captured": False, "reason"} if no CUDA graph of the step could be captured.
         checkpoint_every: seconds between checkpoints; on the CPU one is also written after each epoch.
         stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
         kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
@@ -113,14 +115,16 @@ def train_together(
     kernels: str = "auto",
     ddp: DDPGroup | None = None,
 ) -> Iterator[tuple[int, TrainResult | Exception]]:
-    """Train runs of one protocol and one shape of network in lock step: seeds of a cell, arms of a shuffle ablation.
+    """Train runs of one protocol: those of one shape of network (seeds of a cell, arms of a shuffle ablation) in lock
+    step, and as many such groups at once as there are shapes (see streams.py).
 
     Each run keeps the weights, data order and crops of its seed and its own files; up to rounding, its result is that
-    of training it alone. Runs that resume from different steps train in separate groups, one after the other.
+    of training it alone. Runs of one shape that resume from different steps train in separate groups. Networks that do
+    not fuse train alone, one after the other, and so do groups whose data are not in the device's memory.
 
     Yields:
         (index in `entries`, TrainResult or exception) as each run ends. An exception of a single run is yielded and the
-        others go on.
+        others go on. So is what ends a group, of each of its runs, where there are several groups.
 
     Raises:
         Exception: whatever ends the training of all runs, out-of-memory for example.
@@ -130,10 +134,25 @@ def train_together(
     schedule = to_schedule(entries[0].run.protocol.recipe, len(loader.train_index))
     torch.manual_seed(generator(entries[0].run.seed, "global").initial_seed())
     runs = [_run_state(number, entry, place, checkpoint_every) for number, entry in enumerate(entries)]
-    fusable = {state.number for state in runs if fused.fits(state.result.model)}
-    alone = [[state] for state in runs if state.number not in fusable]
-    for together in [*by_progress(state for state in runs if state.number in fusable), *alone]:
-        yield from _train(RunGroup(together, loader, schedule, kernels, ddp), evaluate_every)
+    fusable = [state for state in runs if fused.fits(state.result.model)]
+    groups = [*by_shape_and_progress(fusable), *([state] for state in runs if state not in fusable)]
+    at_once = len({state.run.shape for state in runs}) if loader.resident and len(fusable) == len(runs) else 1
+
+    def train_group(together: list[RunState]) -> Iterator[tuple[int, TrainResult | Exception] | None]:
+        left = [state.number for state in together]
+        try:
+            for outcome in _train(RunGroup(together, loader, schedule, kernels, ddp, at_once), evaluate_every):
+                if outcome:
+                    left.remove(outcome[0])
+                yield outcome
+        except Exception as error:
+            if len(groups) == 1:
+                raise
+            # As text: each of these runs records it, and the first to do so drops its frames (see job_runner).
+            error.add_note("".join(traceback.format_exception(error)))
+            yield from ((number, error) for number in left)
+
+    yield from in_turn(map(train_group, groups), at_once, place)
 
 
 def rank_group(
@@ -156,8 +175,8 @@ def _run_state(number: int, entry: TrainingEntry, place: torch.device, checkpoin
     return RunState(number, entry.run, checkpointer, entry.observe, checkpointer.restore())
 
 
-def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainResult | Exception]]:
-    """Train a group to the last epoch; yields (number, outcome) as runs end."""
+def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainResult | Exception] | None]:
+    """Train a group to the last epoch; yields (number, outcome) as runs end, and None after each step."""
     yield from group.pop_failed()
     if not group.runs:
         return
@@ -171,6 +190,7 @@ def _train(group: RunGroup, evaluate_every: int) -> Iterator[tuple[int, TrainRes
             yield from group.pop_failed()
             if not group.runs:
                 return
+            yield None
         done = 0
         last = epoch + 1 == epochs
         _after_epoch(group, epoch, last, last or bool(evaluate_every and (epoch + 1) % evaluate_every == 0))

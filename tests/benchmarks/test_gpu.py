@@ -48,8 +48,16 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
         assert same["beside_one_that_diverges"] == 0 and same["it_diverges"]
     assert all(row["ms"] > 0 and row["nodes"] > 0 for row in found["steps"]["rows"])
     assert [row["graphs"] for row in found["together"]["rows"]] == [1, 2]
+    assert found["together"]["cells_at_once_to_the_bit"] and found["epochs"]["data_sent_to_the_bit"]
+    for row in found["products"]["rows"]:
+        parts = row["forward_ms"] + row["input_ms"] + row["weight_ms"]
+        assert row["copy_ms"] > 0 and abs(row["ms"] - parts) < 1e-6 * parts
+    convolutions = [each for each in found["products"]["each"] if each["shape"][1] == 6]
+    assert sum(each["count"] for each in convolutions) == 2 * 16 - 1, "all but the first are grouped, of 2 x 3 groups"
     assert found["epochs"]["failed"] == [] and found["epochs"]["by_activity"]["train"] > 0
-    assert found["faults"]["out_of_memory"]["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
+    memory = found["faults"]["out_of_memory"]
+    assert memory["first_of_two_cells"] == ["OutOfMemoryError"] and memory["second"] == ["TrainResult"]
+    assert memory["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
     assert "illegal access" in found["faults"]["illegal_access"]["raised"]
     assert all(name in done.stdout.splitlines()[-1 - k] for k, name in enumerate(reversed(names))), "a table comes last"
 

@@ -110,6 +110,29 @@ def test_runs_that_failed_in_a_step(count, kind, jobs, made, monkeypatch):
         assert record is not None and "in broken" in record.traceback and "no memory for" in record.error
 
 
+def test_a_cell_that_failed_while_another_went_on(jobs, made, monkeypatch):
+    """Each of its runs records where; what it held is freed while the other trains."""
+    other = replace(jobs[0], run=run(seed=0, groups=2, recipe={"epochs": 2}))
+    step = EagerStep.__call__
+    alive = []
+
+    def broken(self: Any, k: int) -> None:
+        if self.train_step.copies == 2:
+            raise torch.OutOfMemoryError("no memory left")
+        step(self, k)
+        alive.append(sum(isinstance(reference(), EagerStep) for reference in made))
+
+    monkeypatch.setattr(EagerStep, "__call__", broken)
+    outcomes = job_runner.run_jobs([*jobs, other])
+    assert [state for state, _ in outcomes] == ["failed", "failed", "done"]
+    assert alive[-1] == 1
+    assert_freed(made)
+    for job in jobs:
+        record = run_folder.failure(job.results, job.run.run_id)
+        assert record is not None and "in broken" in record.traceback
+        assert record.error == "OutOfMemoryError: no memory left"
+
+
 def test_a_run_that_failed_by_itself_while_another_went_on(jobs, made, monkeypatch):
     """What it leaves is freed when its group has ended."""
     observe = job_runner.RunRecorder.observe

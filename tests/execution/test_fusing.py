@@ -9,7 +9,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.execution import job_runner
 from ablations.execution.job import Job
-from ablations.execution.job_queue import JobQueue, fuse, most_fused
+from ablations.execution.job_queue import JobQueue, go_together, most_cells, most_fused
 from ablations.execution.job_runner import run_jobs
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import Outcome
@@ -30,19 +30,35 @@ def results(tmp_path):
 
 def test_seeds_and_arms_fuse_and_nothing_else(results):
     one = of(results, groups=3)
-    assert fuse(one, of(results, groups=3, seed=5)) and fuse(one, of(results, groups=3, shuffle=False, seed=1))
-    assert fuse(one, replace(of(results, groups=3, seed=1), provenance={"preset": "other"}))
-    others = [{"groups": 2}, {"groups": 3, "width": 0.5}, {"groups": 3, "recipe": {"lr": 0.2}}]
-    assert not any(fuse(one, of(results, **what)) for what in others)
-    assert not fuse(one, replace(of(results, groups=3, seed=1), device="cuda"))
-    blog = [replace(each, run=replace(each.run, variant=replace(each.run.variant, structure="blog"))) for each in [one]]
-    assert not fuse(blog[0], blog[0])
+    told_otherwise = replace(of(results, groups=3, seed=1), provenance={"preset": "other"})
+    of_its_shape = [of(results, groups=3, seed=5), of(results, groups=3, shuffle=False, seed=1), told_otherwise]
+    other_shapes = [of(results, groups=2), of(results, groups=3, width=0.5, seed=1)]
+    blog = replace(one, run=replace(one.run, variant=replace(one.run.variant, structure="blog")))
+    apart = [of(results, groups=3, recipe={"lr": 0.2}), replace(of_its_shape[0], device="cuda"), blog]
+
+    def groups(cells: int, first: Job = one) -> list[int]:
+        jobs = [first, *of_its_shape, *other_shapes, *apart]
+        return JobQueue(jobs, 1, lambda text: None).next_group(9, cells)
+
+    assert groups(1) == [0, 1, 2, 3] and groups(2) == [0, 1, 2, 3, 4] and groups(9) == [0, 1, 2, 3, 4, 5]
+    assert groups(9, blog) == [0], "other families may use random numbers that all share"
+    assert not go_together(blog, blog)
 
 
 def test_how_many(monkeypatch):
     assert most_fused(RuntimeConfig(device="cpu")) == 1 and most_fused(RuntimeConfig(device="cpu", fuse="4")) == 4
     monkeypatch.setattr("ablations.execution.job_queue.resolve_device", lambda device: "cuda")
     assert most_fused(RuntimeConfig()) > 100 and most_fused(RuntimeConfig(fuse="1")) == 1
+
+
+def test_how_many_cells_at_once(monkeypatch, results):
+    jobs = [of(results, groups=groups, seed=seed) for groups in (1, 2, 3, 4) for seed in range(3)]
+    assert most_cells(RuntimeConfig(device="cpu"), jobs, 1) == 1
+    assert most_cells(RuntimeConfig(device="cpu", cells_at_once="2"), jobs, 1) == 2
+    monkeypatch.setattr("ablations.execution.job_queue.resolve_device", lambda device: "cuda")
+    assert [most_cells(RuntimeConfig(), jobs, workers) for workers in (1, 2, 3, 8)] == [3, 2, 1, 1]
+    assert most_cells(RuntimeConfig(cells_at_once="4"), jobs, 8) == 4
+    assert most_cells(RuntimeConfig(processes_per_run=2), jobs, 1) == 1
 
 
 def test_workers_share_a_gpu(monkeypatch):
@@ -67,6 +83,8 @@ def test_groups_are_handed_out_whole_and_in_turn(results):
     assert [two.next_group(2) for _ in range(4)] == [[0, 2], [1, 3], [4], [5, 6]]
     alone = board(results)
     assert [alone.next_group(1) for _ in range(7)] == [[number] for number in range(7)]
+    beside = board(results)
+    assert [beside.next_group(2, 2) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6], []]
 
 
 def test_one_that_another_sweep_trains_is_left_out_of_its_group(results):
@@ -82,7 +100,7 @@ def test_what_failed_together_is_tried_again_alone(results, state):
     for number in it.next_group(9):
         it.end(Outcome(number, state, "no memory"))
     assert it.next_group(9) == [1, 3, 5, 6]
-    assert [it.next_group(9) for _ in range(4)] == [[0], [2], [4], []]
+    assert [it.next_group(9, 2) for _ in range(4)] == [[0], [2], [4], []]
 
 
 def test_what_was_stopped_together_goes_on_together(results):
@@ -147,17 +165,19 @@ def test_one_whose_folder_cannot_be_laid_out_fails_alone(job):  # noqa: F811
     assert state == "failed" and "not recorded" in str(error) and other == ("done", None)
 
 
-def test_a_sweep_on_the_cpu_may_fuse(tmp_path):
-    grid = ("-m", "model.groups=2", "seed=0,1", "runtime.workers=1", "recipe.epochs=2", "runtime.fuse=2")
-    done = ablations(tmp_path / "results", *grid)
+def test_a_sweep_on_the_cpu_may_fuse_and_train_cells_at_once(tmp_path):
+    grid = ("-m", "model.groups=2,3", "seed=0,1", "runtime.workers=1", "recipe.epochs=2")
+    done = ablations(tmp_path / "results", *grid, "runtime.fuse=2", "runtime.cells_at_once=2")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(finished(tmp_path / "results")) == 2
+    assert len(finished(tmp_path / "results")) == 4
     for run_id in finished(tmp_path / "results"):
         record = json.loads((run_folder.path_of(tmp_path / "results", run_id) / "provenance.json").read_text())
-        assert len(record["fused_with"]) == 1
+        assert len(record["fused_with"]) == 1 and record["cells_at_once"] == 2
 
 
-@pytest.mark.parametrize("override", ["runtime.fuse=0", "runtime.fuse=some", "runtime.kernels=fast"])
+@pytest.mark.parametrize(
+    "override", ["runtime.fuse=0", "runtime.fuse=some", "runtime.cells_at_once=0", "runtime.kernels=fast"]
+)
 def test_settings_that_make_no_sense_are_refused(tmp_path, override):
     done = ablations(tmp_path / "results", override)
     assert done.returncode == 2 and override.partition("=")[0] in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -182,11 +183,14 @@ def test_the_tables_say_it(found, capsys):
 
 def test_measured_here_and_on_the_command_line(tmp_path):
     """A small study, calibrated by training it; and planning for it does not load torch or pandas."""
-    overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0", f"runtime.results_dir={tmp_path}"]
-    command = [sys.executable, "-m", "ablations.cost", *overrides, "--calibrate", "--sd=0.2", "runtime.device=cpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0,1,2", f"runtime.results_dir={tmp_path}"]
+    here = ["--calibrate", "--sd=0.2", "runtime.device=cpu", "runtime.fuse=2"]
+    command = [sys.executable, "-m", "ablations.cost", *overrides, *here]
+    wide = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=wide)
     assert done.returncode == 0, done.stderr
-    assert "CPU core here" in done.stdout and "measured here" in done.stdout and "no claim" in done.stdout
+    assert "CPU core here" in done.stdout and "no claim" in done.stdout
+    assert "measured here, 2 seeds of a cell fused" in done.stdout
     wrong = subprocess.run(
         [*command[:3], "preset=imagenet", "recipe.lr=fast"], cwd=ROOT, capture_output=True, text=True
     )

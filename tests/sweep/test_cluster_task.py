@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -192,6 +193,20 @@ def test_a_list_is_worked_off(listed):
     queue, hands = queue_of(listed), Hands()
     job_queue.work_off(queue, hands, lambda: False, patience=60.0)
     assert hands.given == [] and queue.left == 0, "who comes later finds nothing to do, and does not stay"
+
+
+@pytest.mark.parametrize("tasks,cells", [(None, 3), ("2", 1), ("9", 1)])
+def test_a_task_leaves_cells_to_the_others_of_its_array(listed, monkeypatch, tasks, cells):
+    seen = []
+    monkeypatch.delenv("SLURM_ARRAY_TASK_COUNT", raising=False)
+    if tasks:
+        monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", tasks)
+    monkeypatch.setattr(job_queue, "resolve_device", lambda device: "cuda")
+    monkeypatch.setattr(cluster_task, "prepare", lambda sources, stop: dict.fromkeys(sources, Path()))
+    monkeypatch.setattr(cluster_task, "work_off", lambda *what, cells, **more: seen.append(cells))
+    one = replace(listed, runtime=replace(listed.runtime, workers=1))
+    cluster_task.run(one, 0, SimpleNamespace(requested=lambda: False))
+    assert seen == [cells]
 
 
 def test_runs_of_others_are_left_to_them_and_taken_over_from_the_dead(listed, monkeypatch):

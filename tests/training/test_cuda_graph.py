@@ -3,8 +3,6 @@
 There is no GPU here: a function that calls the step again stands in for capturing: all but CUDA's part is tested.
 """
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,7 +14,7 @@ from ablations.training.input.augment import EpochRandomness
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
-from ablations.training.step import TrainStep, interleaved, side_by_side
+from ablations.training.step import EagerStep, TrainStep, interleaved, side_by_side
 from ablations.training.trainer import TrainingEntry, build_model, train, train_together
 from model.fused import FusedShuffleNet
 from tests.golden.numerics import _double as double
@@ -187,46 +185,24 @@ def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
     assert side_by_side(images, 2)[1, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
 
 
-class FakeStream:
-    """Notes what waits for what, as torch.cuda.Stream's stand-in."""
+class Launched(EagerStep):
+    """In place of a captured step, on a GPU."""
 
-    def __init__(self) -> None:
-        self.waited: list[FakeStream] = []
+    failure = None
 
-    def wait_stream(self, other: "FakeStream") -> None:
-        self.waited.append(other)
+    def __init__(self, train_step, batch, capture):
+        super().__init__(train_step, batch)
 
 
-def test_warm_up_and_capture_share_one_stream_of_their_own(data, monkeypatch):
-    """Each stream that cuBLAS has seen keeps a workspace."""
-    default, used, made = FakeStream(), [], []
-    current = [default]
-
-    @contextmanager
-    def on(stream):
-        current.append(stream)
-        yield
-        current.pop()
-
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: current[-1])
-    monkeypatch.setattr(torch.cuda, "stream", on)
-
-    class Followed(CudaGraphStep):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.stream = FakeStream()
-            made.append(self.stream)
-
-        def body(self):
-            used.append(current[-1])
-            super().body()
-
-    def capture(body):
-        used.append(current[-1])
-        return body
-
-    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: Followed(train_step, batch, capture))
-    train(ONE, data)
-    (own,) = made
-    assert used[: WARM_UP + 1] == [own] * (WARM_UP + 1) and set(used[WARM_UP + 1 :]) == {default}
-    assert own.waited == [default] * (WARM_UP + 1) and default.waited == [own] * (WARM_UP + 1)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_on_a_gpu_a_real_graph_trains_what_the_eager_step_trains(data, monkeypatch):
+    """Two cells at once, of two seeds each."""
+    told = []
+    runs = [run(seed, RECIPE, groups=groups) for groups in (2, 3) for seed in range(2)]
+    replayed = dict(train_together([TrainingEntry(one, observe=told.append) for one in runs], data, "cuda"))
+    assert not any("captured" in event for event in told)
+    monkeypatch.setattr(run_group, "CudaGraphStep", Launched)
+    eager = dict(train_together([TrainingEntry(one) for one in runs], data, "cuda"))
+    for number in range(4):
+        losses = [each[number].history[0]["train_loss"] for each in (replayed, eager)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)

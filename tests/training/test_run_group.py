@@ -197,6 +197,18 @@ def test_all_may_leave_one_after_the_other(data):
     assert list(outcomes) == [0, 1, 2] and all(isinstance(each, Broken) for each in outcomes.values())
 
 
+def test_one_may_leave_before_the_first_step(data):
+    def observe(event):
+        if "fused_with" in event:
+            raise Broken
+
+    entries = [
+        TrainingEntry(one, observe=observe if number == 1 else lambda event: None) for number, one in enumerate(RUNS)
+    ]
+    outcomes = together(entries, data)
+    assert isinstance(outcomes[1], Broken) and all(isinstance(outcomes[n], TrainResult) for n in (0, 2))
+
+
 @pytest.mark.parametrize("key", ["fused_with", "history"])
 def test_all_may_leave_at_once(data, key):
     """Before the first step, or when an epoch's numbers are written."""

@@ -140,3 +140,9 @@ def test_the_blog_variant_trains_on_logits():
     blog = replace(one, variant=replace(one.variant, structure="blog"))
     trained = train(blog, splits(one.protocol.data))
     assert trained.history[0]["train_loss"] > 0 and trained.last.loss > 0
+
+
+def test_a_gpu_evaluates_more_images_at_once_and_the_cpu_as_many_as_ever():
+    on = {name: torch.device(name) for name in ("cpu", "cuda")}
+    assert [evaluation.batch_on(on["cpu"], side) for side in (24, 32, 224)] == [256] * 3, "else results would change"
+    assert [evaluation.batch_on(on["cuda"], side) for side in (32, 224)] == [8192, 256]

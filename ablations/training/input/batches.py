@@ -36,21 +36,28 @@ class BatchLoader:
     @property
     def resident(self) -> bool:
         """Whether the training images are in the device's memory."""
-        return isinstance(self.train_images, Tensor) and self.train_images.device == self.stats[0].device
+        return self.prefetcher is None
 
     def batch(self, randomness: EpochRandomness, rows: slice, protocol: Protocol) -> tuple[Tensor, Tensor]:
         """One augmented batch: (B, R, R, C) in 0..255 and its labels (B,), both on the device."""
-        device, recipe = self.stats[0].device, protocol.recipe
-        index = self.train_index[randomness.order[rows].to(self.train_index.device)]
-        labels, unit = _send(self.train_labels[index], device), _send(randomness.unit[rows], device)
+        device = self.stats[0].device
+        labels, unit = _send(self.labels(randomness.order[rows]), device), _send(randomness.unit[rows], device)
         if self.prefetcher is None:
             assert isinstance(self.train_images, Tensor)
-            pixels = self.train_images[index].to(device)
+            pixels = self.train_images[self.train_index[randomness.order[rows].to(self.train_index.device)]].to(device)
         else:
             pixels = self.prefetcher.batch(randomness, rows, protocol).to(device, non_blocking=True)
-        if not isinstance(self.train_images, Tensor):
-            return (jitter(pixels, unit, recipe.jitter) if recipe.jitter > 0 else pixels), labels
-        return augment(pixels, unit, recipe, protocol.resolution), labels
+        return self.augmented(pixels, unit, protocol), labels
+
+    def labels(self, order: Tensor) -> Tensor:
+        """Labels of the images at these places of an epoch's order, (...) int64; where `train_labels` are."""
+        return self.train_labels[self.train_index[order.to(self.train_index.device)]]
+
+    def augmented(self, pixels: Tensor, unit: Tensor, protocol: Protocol) -> Tensor:
+        """What is left to be done on the device, with images as they are stored or as the prefetcher cut them."""
+        if isinstance(self.train_images, Tensor):
+            return augment(pixels, unit, protocol.recipe, protocol.resolution)
+        return jitter(pixels, unit, protocol.recipe.jitter) if protocol.recipe.jitter > 0 else pixels
 
 
 def to_batch_loader(splits: "Splits", device: torch.device) -> BatchLoader:

@@ -29,7 +29,8 @@ def jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
         (B, H, W, 3) uint8, rounded; a quarter of a float's memory.
     """
     batch, height, width, channels = images.shape
-    luma = torch.tensor(LUMA, device=images.device)
+    # Filled on the device: copying a list to it cannot be captured in a CUDA graph.
+    luma = torch.stack([torch.full((), part, device=images.device) for part in LUMA])
     factors = jitter_factors(unit, strength)  # (B, 3)
     mix = _mix(factors[:, 2, None, None], luma, SIDE_BY_SIDE if height * width % SIDE_BY_SIDE == 0 else 1)
     out, step = torch.empty_like(images), piece(images)
