@@ -77,13 +77,16 @@ show.tables([grids.complexity_grid(assemble.table1(results)), *map(grids.trained
 show.tables(map(grids.pivot, sections))
 
 # %%
+show.figures(map(panels.change_by_axis, sections))
+
+# %%
 show.figures(map(panels.error_by_axis, sections))
 
 # %% [markdown]
 # ## Error against cost
 #
-# A network on the front is one that no other beats in both error and multiply-adds. Where the intervals of the table
-# overlap, membership of the front may be luck.
+# A network on the front is one that no other beats in both error and multiply-adds. A ring marks those that have less
+# error than every cheaper one by more than chance; on the front without a ring, one may be by luck.
 
 # %%
 show.figures(map(panels.error_by_macs, sections))

@@ -21,7 +21,7 @@ NO_STUDY = ("single",)
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "built_in"
 
-FIGURES = ("error_by_axis", "gain", "error_by_macs")
+FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_macs")
 
 
 @dataclass(frozen=True)

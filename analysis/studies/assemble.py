@@ -33,6 +33,7 @@ class Section:
         cells: one row per cell, columns cells.COLUMNS; the paper's grid is always whole.
         gains: the gain by cell, columns gains.COLUMNS; no rows where the study has none.
         of: the study. protocol_id: of the protocol, or of the scope of a study that varies a part of it.
+        sample: errors of its runs by cell and seed.
         runs: the protocol's runs, as frame.runs gives them.
         title: data and training in a few words; scope: in full.
         protocol: what sets the protocol apart from the others in the folder; empty where there is one only.
@@ -49,6 +50,7 @@ class Section:
     gains: pd.DataFrame
     runs: pd.DataFrame
     of: Study
+    sample: Sample
     verdicts: tuple[Verdict, ...] = ()
     protocol: str = ""
 
@@ -87,7 +89,7 @@ def sections(
         text += tuple(notes.orphans(frame)) if not found else ()
         judged = tuple(judge.verdicts(asked, drawn, scope, scope_id, _ids(rows, drawn, one)))
         apart = str(rows["protocol"].iloc[0])
-        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, judged, apart))
+        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, drawn, judged, apart))
     return found
 
 

@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from analysis import paper
-from analysis.studies.figures.style import BLUE, VERMILLION, WIDE, figure, style
+from analysis.studies.figures.style import BLUE, GREY, VERMILLION, WIDE, figure, style
 from analysis.studies.grids import by_row, short
+from analysis.studies.notes import on_preset
 
 ARMS = ((True, BLUE, "with shuffle"), (False, VERMILLION, "without"))
 
@@ -37,6 +37,7 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
     with style():
         most = f" (the first {SEEDS})" if shown["seed"].nunique() > SEEDS else ""
         text = f"{title}. Lines: training error, one per seed{most}. Dots: error on the evaluated images."
+        text = " ".join([text, *on_preset(runs)])
         fig = figure(width, 1.0 + (1.05 if wide else 0.95) * rows, "Training curves", text)
         panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, (name, same) in enumerate(networks):
@@ -45,13 +46,19 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
                 _panel(axes, same[same["groups"] == g], results)
                 axes.set_title(f"{short(name)}, g={g}", pad=2)
         panels[0][0].set_ylim(0, None)
-        panels[0][0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panels[0][0].set_xticks(epoch_ticks(int(shown["epochs"].max()) if len(shown) else 4))
         for axes in panels[-1]:
             axes.set_xlabel("Epoch")
         fig.supylabel("Top-1 error (%)", size=7.5)
         keys = [Line2D([], [], color=colour, label=name) for _, colour, name in ARMS]
         fig.legend(handles=keys, loc="outside lower center", ncols=2)
     return fig
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """At most five epochs to mark, equally far apart where the number of epochs allows it; the last is one of them."""
+    step = next((n for n in range(-(-last // 5), last) if last % n == 0 and last // n > 2), -(-last // 4))
+    return list(range(last, 0, -step))[::-1]
 
 
 def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
@@ -68,7 +75,7 @@ def _panel(axes: Axes, runs: pd.DataFrame, results: Path) -> None:
             drawn += 1
     if not drawn:
         word = "not done" if len(runs) else "not planned"
-        axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color="#777777")
+        axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def _metrics(path: Path) -> pd.DataFrame | None:
