@@ -99,7 +99,7 @@ def read(folder: Path, protocol: str = "", rather: str = "") -> "pd.DataFrame":
     from analysis.runs import frame
     from analysis.runs.files import read_json
 
-    if (folder / RUNS).exists():
+    if (folder / RUNS).exists() and not (folder / "runs").is_dir():  # a results folder has one, too, in percent
         rows = pd.read_csv(folder / RUNS)
         if "protocol_id" not in rows:
             rows["protocol_id"] = str((read_json(folder / "study.json") or {}).get("protocol_id", ""))

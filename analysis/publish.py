@@ -22,6 +22,9 @@ STAMP = Path("tables") / ".published.json"
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
 
+RUNS = "runs.csv"
+"""A row for each run, as `analysis.load` gives it: errors in percent, paths relative to the results folder."""
+
 TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
 
@@ -99,10 +102,11 @@ def _entries(results: Path) -> list[str]:
 
 def _write_all(results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import report
+    from analysis import report, tidy
 
     runs, tables = _sections(results, claims=claims)
-    written = _write_tables(results, tables)
+    rows = tidy.tidy(runs, results).to_csv(index=False, float_format="%.10g")  # 12.34, not 12.339999999999998
+    written = [*_write_tables(results, tables), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, kept.get("figures", {}))
     written += figures
     figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ablations.core.errors import UserError
 from ablations.core.run_spec import Run, from_json
-from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from analysis.runs import frame
 from analysis.runs.files import read_json
@@ -87,13 +86,19 @@ def load(results: str | os.PathLike[str]) -> Runs:
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    known = frame.runs(folder)
+    table = tidy(frame.runs(folder), folder)
+    table["path"] = [str(folder / path) for path in table["path"]]
+    table.results = folder
+    return table
+
+
+def tidy(known: pd.DataFrame, folder: Path) -> Runs:
+    """The table of `load` from the runs of a folder, as frame.runs gives them; paths are relative to the folder."""
     described = _described(folder, known["run_id"])
     recipes = pd.DataFrame([_recipe(described.get(run_id)) for run_id in known["run_id"]], index=known.index)
     recipes = recipes.drop(columns=[name for name in recipes if name in known])
     table = Runs(_percent(pd.concat([known, recipes], axis=1)))
-    table["path"] = [str(run_folder.path_of(folder, run_id)) for run_id in table["run_id"]]
-    table.results = folder
+    table["path"] = [f"runs/{run_id}" for run_id in table["run_id"]]
     return table
 
 
@@ -102,7 +107,7 @@ def _described(folder: Path, run_ids: "pd.Series[str]") -> dict[str, Run]:
     found = {entry.run_id: run for plan in read_plans(folder) for entry, run in plan.described()}
     for run_id in set(run_ids) - set(found):
         try:
-            found[run_id] = from_json(read_json(run_folder.path_of(folder, run_id) / "run.json") or {})
+            found[run_id] = from_json(read_json(folder / "runs" / run_id / "run.json") or {})
         except (ValueError, KeyError, TypeError):
             continue  # the row says that it is damaged
     return found
