@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ablations.core.console import show_error
 from ablations.core.errors import UserError
-from ablations.core.paths import ROOT
+from ablations.core.paths import REFERENCE, ROOT
 from analysis.runs.files import write
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
-NAMES = ("groups", "shuffle")
+NAMES = ("groups", "shuffle", *(["study"] if REFERENCE.is_dir() else []))
+"""The last one loads a committed study, which only a checkout has."""
 
 
 def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
@@ -44,7 +45,7 @@ def execute(results: Path, names: Sequence[str] = NAMES) -> list[Path]:
         pass  # it can be written: found out before the minute that executing takes
     written = []
     for name in names:
-        notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
+        notebook = jupytext.read(next(NOTEBOOKS.glob(f"{name}.[pi][py]*")))
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": name}})

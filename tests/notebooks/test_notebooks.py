@@ -26,9 +26,14 @@ def test_notebooks_execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert execute.main([]) == 0
     written = capsys.readouterr().out.split()
     assert written == [
-        f"results/notebooks/{name}.{form}" for name in ("groups", "shuffle") for form in ("ipynb", "html")
+        f"results/notebooks/{name}.{form}" for name in ("groups", "shuffle", "study") for form in ("ipynb", "html")
     ]
-    for name, table, figures in (("groups", "Table 2. Top-1 error", 3), ("shuffle", "Table 3. Top-1 error", 2)):
+    shows = (
+        ("groups", "Table 2. Top-1 error", 4),
+        ("shuffle", "Table 3. Top-1 error", 2),
+        ("study", 'class="dataframe"', 2),
+    )
+    for name, table, figures in shows:
         notebook = nbformat.read(f"results/notebooks/{name}.ipynb", as_version=4)
         nbformat.validate(notebook)
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
