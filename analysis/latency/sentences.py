@@ -18,7 +18,7 @@ SAME = 0.005
 
 def sentences(rows: pd.DataFrame) -> list[str]:
     """The answer first, then an example, shuffle, and what a smaller width buys; only what the rows can say."""
-    return [text for text in (answer(rows), example(rows), shuffle(rows), width(rows)) if text]
+    return [text for text in (answer(rows), example(rows), shuffle(rows), width(rows), single(rows)) if text]
 
 
 def answer(rows: pd.DataFrame) -> str:
@@ -91,6 +91,22 @@ def width(rows: pd.DataFrame) -> str:
                 f"image, {label(part.iloc[0])}, {engine(str(name))}); on the paper’s phone {theirs:.2f} (Table 8)."
             )
     return ""
+
+
+def single(rows: pd.DataFrame) -> str:
+    """Which engine to take for one image, where the compiled kernels, made for batches, are slower than PyTorch."""
+    ways, parts = ["input", "width", "groups", "shuffle"], []
+    found = {engine: part.set_index(ways)["median_ms"] for engine, part in rows[rows["batch"] == 1].groupby("engine")}
+    for name in (name for name in found if str(name).startswith("native") and "pytorch" in found):
+        both = pd.DataFrame({"theirs": found["pytorch"], "ours": found[name]}).dropna()
+        slower = both[both["ours"] > both["theirs"]].sort_values("ours")
+        if len(slower):
+            worst = slower.iloc[-1]
+            parts.append(
+                f"{engine(str(name))} are slower than PyTorch with {len(slower)} of {len(both)} networks (by at most "
+                f"{worst['ours']:.3g} ms against {worst['theirs']:.3g})"
+            )
+    return f"For one image use PyTorch: {'; '.join(parts)}. They are made for batches." if parts else ""
 
 
 def is_papers(rows: pd.DataFrame) -> pd.Series:
