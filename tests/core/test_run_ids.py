@@ -18,7 +18,7 @@ EXPECTED = json.loads(Path(__file__).with_name("run_ids.json").read_text(encodin
 
 AS_IT_WAS = {
     "quick": [
-        "data.typefaces=heldout",
+        *("data.typefaces=heldout", "data.noise=0.2"),
         *("data.train_images=2000", "data.val_images=1000", "data.test_images=2000"),
         *("recipe.batch_size=64", "recipe.lr=0.02", "recipe.warmup_epochs=1"),
     ]
