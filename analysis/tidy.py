@@ -13,6 +13,7 @@ from ablations.core.run_spec import Run, from_json
 from ablations.store.plans import read_plans
 from analysis.runs import frame
 from analysis.runs.files import read_json
+from analysis.runs.study import Study, studies
 from analysis.studies import assemble, claims_table
 
 
@@ -47,21 +48,28 @@ class Runs(pd.DataFrame):
     @property
     def verdicts(self) -> pd.DataFrame:
         """A row for each claim and protocol, from all runs in the folder; effects in points, as in claims.json."""
-        sections = [section for study in ("groups", "shuffle") for section in self._sections(study)]
+        known, found = self._studies()
+        sections = [section for one in found.values() for section in assemble.sections(one, known, self.results)]
         return pd.DataFrame(claims_table.records(sections))
 
     def table(self, study: str) -> pd.DataFrame:
-        """Table 2 (`groups`) or 3 (`shuffle`) from all runs in the folder: a row for each cell, errors in percent.
+        """The table of a study from all runs in the folder: a row for each cell, errors in percent.
+
+        Args:
+            study: `groups` (Table 2), `shuffle` (Table 3), or another that the folder has.
 
         Raises:
-            ValueError: the study is neither.
+            ValueError: there is no such study.
         """
-        if study not in ("groups", "shuffle"):
-            raise ValueError(f"There is no table {study!r}: choose groups (Table 2) or shuffle (Table 3).")
-        return assemble.combined(self._sections(study), "cells")
+        known, found = self._studies()
+        if study not in found:
+            raise ValueError(f"There is no table {study!r}: choose one of {', '.join(found)}.")
+        return assemble.combined(assemble.sections(found[study], known, self.results), "cells")
 
-    def _sections(self, study: str) -> list[assemble.Section]:
-        return assemble.sections(study, frame.runs(self.results), self.results)
+    def _studies(self) -> tuple[pd.DataFrame, dict[str, Study]]:
+        """All runs in the folder, and its studies by name."""
+        known = frame.runs(self.results)
+        return known, {one.name: one for one in studies(read_plans(self.results), known["planned_by"])}
 
 
 def load(results: str | os.PathLike[str]) -> Runs:

@@ -51,7 +51,7 @@ def change_by_axis(section: Section, width: float = WIDE) -> Figure:
         for axes, (name, same, colour, marker, change) in zip(panels.flat, shown, strict=False):
             axes.axhline(0, color="black", lw=0.7, zorder=1)
             axes.set_title(name, loc="left")
-            mine = change.set_axis(same[axis]).groupby(level=0).first().reindex(values)
+            mine = change[~same[axis].duplicated()].set_axis(same[axis].drop_duplicates()).reindex(values)
             bars = [mine["change"] - mine["low"], mine["high"] - mine["change"]]
             places = np.arange(len(values))
             ours: dict[str, Any] = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.9}
@@ -93,12 +93,10 @@ def changes(section: Section) -> pd.DataFrame:
 
 def _difference(section: Section, worse: Any, better: Any) -> Interval:
     """Error of one cell minus that of another, by their index, with its interval."""
-    refs = [section.sample.ref(section.of.cell(section.cells.loc[index])) for index in (worse, better)]
-    return (
-        estimate(difference(*refs), section.sample).interval()
-        if refs[0] != refs[1]
-        else Interval(0.0, np.nan, np.nan, "")
-    )
+    if worse == better:
+        return Interval(0.0, np.nan, np.nan, "")
+    refs = (section.sample.ref(section.of.cell(section.cells.loc[index])) for index in (worse, better))
+    return estimate(difference(*refs), section.sample).interval()
 
 
 def error_by_axis(section: Section, width: float = WIDE) -> Figure:
