@@ -13,7 +13,7 @@ from ablations.core.run_spec import Run, from_json
 from ablations.store.plans import read_plans
 from analysis.runs import frame
 from analysis.runs.files import read_json
-from analysis.runs.study import Study, studies
+from analysis.runs.study import BUILT_IN, Study, studies, study
 from analysis.studies import assemble, claims_table
 
 
@@ -52,24 +52,25 @@ class Runs(pd.DataFrame):
         sections = [section for one in found.values() for section in assemble.sections(one, known, self.results)]
         return pd.DataFrame(claims_table.records(sections))
 
-    def table(self, study: str) -> pd.DataFrame:
+    def table(self, name: str) -> pd.DataFrame:
         """The table of a study from all runs in the folder: a row for each cell, errors in percent.
 
         Args:
-            study: `groups` (Table 2), `shuffle` (Table 3), or another that the folder has.
+            name: `groups` (Table 2), `shuffle` (Table 3), or another that the folder has.
 
         Raises:
             ValueError: there is no such study.
         """
         known, found = self._studies()
-        if study not in found:
-            raise ValueError(f"There is no table {study!r}: choose one of {', '.join(found)}.")
-        return assemble.combined(assemble.sections(found[study], known, self.results), "cells")
+        if name not in found:
+            raise ValueError(f"There is no table {name!r}: choose one of {', '.join(found)}.")
+        return assemble.combined(assemble.sections(found[name], known, self.results), "cells")
 
     def _studies(self) -> tuple[pd.DataFrame, dict[str, Study]]:
         """All runs in the folder, and its studies by name."""
         known = frame.runs(self.results)
-        return known, {one.name: one for one in studies(read_plans(self.results), known["planned_by"])}
+        found = [*map(study, BUILT_IN), *studies(read_plans(self.results), known["planned_by"])]
+        return known, {one.name: one for one in found}
 
 
 def load(results: str | os.PathLike[str]) -> Runs:

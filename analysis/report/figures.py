@@ -2,7 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,15 +40,12 @@ CURVES = "Whether training had ended: a line still falling means a budget too sh
 
 
 GLYPH = re.compile(r'<path id="(DejaVu[^"]*)"[^>]*/>')
-"""The outline of a letter: a third of a figure. Those of all figures stand on the page once."""
+"""The outline of a letter. They are a third of a figure, so all figures of a page share them: `share_letters`."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for wide and for narrow screens; where `wide` is None, `why` says where it is instead.
-
-    Letters are references to outlines that `glyphs` has by their ids: the page must have them.
-    """
+    """A figure for wide and for narrow screens; where `wide` is None, `why` says where it is instead."""
 
     title: str
     caption: str
@@ -56,7 +53,6 @@ class Picture:
     wide: Markup | None
     narrow: Markup | None
     why: str
-    glyphs: Mapping[str, str]
 
 
 def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[Section], room: int) -> list[Picture]:
@@ -65,7 +61,7 @@ def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[
     for name, *said in _shown(rows, sections):
         prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
         found.append(picture(results, f"{folder}/{name}", prefix, (said[0], said[1], said[2]), room))
-        room -= len(found[-1].wide or "") + len(found[-1].narrow or "")
+        room -= _size(found[-1].wide) + _size(found[-1].narrow)
     return found
 
 
@@ -77,14 +73,25 @@ def picture(results: Path, path: str, prefix: str, words: tuple[str, str, str], 
     title, caption, text = words
     wide = inline(results / f"{path}.svg", prefix, title, text)
     narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
-    glyphs = {found[1]: found[0] for svg in (wide, narrow) for found in GLYPH.finditer(svg or "")}
-    wide, narrow = (svg and Markup(GLYPH.sub("", svg)) for svg in (wide, narrow))
     why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
-    if narrow and len(wide or "") + len(narrow) > room:
+    if _size(wide) + _size(narrow) > room:
         narrow = None
-    if wide and len(wide) > room:
+    if _size(wide) > room:
         wide, why = None, f"Left out to keep this page small; see {path}.svg."
-    return Picture(title, caption, f"{path}.svg", wide, narrow, why, glyphs if wide else {})
+    return Picture(title, caption, f"{path}.svg", wide, narrow, why)
+
+
+def share_letters(page: str) -> str:
+    """A page with the outline of each letter once, for all its figures."""
+    outlines = {found[1]: found[0] for found in GLYPH.finditer(page)}
+    drawn = "".join(outlines[name] for name in sorted(outlines))
+    shared = f'<svg class="glyphs" width="0" height="0" aria-hidden="true"><defs>{drawn}</defs></svg>\n'
+    return GLYPH.sub("", page).replace("<body>\n", f"<body>\n{shared}", 1) if outlines else page
+
+
+def _size(svg: Markup | None) -> int:
+    """Characters that a figure takes on a page, without letters."""
+    return len(GLYPH.sub("", svg or ""))
 
 
 def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str, str]]:

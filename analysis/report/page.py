@@ -13,7 +13,7 @@ from ablations.store.plans import read_plans
 from analysis import paper
 from analysis.latency import grids, sentences, times
 from analysis.report import alt
-from analysis.report.figures import Picture, picture
+from analysis.report.figures import Picture, picture, share_letters
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.study import BUILT_IN, Study, study
@@ -90,8 +90,7 @@ def page(
     views: list[ProtocolView] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
-    shown_times = _latency_view(results, figures)
-    timing = Markup(_environment().get_template("latency.html.j2").render(view=shown_times) if shown_times else "")
+    timing = _timing(results, figures)
     size = len(encode_text(timing))
     for place, (protocol_id, rows, sections) in enumerate(assemble.by_scope(known, tables)):
         complexity = assemble.table1(results) if place == 0 else None
@@ -106,9 +105,7 @@ def page(
                 break
         else:
             left_out.append((notes.title(rows), protocol_id))
-    drawn = [figure for one in views for figure in one.figures]
-    drawn += [shown_times.figure] if shown_times and shown_times.figure else []
-    return (
+    return share_letters(
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -120,7 +117,6 @@ def page(
             left_out=left_out,
             orphans=notes.orphans(runs),
             how=HOW,
-            glyphs=Markup("\n".join(dict(sorted(item for figure in drawn for item in figure.glyphs.items())).values())),
         )
     )
 
@@ -130,6 +126,12 @@ def _studies(sections: Sequence[Section]) -> list[Study]:
     mine = {section.study: section.of for section in sections}
     papers = BUILT_IN if {*BUILT_IN} & {*mine} else ()
     return [mine.get(name) or study(name) for name in (*papers, *(name for name in mine if name not in papers))]
+
+
+def _timing(results: Path, room: int) -> Markup:
+    """The section on inference time as HTML; empty if nothing was measured."""
+    shown = _latency_view(results, room)
+    return Markup(_environment().get_template("latency.html.j2").render(view=shown) if shown else "")
 
 
 def _latency_view(results: Path, room: int) -> LatencyView | None:
