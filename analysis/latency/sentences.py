@@ -6,7 +6,7 @@ import pandas as pd
 
 from ablations.core.json_subprocess import answer_json
 from analysis import paper
-from analysis.latency.times import label, read_times
+from analysis.latency.times import WAY, label, read_times
 from analysis.runs.text import plural
 
 OURS = "this project’s "
@@ -95,16 +95,17 @@ def width(rows: pd.DataFrame) -> str:
 
 def single(rows: pd.DataFrame) -> str:
     """Which engine to take for one image, where the compiled kernels, made for batches, are slower than PyTorch."""
-    ways, parts = ["input", "width", "groups", "shuffle"], []
-    found = {engine: part.set_index(ways)["median_ms"] for engine, part in rows[rows["batch"] == 1].groupby("engine")}
-    for name in (name for name in found if str(name).startswith("native") and "pytorch" in found):
-        both = pd.DataFrame({"theirs": found["pytorch"], "ours": found[name]}).dropna()
-        slower = both[both["ours"] > both["theirs"]].sort_values("ours")
+    one, parts = rows[rows["batch"] == 1], []
+    keys = [*(name for name in WAY if name != "engine"), "width", "groups", "shuffle"]
+    theirs = one.loc[one["engine"] == "pytorch", [*keys, "median_ms"]]
+    for name, ours in one[one["engine"].str.startswith("native")].groupby("engine", sort=False):
+        both = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
+        slower = both[both["median_ms"] > both["median_ms_theirs"]].sort_values("median_ms")
         if len(slower):
-            worst = slower.iloc[-1]
+            most = slower.iloc[-1]
             parts.append(
-                f"{engine(str(name))} are slower than PyTorch with {len(slower)} of {len(both)} networks (by at most "
-                f"{worst['ours']:.3g} ms against {worst['theirs']:.3g})"
+                f"{engine(str(name))} are slower than it with {len(slower)} of {len(both)} networks, at most "
+                f"{most['median_ms']:.3g} ms against {most['median_ms_theirs']:.3g}"
             )
     return f"For one image use PyTorch: {'; '.join(parts)}. They are made for batches." if parts else ""
 
