@@ -47,6 +47,8 @@ def values(config: Any, key: str) -> list[str]:
 def _in_grids(key: str) -> Iterator[str]:
     for path in [*CONF.glob("ablation/*.yaml"), *CONF.glob("preset/*.yaml")]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):  # claims, or numbers of a paper
+            continue
         sweeper = (content.get("hydra") or {}).get("sweeper") or {}
         for params in (sweeper.get("params"), sweeper.get("narrow"), *(content.get("cells") or [])):
             given = (params or {}).get(key, [])
