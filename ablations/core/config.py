@@ -113,7 +113,8 @@ class Config:
     cells: list[Any] = field(default_factory=list)
     exclude: list[Any] = field(default_factory=list)
     table: dict[str, Any] = field(default_factory=dict)
-    figures: list[str] = field(default_factory=list)
+    figures: Any = None
+    captions: dict[str, str] = field(default_factory=dict)
     margin: float | None = None
     claims: Any = None
     published: Any = None

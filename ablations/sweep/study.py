@@ -26,7 +26,7 @@ GROUPS = ("model", "recipe", "data")
 STRUCTURE = "model.structure"
 """The axis that tells families apart; in a grid it chooses the family's own configuration."""
 
-AS_WRITTEN = ("title", "table", "figures", "margin")
+AS_WRITTEN = ("title", "table", "figures", "captions", "margin")
 """Keys of a study that its definition holds as they are."""
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,8 +17,6 @@ BUILT_IN = ("groups", "shuffle")
 
 NO_STUDY = ("single",)
 """What plans of runs without a grid are called."""
-
-DEFINITIONS = Path(__file__).resolve().parent.parent / "built_in"
 
 FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_macs")
 
@@ -175,12 +172,13 @@ def study(name: str, plan: Plan | None = None) -> Study:
 
 @cache
 def built_in(name: str) -> Mapping[str, Any]:
-    """The definition of a study of this project, empty where it has none of that name."""
-    found: dict[str, Any] = {}
-    for path in (DEFINITIONS / f"{name}.yaml", CONF / "ablation" / f"{name}.yaml"):
-        if name in BUILT_IN and path.is_file():
-            found |= {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != "hydra"}
-    return found
+    """The definition of a study of the paper's from its file in conf/ablation; empty for any other name."""
+    if name not in BUILT_IN:
+        return {}
+    found: dict[str, Any] = yaml.safe_load((CONF / "ablation" / f"{name}.yaml").read_text(encoding="utf-8"))
+    grid = found.pop("hydra")["sweeper"]["params"]
+    axes = [axis for axis, values in grid.items() if "," in values]
+    return {**found, "axes": axes, "defaults": {"structure": "shufflenet", "model.shuffle": True}}
 
 
 def parse(name: str, definition: Mapping[str, Any]) -> Study:
