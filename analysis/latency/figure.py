@@ -49,7 +49,7 @@ def latency(rows: pd.DataFrame, width: float = WIDE) -> Figure:
         for place in axes[:, 0]:
             place.set_ylabel("Relative to g=1")
         low, high = axes[0][0].get_ylim()  # all share them; ticks count from 1, what all is relative to
-        ticks = 1 + MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low - 1, high - 1)
+        ticks = 1 + np.asarray(MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low - 1, high - 1))
         axes[0][0].set_yticks([tick for tick in ticks if low <= tick <= high])
         _legend(fig, looks, bool((~shown["shuffle"]).any()))
     return fig

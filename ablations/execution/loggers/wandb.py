@@ -40,17 +40,10 @@ class Wandb:
             dir=folder,
             resume="allow",
             reinit="create_new",  # runs that train as one have a logger each
-            settings=wandb.Settings(
-                mode=mode(server),
-                base_url=server,
-                console="off",
-                disable_git=True,
-                disable_code=True,
-                save_code=False,
-                init_timeout=START_SECONDS,
-                x_disable_meta=True,
-                x_disable_stats=True,
-            ),
+            settings={
+                **{"mode": mode(server), "base_url": server, "init_timeout": START_SECONDS, "console": "off"},
+                **{"disable_git": True, "disable_code": True, "x_disable_meta": True, "x_disable_stats": True},
+            },
         )
         self.next = self.wandb_run.starting_step
 

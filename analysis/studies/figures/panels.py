@@ -228,14 +228,14 @@ def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section:
     colours = {k: colour for _, same, colour, _ in lines for k in same.index}
     _front_line(axes, cells[cost], y, "-")
     ringed = surely_better(section) if error == "error_mean" else []
-    for index, row in cells.iterrows():
+    for k, (index, row) in enumerate(cells.iterrows()):
         edge = {"mec": "black", "mew": 1.0} if index in ringed else {"mec": "white", "mew": 0.4}
         hue, hollow = colours[index], pd.notna(row["shuffle"]) and not row["shuffle"]
         look = {"mfc": "white", "mec": hue} if hollow else {"mfc": hue, **edge}
-        axes.plot(x[index], y[index], _marker(section, row[axis]), ms=4.6, zorder=4 if index in ringed else 3, **look)
+        axes.plot(x.iloc[k], y.iloc[k], _marker(section, row[axis]), ms=4.6, zorder=4 if index in ringed else 3, **look)
         if error == "error_mean" and pd.notna(row["error_low"]):
-            bar = [[y[index] - row["error_low"]], [row["error_high"] - y[index]]]
-            axes.errorbar(x[index], y[index], yerr=bar, fmt="none", ecolor=hue, elinewidth=0.8, alpha=0.6, zorder=2)
+            bar = [[row["error_mean"] - row["error_low"]], [row["error_high"] - row["error_mean"]]]
+            axes.errorbar(x.iloc[k], y.iloc[k], yerr=bar, fmt="none", ecolor=hue, elinewidth=0.8, alpha=0.6, zorder=2)
     if len(x) and x.max() > 2 * x.min():
         axes.set_xscale("log")
         ticks = sorted({float(f"{value:.2g}") for value in x.groupby(cells["width"], dropna=False).median()})
