@@ -197,5 +197,5 @@ bench-leases: $(READY) ## 200 processes take 10,000 planned runs from one folder
 
 clean: ## delete the environment, caches, tables, figures and report; never results/runs
 	rm -rf $(VENV) cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* *.egg-info build
-	@test ! -d "$$RESULTS" || { cd -- "$$RESULTS" && rm -rf tables figures notebooks smoke report.html; }
+	@test ! -d "$$RESULTS" || { cd -- "$$RESULTS" && rm -rf tables figures notebooks smoke report.html runs.csv; }
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """From results on disk to tables, figures, report and notebooks.
 
 `analysis.load("results")` gives tables of pandas. Packages import in one direction: paper, runs < stats < claims <
-studies < latency < report < publish, explain, tidy < reference. Of `ablations` only
+studies < latency < report < tidy < publish, explain < reference. Of `ablations` only
 `core` and `store` are used, so that nothing here depends on the trainer.
 """
 

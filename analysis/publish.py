@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 INPUTS = ("run.json", "result.json", "failure.json")
 """Files of a run that change whenever what is published about it does: they are written with all the others."""
 
+RUNS = "runs.csv"
+"""A row for each run, as `analysis.load` gives it: errors in percent, paths relative to the results folder."""
+
 TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
 
@@ -116,11 +119,12 @@ def _write_all(
     results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None, look: bool
 ) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import report
+    from analysis import report, tidy
 
     runs, tables = _sections(results, claims=claims, look=look)
     where = _places(results, tables)
-    written = _write_tables(results, tables, where)
+    rows = tidy.tidy(runs, results).to_csv(index=False, float_format="%.10g")  # 12.34, not 12.339999999999998
+    written = [*_write_tables(results, tables, where), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures
     figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))

@@ -2,13 +2,18 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ablations.core.errors import UserError
-from ablations.store import run_folder
+from ablations.core.run_spec import Run, from_json
+from ablations.store.plans import read_plans
 from analysis.runs import frame
+from analysis.runs.files import read_json
+from analysis.runs.study import BUILT_IN, Study, studies, study
 from analysis.studies import assemble, claims_table
 
 
@@ -42,21 +47,29 @@ class Runs(pd.DataFrame):
     @property
     def verdicts(self) -> pd.DataFrame:
         """A row for each claim and protocol, from all runs in the folder; effects in points, as in claims.json."""
-        sections = [section for study in ("groups", "shuffle") for section in self._sections(study)]
+        known, found = self._studies()
+        sections = [section for one in found.values() for section in assemble.sections(one, known, self.results)]
         return pd.DataFrame(claims_table.records(sections))
 
-    def table(self, study: str) -> pd.DataFrame:
-        """Table 2 (`groups`) or 3 (`shuffle`) from all runs in the folder: a row for each cell, errors in percent.
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of a study from all runs in the folder: a row for each cell, errors in percent.
+
+        Args:
+            name: `groups` (Table 2), `shuffle` (Table 3), or another that the folder has.
 
         Raises:
-            ValueError: the study is neither.
+            ValueError: there is no such study.
         """
-        if study not in ("groups", "shuffle"):
-            raise ValueError(f"There is no table {study!r}: choose groups (Table 2) or shuffle (Table 3).")
-        return assemble.combined(self._sections(study), "cells")
+        known, found = self._studies()
+        if name not in found:
+            raise ValueError(f"There is no table {name!r}: choose one of {', '.join(found)}.")
+        return assemble.combined(assemble.sections(found[name], known, self.results), "cells")
 
-    def _sections(self, study: str) -> list[assemble.Section]:
-        return assemble.sections(study, frame.runs(self.results), self.results)
+    def _studies(self) -> tuple[pd.DataFrame, dict[str, Study]]:
+        """All runs in the folder, and its studies by name."""
+        known = frame.runs(self.results)
+        found = [*map(study, BUILT_IN), *studies(read_plans(self.results), known["planned_by"])]
+        return known, {one.name: one for one in found}
 
 
 def load(results: str | os.PathLike[str]) -> Runs:
@@ -81,10 +94,35 @@ def load(results: str | os.PathLike[str]) -> Runs:
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    table = Runs(_percent(frame.runs(folder)))
-    table["path"] = [str(run_folder.path_of(folder, run_id)) for run_id in table["run_id"]]
+    table = tidy(frame.runs(folder), folder)
+    table["path"] = [str(folder / path) for path in table["path"]]
     table.results = folder
     return table
+
+
+def tidy(known: pd.DataFrame, folder: Path) -> Runs:
+    """The table of `load` from the runs of a folder, as frame.runs gives them; paths are relative to the folder."""
+    described = _described(folder, known["run_id"])
+    recipes = pd.DataFrame([_recipe(described.get(run_id)) for run_id in known["run_id"]], index=known.index)
+    recipes = recipes.drop(columns=[name for name in recipes if name in known])
+    table = Runs(_percent(pd.concat([known, recipes], axis=1)))
+    table["path"] = [f"runs/{run_id}" for run_id in table["run_id"]]
+    return table
+
+
+def _described(folder: Path, run_ids: "pd.Series[str]") -> dict[str, Run]:
+    """Descriptions of the runs, from plans and from run.json, of those that can be read."""
+    found = {entry.run_id: run for plan in read_plans(folder) for entry, run in plan.described()}
+    for run_id in set(run_ids) - set(found):
+        try:
+            found[run_id] = from_json(read_json(folder / "runs" / run_id / "run.json") or {})
+        except (ValueError, KeyError, TypeError):
+            continue  # the row says that it is damaged
+    return found
+
+
+def _recipe(run: Run | None) -> dict[str, Any]:
+    return asdict(run.protocol.recipe) if run else {}
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:

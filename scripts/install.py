@@ -21,7 +21,7 @@ COST = {
     (
         "requirements.lock",
         "",
-    ): "PyTorch with its CUDA libraries and {} packages: 1 to 2 minutes near a package index, 6 GB",
+    ): "PyTorch with its CUDA libraries and {} packages: about 1 minute near a package index, 6 GB",
     ("requirements.lock", "cpu"): "PyTorch for the CPU and {} packages: about 1 minute near a package index, 2 GB",
 }
 LEAVE_OUT = "Leave TORCH=cpu out: the usual build of PyTorch trains on the CPU, too."

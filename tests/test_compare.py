@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import compare
+from analysis import compare, tidy
 from analysis.compare import COMPATIBLE, DIFFERS, NOTHING, TOO_FEW, differences, verdict
+from analysis.runs import frame
 from analysis.runs.finished import read
 from tests import results_fixture as fixture
 
@@ -63,6 +64,13 @@ def test_a_committed_study_is_read_and_nothing_in_common_is_a_sentence(
     assert "the protocols differ (00 and " in capsys.readouterr().out
     assert compare.main([str(ours), str(tmp_path)]) == NOTHING
     assert "has no finished run" in capsys.readouterr().err
+
+
+def test_the_table_of_all_runs_in_a_results_folder_is_no_committed_study(tmp_path: Path) -> None:
+    ours = folder(tmp_path / "ours")
+    before = compare.read(ours)
+    tidy.tidy(frame.runs(ours), ours).to_csv(ours / "runs.csv", index=False)  # in percent
+    pd.testing.assert_frame_equal(compare.read(ours), before)
 
 
 def rows(means: list[float], seeds: int, source: np.random.Generator) -> pd.DataFrame:

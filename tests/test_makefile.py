@@ -127,6 +127,7 @@ def test_clean_keeps_runs_and_all_that_is_not_its_own(tmp_path):
     results = tmp_path / "my results; $x"
     for name in ("runs", "tables", "figures", "smoke"):
         (results / name).mkdir(parents=True)
+    (results / "runs.csv").touch()
     subprocess.run(["make", "-s", "clean", f"RESULTS={results.name}"], cwd=tmp_path, check=True)
     assert [path.name for path in results.iterdir()] == ["runs"]
 

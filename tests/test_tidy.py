@@ -5,12 +5,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import analysis
 from ablations.core.errors import UserError
-from analysis import tidy
+from analysis import publish, tidy
 from tests import results_fixture as fixture
+from tests.studies.test_any_study import smoothing
 
 pytestmark = pytest.mark.usefixtures("made_up_costs")
 
@@ -59,5 +61,21 @@ def test_recipe_and_kernels_are_columns_also_beside_a_run_that_cannot_be_read(re
 def test_a_folder_or_table_that_is_not_there_is_named(results: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         analysis.load("nowhere")
-    with pytest.raises(ValueError, match="'depth'"):
+    with pytest.raises(ValueError, match="'depth': choose one of groups, shuffle"):
         analysis.load(results).table("depth")
+
+
+def test_the_table_as_a_file_says_the_same(results: Path) -> None:
+    publish.publish(results)
+    file, runs = pd.read_csv(results / "runs.csv"), analysis.load(results)
+    assert file.columns.tolist() == runs.columns.tolist() and file.run_id.tolist() == runs.run_id.tolist()
+    assert file.error.dropna().tolist() == [30, 31, 30, 31] and file.lr.tolist() == [0.2] * 5
+    assert [results / path for path in file.path] == [Path(path) for path in runs.path]
+    assert str(results) not in (results / "runs.csv").read_text()
+
+
+def test_a_study_of_the_users_has_its_table_and_verdicts(tmp_path: Path) -> None:
+    smoothing(tmp_path)
+    runs = analysis.load(tmp_path)
+    assert runs.table("smoothing").error_mean.round(2).tolist() == [30.1, 29.6, 30.1, 25.1]
+    assert set(runs.verdicts.study) == {"smoothing"}

@@ -37,7 +37,7 @@ from ablations.execution.worker import chosen_gpus
 from ablations.monitor.live import alongside
 from ablations.store import run_folder, writable
 from ablations.store.sources import keep_difference
-from ablations.sweep import messages
+from ablations.sweep import completion, messages
 from ablations.sweep.compose import Composer
 from ablations.sweep.local_launcher import WorkersLauncher, WorkersLauncherConf
 from ablations.sweep.own_code import identified
@@ -189,6 +189,7 @@ def register() -> None:
     store.store(group="hydra/launcher", name="workers", node=WorkersLauncherConf)
     store.store(group="hydra/launcher", name="slurm_schema", node=SlurmLauncherConf)
     _register_plugins(AblationSweeper, WorkersLauncher, SlurmLauncher)
+    completion.offer_values()
 
 
 def _register_plugins(*plugins: type[Plugin]) -> None:

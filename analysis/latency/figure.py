@@ -48,6 +48,9 @@ def latency(rows: pd.DataFrame, width: float = WIDE) -> Figure:
                 used[-1].set_xlabel("Number of groups g")
         for place in axes[:, 0]:
             place.set_ylabel("Relative to g=1")
+        low, high = axes[0][0].get_ylim()  # all share them; ticks count from 1, what all is relative to
+        ticks = 1 + np.asarray(MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low - 1, high - 1))
+        axes[0][0].set_yticks([tick for tick in ticks if low <= tick <= high])
         _legend(fig, looks, bool((~shown["shuffle"]).any()))
     return fig
 
@@ -87,7 +90,6 @@ def _panel(axes: Axes, part: pd.DataFrame, groups: list[int], looks: dict[float,
         _bars(axes, x, off, {"color": colour, "marker": "x", "ls": "none"})
     axes.set_xticks(range(len(groups)), [str(group) for group in groups])
     axes.set_xlim(-0.4, len(groups) - 0.6)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _bars(axes: Axes, x: np.ndarray, same: pd.DataFrame, look: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ablations.core.json_subprocess import answer_json
 from analysis import paper
-from analysis.latency.times import label, read_times
+from analysis.latency.times import WAY, label, read_times
 from analysis.runs.text import plural
 
 OURS = "this project’s "
@@ -18,7 +18,7 @@ SAME = 0.005
 
 def sentences(rows: pd.DataFrame) -> list[str]:
     """The answer first, then an example, shuffle, and what a smaller width buys; only what the rows can say."""
-    return [text for text in (answer(rows), example(rows), shuffle(rows), width(rows)) if text]
+    return [text for text in (answer(rows), example(rows), shuffle(rows), width(rows), single(rows)) if text]
 
 
 def answer(rows: pd.DataFrame) -> str:
@@ -91,6 +91,23 @@ def width(rows: pd.DataFrame) -> str:
                 f"image, {label(part.iloc[0])}, {engine(str(name))}); on the paper’s phone {theirs:.2f} (Table 8)."
             )
     return ""
+
+
+def single(rows: pd.DataFrame) -> str:
+    """Which engine to take for one image, where the compiled kernels, made for batches, are slower than PyTorch."""
+    one, parts = rows[rows["batch"] == 1], []
+    keys = [*(name for name in WAY if name != "engine"), "width", "groups", "shuffle"]
+    theirs = one.loc[one["engine"] == "pytorch", [*keys, "median_ms"]]
+    for name, ours in one[one["engine"].str.startswith("native")].groupby("engine", sort=False):
+        both = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
+        slower = both[both["median_ms"] > both["median_ms_theirs"]].sort_values("median_ms")
+        if len(slower):
+            most = slower.iloc[-1]
+            parts.append(
+                f"{engine(str(name))} are slower than it with {len(slower)} of {len(both)} networks, at most "
+                f"{most['median_ms']:.3g} ms against {most['median_ms_theirs']:.3g}"
+            )
+    return f"For one image use PyTorch: {'; '.join(parts)}. They are made for batches." if parts else ""
 
 
 def is_papers(rows: pd.DataFrame) -> pd.Series:

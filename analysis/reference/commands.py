@@ -118,10 +118,11 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
             shutil.copy(place / COSTS, results)
         paths = _publish(results)
         shutil.copy(results / COSTS, place)
-        shown = [path for path in paths if not path.name.endswith(COLUMN)]
+        shown = {path.relative_to(results).as_posix(): path.read_bytes() for path in paths}
+        shown[f"tables/{publish.RUNS}"] = shown.pop(publish.RUNS)  # the study's data have its name
         return {
             **to_files(gather(results)),
-            **{path.relative_to(results).as_posix(): path.read_bytes() for path in shown},
+            **{name: content for name, content in shown.items() if not name.endswith(COLUMN)},
         }
 
 

@@ -26,32 +26,54 @@ def error_by_axis(section: Section) -> str:
     return f"{text} The paper, on ImageNet: {theirs}" if section.of.published else text
 
 
+def change_by_axis(section: Section) -> str:
+    """Changes of error by row and axis, ours and the paper's."""
+    axis, found = panels.x_axis(section.of), panels.changes(section)
+    cells = section.cells.assign(change=found["change"], paper_change=found["paper"])
+    parts = []
+    for name, same in by_row(cells, [one for one in (*section.of.rows, *section.of.columns) if one != axis]):
+        if same["change"].notna().sum() > 1:
+            theirs = f", paper {_errors(same, 'paper_change', axis)}" if same["paper_change"].notna().any() else ""
+            parts.append(f"{short(name)}: {_errors(same, 'change', axis)}{theirs}.")
+    text = " ".join(parts) or "No two cells of a row are done yet."
+    return f"Line charts of the change of error in points against the first {words(axis)}. {text}"
+
+
 def error_by_macs(section: Section) -> str:
-    """The front of cost and error: networks that no other beats on both."""
+    """The front of cost and error: networks that no other beats on both, by their means and beyond chance."""
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     best = cells.iloc[front(cells["macs"], cells["error_mean"])]
+    sure = [_name(row, section.of) for _, row in section.cells.loc[panels.surely_better(section)].iterrows()]
     named = [
         f"{_name(row, section.of)}: {millions(row['macs'], 1)} million, {decimal(row['error_mean'])} %"
         for _, row in best.iterrows()
     ]
     beside = "against multiply-adds, beside the paper's. " if section.of.published else "against multiply-adds. "
     return f"Scatter chart of top-1 error in percent {beside}" + (
-        f"No other network is both cheaper and better than {'; '.join(named)}." if named else "No cell is done yet."
+        f"By means, no other network is both cheaper and better than {'; '.join(named)}. "
+        f"Less error than every cheaper one by more than chance: {', '.join(sure) or 'none'}."
+        if named
+        else "No cell is done yet."
     )
 
 
 def gain(section: Section) -> str:
     """Gains by cell, ours and the paper's."""
     found = []
-    for _, row in section.gains.iterrows():
-        ours = "none yet" if pd.isna(row["gain"]) else gain_text(row).split("\n")[0]
+    for _, row in section.gains[section.gains["gain"].notna()].iterrows():
+        ours = gain_text(row).split("\n")[0]
         theirs = f", paper {decimal(row['paper_gain'])}" if section.of.published else ""
         found.append(f"{_name(row, section.of, False)}: {ours}{theirs}")
-    title = panels.lower(section.of.title)
-    return f"Interval chart of the points that {title} takes off the error. {'; '.join(found)}."
+    text = "; ".join(found) or "No two arms are done yet"
+    return f"Interval chart of the points that {panels.lower(section.of.title)} takes off the error. {text}."
 
 
-BY_NAME = {"error_by_axis": error_by_axis, "gain": gain, "error_by_macs": error_by_macs}
+BY_NAME = {
+    "change_by_axis": change_by_axis,
+    "error_by_axis": error_by_axis,
+    "gain": gain,
+    "error_by_macs": error_by_macs,
+}
 
 
 def _name(row: pd.Series, study: Study, columns: bool = True) -> str:

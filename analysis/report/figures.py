@@ -12,7 +12,7 @@ from markupsafe import Markup
 from analysis.report import alt
 from analysis.runs.study import FIGURES, words
 from analysis.studies.assemble import Section
-from analysis.studies.figures import panels
+from analysis.studies.figures import panels, style
 from analysis.studies.grids import plain
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -23,12 +23,24 @@ ET.register_namespace("xlink", XLINK)
 LEFT_OUT = {f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}script"}
 """Elements removed from figures: Matplotlib's style would apply to the whole page; templates/report.css replaces it."""
 
+COLOURS = {
+    **{"#000000": "ink", style.GREY: "soft", style.GRID: "hair", "#ffffff": "paper", style.BLUE: "blue"},
+    **{style.VERMILLION: "vermillion", style.GREEN: "green", style.ORANGE: "orange"},
+    **{style.PURPLE: "purple", style.SKY: "sky"},
+}
+"""Variables of templates/report.css that stand for the colours of figures, so that those follow the page's scheme."""
+
 CAPTIONS = {
+    "change_by_axis": "{label} as changes against its first column, ours and the paper’s on one scale.",
     "error_by_axis": "{label} as lines.",
     "gain": "{label}’s last column: does {word} take anything off the error?",
-    "error_by_macs": "What the errors cost; only steps of the front buy something.",
+    "error_by_macs": "What the errors cost; a ring is a step that noise does not explain.",
 }
 CURVES = "Whether training had ended: a line still falling means a budget too short to settle much."
+
+
+GLYPH = re.compile(r'<path id="(DejaVu[^"]*)"[^>]*/>')
+"""The outline of a letter. They are a third of a figure, so all figures of a page share them: `share_letters`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[
         said[0] += f" ({apart})" if apart else ""
         prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
         found.append(picture(results, f"{folder}/{name}", prefix, (said[0], said[1], said[2]), room))
-        room -= len(found[-1].wide or "") + len(found[-1].narrow or "")
+        room -= _size(found[-1].wide) + _size(found[-1].narrow)
     return found
 
 
@@ -64,11 +76,24 @@ def picture(results: Path, path: str, prefix: str, words: tuple[str, str, str], 
     wide = inline(results / f"{path}.svg", prefix, title, text)
     narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
     why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
-    if narrow and len(wide or "") + len(narrow) > room:
+    if _size(wide) + _size(narrow) > room:
         narrow = None
-    if wide and len(wide) > room:
+    if _size(wide) > room:
         wide, why = None, f"Left out to keep this page small; see {path}.svg."
     return Picture(title, caption, f"{path}.svg", wide, narrow, why)
+
+
+def share_letters(page: str) -> str:
+    """A page with the outline of each letter once, for all its figures."""
+    outlines = {found[1]: found[0] for found in GLYPH.finditer(page)}
+    drawn = "".join(outlines[name] for name in sorted(outlines))
+    shared = f'<svg class="glyphs" width="0" height="0" aria-hidden="true"><defs>{drawn}</defs></svg>\n'
+    return GLYPH.sub("", page).replace("<body>\n", f"<body>\n{shared}", 1) if outlines else page
+
+
+def _size(svg: Markup | None) -> int:
+    """Characters that a figure takes on a page, without letters."""
+    return len(GLYPH.sub("", svg or ""))
 
 
 def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str, str]]:
@@ -78,6 +103,7 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
         for section in (section for section in sections if name in section.of.figures):
             study = section.of
             titles = {
+                "change_by_axis": f"Change of error against {words(panels.x_axis(study))}",
                 "error_by_axis": f"Error against {words(panels.x_axis(study))}",
                 "gain": f"What {panels.lower(study.title)} gains",
                 "error_by_macs": "Error against cost",
@@ -95,7 +121,7 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
 
 
 def inline(path: Path, prefix: str, title: str, description: str) -> Markup | None:
-    """An SVG file as an element with role img, every id in it made unique by `prefix`; None where it cannot be read."""
+    """An SVG file as an element with role img, ids made unique by `prefix` but for letters'; None if it is no SVG."""
     try:
         root = ET.fromstring(path.read_bytes())
     except (OSError, ET.ParseError):
@@ -105,7 +131,7 @@ def inline(path: Path, prefix: str, title: str, description: str) -> Markup | No
             parent.remove(child)
     for element in root.iter():
         for name, value in element.attrib.items():
-            element.attrib[name] = _prefixed(name, value, prefix)
+            element.attrib[name] = _coloured(value) if name == "style" else _prefixed(name, value, prefix)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     named = {f"{prefix}-title": (f"{{{SVG}}}title", title), f"{prefix}-text": (f"{{{SVG}}}desc", description)}
@@ -117,8 +143,16 @@ def inline(path: Path, prefix: str, title: str, description: str) -> Markup | No
     return Markup(re.sub(r"\s*\n\s*", "\n", ET.tostring(root, encoding="unicode")))
 
 
+def _coloured(css: str) -> str:
+    """The style of an element with the page's variables as colours."""
+    names = {colour.lower(): f"var(--{name})" for colour, name in COLOURS.items()}
+    return re.sub(r"#[0-9a-f]{6}\b", lambda found: names.get(found[0], found[0]), css)
+
+
 def _prefixed(name: str, value: str, prefix: str) -> str:
-    """An attribute whose id, or reference to one, carries the prefix."""
+    """An attribute whose id, or reference to one, carries the prefix; outlines of letters are the same in all."""
+    if value.removeprefix("#").startswith("DejaVu"):
+        return value
     if name == "id":
         return f"{prefix}-{value}"
     if name.endswith("href") and value.startswith("#"):

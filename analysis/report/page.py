@@ -15,7 +15,7 @@ from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
 from analysis.report.across import across
-from analysis.report.figures import Picture, picture
+from analysis.report.figures import Picture, picture, share_letters
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.study import BUILT_IN, Study, study
@@ -117,7 +117,7 @@ def page(
                 break
         else:
             left_out.append((notes.title(rows), name))
-    return (
+    return share_letters(
         _environment()
         .get_template("report.html.j2")
         .render(

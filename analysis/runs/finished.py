@@ -23,7 +23,7 @@ def read(folder: Path, protocol: str = "", rather: str = "", data: str = "") -> 
     Raises:
         UserError: there are none.
     """
-    if (folder / RUNS).exists():
+    if (folder / RUNS).exists() and not (folder / "runs").is_dir():  # a results folder has one, too, in percent
         rows, study = pd.read_csv(folder / RUNS), read_json(folder / "study.json") or {}
         if "protocol_id" not in rows:
             rows["protocol_id"] = str(study.get("protocol_id", ""))

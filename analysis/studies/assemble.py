@@ -34,6 +34,7 @@ class Section:
         cells: one row per cell, columns cells.COLUMNS; the paper's grid is always whole.
         gains: the gain by cell, columns gains.COLUMNS; no rows where the study has none.
         of: the study. protocol_id: of the protocol, or of the scope of a study that varies a part of it.
+        sample: errors of its runs by cell and seed.
         runs: the protocol's runs, as frame.runs gives them.
         title: data and training in a few words; scope: in full.
         protocol: what sets the protocol apart from the others in the folder; empty where there is one only.
@@ -50,6 +51,7 @@ class Section:
     gains: pd.DataFrame
     runs: pd.DataFrame
     of: Study
+    sample: Sample
     verdicts: tuple[Verdict, ...] = ()
     protocol: str = ""
     looks: tuple[str, ...] = ()
@@ -98,7 +100,9 @@ def sections(
         judged = tuple(judge.verdicts(asked, drawn, scope, scope_id, ids, _stages(seen, drawn, ids)))
         apart = str(rows["protocol"].iloc[0])
         said = tuple(notes.on_looks(seen)) if asked else ()
-        found.append(Section(one.name, scope_id, title, scope, text, table, gain, mine, one, judged, apart, said))
+        found.append(
+            Section(one.name, scope_id, title, scope, text, table, gain, mine, one, drawn, judged, apart, said)
+        )
     return found
 
 

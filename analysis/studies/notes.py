@@ -107,8 +107,8 @@ def on_gaps(study: Study, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 def on_preset(rows: pd.DataFrame) -> list[str]:
     """What the preset says about its results."""
-    first = rows.iloc[0]
-    return list(filter(None, [presets.note(str(first["preset"]), str(first["data"]))]))
+    first = rows.head(1).to_dict("records")
+    return list(filter(None, [presets.note(str(one["preset"]), str(one["data"])) for one in first]))
 
 
 def on_origin(rows: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Loggers: what TensorBoard and MLflow hold, read back with their own readers; a broken one costs its entries only."""
+"""Loggers: what TensorBoard, MLflow and W&B hold, read back; a broken one costs its entries only."""
 
 import csv
 import json
@@ -6,9 +6,11 @@ import os
 import shutil
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -75,6 +77,95 @@ def mlflow_runs(results):
 
 def history(results, mlflow_run, key):
     return [(m.step, m.value) for m in client(results).get_metric_history(mlflow_run.info.run_id, key)]
+
+
+def wandb_records(file):
+    """The records of a .wandb file: LevelDB's log format with a header of 7 bytes, in blocks of 32 KiB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, parts = file.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        length, kind = struct.unpack("<HB", content[place + 4 : place + 7])
+        parts += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield Record.FromString(parts)
+            parts = b""
+
+
+def wandb_runs(one):
+    """Of each process that logged, in order: its run's record, [(step, {column: value})], and its exit code."""
+    found = []
+    for file in sorted((folder(one) / "wandb").glob("offline-run-*/*.wandb")):
+        records = list(wandb_records(file))
+        items = [
+            {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            for record in records
+            if record.history.item
+        ]
+        history = [(item.pop("_step"), {k: v for k, v in item.items() if k[0] != "_"}) for item in items]
+        (begun,) = (record.run for record in records if record.run.run_id)
+        found.append((begun, history, [r.exit.exit_code for r in records if r.WhichOneof("record_type") == "exit"]))
+    return found
+
+
+@pytest.fixture
+def no_account(monkeypatch, tmp_path):
+    """Nobody is logged in to Weights & Biases."""
+    for key in [key for key in os.environ if key.startswith("WANDB_")]:
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+@with_logger("wandb")
+def test_wandb_has_on_disk_what_metrics_csv_holds(logged, no_account):
+    assert job_runner.run_job(logged) == "done" and warnings(logged) == []
+    ((begun, history, exits),) = wandb_runs(logged)
+    one = logged.run
+    assert (begun.run_id, begun.project, begun.display_name) == (one.run_id, "shufflenet-ablations", "g1 0.25x seed 0")
+    config = {item.key: json.loads(item.value_json) for item in begun.config.update}
+    assert config["protocol.recipe.lr"] == "0.1" and config["seed"] == "0" and config["commit"] == "abc"
+    assert [step for step, _ in history] == [1, 2, 3] and exits == [0]
+    for column in ("train_loss", "test_error", "test_top5_error", "lr", "images_per_second"):
+        assert [(step, values[column]) for step, values in history] == expected(logged, column)
+
+
+@with_logger("wandb")
+def test_wandb_has_every_epoch_once_after_a_resumption(logged, no_account, monkeypatch):
+    break_once(monkeypatch, "write_metrics", 2)
+    assert job_runner.run_job(logged) == "failed"
+    time.sleep(1.1)  # W&B names folders by the second
+    assert job_runner.run_job(logged) == "done" and warnings(logged) == []
+    (first, begun, [failed]), (again, whole, [ended]) = wandb_runs(logged)
+    assert first.run_id == again.run_id and (failed, ended) == (1, 0)
+    assert [step for step, _ in begun] == [1] and [step for step, _ in whole] == [1, 2, 3]
+
+
+def test_wandb_is_online_only_with_an_account_on_the_server(no_account, monkeypatch, tmp_path):
+    from ablations.execution.loggers.wandb import mode
+
+    assert mode("https://api.wandb.ai") == "offline"
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
+    assert mode("https://api.wandb.ai") == "online" and mode("https://wandb.example") == "offline"
+    (tmp_path / "netrc").write_text("no netrc\n")
+    assert mode("https://api.wandb.ai") == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    assert mode("https://api.wandb.ai") == "online"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert mode("https://api.wandb.ai") == "disabled"
+
+
+@with_logger("wandb")
+def test_a_wandb_server_that_does_not_answer_is_given_up(logged, no_account, silent_server, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setattr(logger, "ANSWER_SECONDS", 2)
+    logged = replace(logged, logger=LoggerConfig("wandb", silent_server))
+    assert job_runner.run_job(logged) == "done"
+    (line,) = warnings(logged)
+    assert "wandb logs nothing more of this run: " in line
 
 
 def expected(one, column):
@@ -286,14 +377,17 @@ def test_without_a_logger_nothing_is_imported(tmp_path):
         "logger = loggers.to_logger(LoggerConfig(), run(), Path('x'), {});\n"
         "with logger: logger.epochs([{'epoch': 1, 'train_loss': 1.0}])\n"
         "loggers.check_logger(LoggerConfig('mlflow')); loggers.check_logger(LoggerConfig('tensorboard'));"
-        "sys.exit(bool({'mlflow', 'tensorboard', 'torch'} & set(sys.modules)))"
+        "loggers.check_logger(LoggerConfig('wandb'));"
+        "sys.exit(bool({'mlflow', 'tensorboard', 'torch', 'wandb'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), check=True)
 
 
 def test_an_unknown_logger_and_a_missing_package_are_mistakes(monkeypatch):
-    with pytest.raises(UserError, match=r"logger\.name=wandb is not a logger: choose one of none, tensorboard, mlflow"):
-        logger.check_logger(LoggerConfig("wandb"))
+    with pytest.raises(
+        UserError, match=r"logger\.name=neptune is not a logger: choose one of none, tensorboard, mlflow, wa"
+    ):
+        logger.check_logger(LoggerConfig("neptune"))
     logger.check_logger(LoggerConfig("mlflow"))
     logger._installed.cache_clear()
     monkeypatch.setitem(sys.modules, "tensorboard", None)

@@ -203,7 +203,7 @@ def test_tables_can_be_copied_as_latex_and_csv(results: Path, whole: str) -> Non
 
 def test_figures_are_described(whole: str) -> None:
     images = re.findall(r"<svg [^>]*role=\"img\"[^>]*aria-describedby[^>]*>.*?</svg>", whole, re.S)
-    assert len(images) == 8, "four figures, each for wide and for narrow screens"
+    assert len(images) == 10, "five figures, each for wide and for narrow screens"
     described = " ".join(re.findall(r"<desc[^>]*>(.*?)</desc>", whole))
     for text in (
         "Line chart",
@@ -211,9 +211,26 @@ def test_figures_are_described(whole: str) -> None:
         "takes off the error",
         "40 runs",
         "cheaper and better",
+        "change of error in points against the first number of groups. 1x: g=1 0.0",
     ):
         assert text in described, text
     assert "<metadata" not in whole and "<?xml" not in whole
+
+
+def test_figures_have_the_colours_of_the_page_in_both_schemes(whole: str) -> None:
+    images = re.findall(r"<svg [^>]*role=\"img\"[^>]*aria-describedby[^>]*>.*?</svg>", whole, re.S)
+    assert not [image for image in images if re.search(r"#[0-9a-fA-F]{6}\b", image)]
+    used = set(re.findall(r"var\((--[a-z]+)\)", "".join(images)))
+    light, dark = whole.split("<style>")[1].split("</style>")[0], ""
+    for part in re.findall(r"prefers-color-scheme: dark\) \{\s*:root \{.*?\}", light, re.S):
+        light, dark = light.replace(part, ""), dark + part
+    assert {"--ink", "--paper", "--blue", "--vermillion"} <= used
+    assert [name for name in used for css in (light, dark) if f"{name}: " not in css] == []
+
+
+def test_letters_are_drawn_once_for_all_figures(whole: str) -> None:
+    outlines = re.findall(r'<path id="DejaVu[^"]*"', whole)
+    assert 40 < len(outlines) == len(set(outlines)) and whole.count("#DejaVuSans-") > 10 * len(outlines)
 
 
 def test_without_verdicts_there_is_a_sentence(results: Path) -> None:

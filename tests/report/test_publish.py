@@ -52,7 +52,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     names = {str(path.relative_to(tmp_path)) for path in files}
     for table in ("table1", "table2", "table3", "claims"):
         assert {f"tables/{table}.{suffix}" for suffix in ("csv", "md", "tex", "html")} <= names
-    for figure in ("curves", "error_by_groups", "error_by_macs", "shuffle_gain"):
+    for figure in ("curves", "change_by_groups", "error_by_groups", "error_by_macs", "shuffle_gain"):
         assert {f"figures/{figure}{form}" for form in (".svg", ".png", "-column.svg")} <= names
     assert all(path.stat().st_size > 0 for path in files) and len(files) == len(names)
     assert not list(tmp_path.rglob("*.part"))
@@ -219,13 +219,13 @@ def test_the_command_says_where_everything_is(
     two_cells(tmp_path)
     assert main(["--results", str(tmp_path), "--force"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{tmp_path}/: claims (.json)"
+    assert lines[0] == f"{tmp_path}/: claims (.json), runs (.csv)"
     assert lines[1] == (
         f"{tmp_path}/tables/: claims (.csv .html .md .tex), gains (.csv), table1 (.csv .html .md .tex), "
         "table2 (.csv .html .md .tex), table3 (.csv .html .md .tex)"
     )
     assert lines[-1] == f"report: {tmp_path}/report.html"
-    assert lines[2].startswith(f"{tmp_path}/figures/: curves (.png .svg), curves-column (.svg), ")
+    assert lines[2].startswith(f"{tmp_path}/figures/: change_by_groups (.png .svg), change_by_groups-column (.svg), ")
 
 
 def test_tables_come_first_where_there_may_be_no_time_for_more(tmp_path, monkeypatch):

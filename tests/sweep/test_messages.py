@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
-from ablations.sweep import messages
+from ablations.sweep import completion, messages
 from tests.sweeps import ROOT, environment
 
 
@@ -27,8 +28,35 @@ def test_other_errors_keep_their_words(text):
     assert messages.unknown_key(text) == ""
 
 
-def test_completion_offers_what_can_be_chosen():
-    query = {**environment(), "COMP_LINE": "ablations data="}
+def completed(line):
+    query = {**environment(), "COMP_LINE": f"ablations {line}"}
     command = [sys.executable, "-m", "ablations", "-sc", "query=bash"]
-    shown = subprocess.run(command, cwd=ROOT, env=query, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(command, cwd=ROOT, env=query, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_completion_offers_what_can_be_chosen():
+    shown = completed("data=")
     assert {"data=cifar10", "data=glyphs"} <= set(shown) and not [word for word in shown if "schema" in word]
+    assert completed("-m model.groups=") == [f"model.groups={value}" for value in (1, 2, 3, 4, 8)]
+
+
+@pytest.mark.parametrize(
+    "word,shown",
+    [
+        ("model.groups=1,2,", ["3", "4", "8"]),
+        ("model.groups=8", ["8"]),
+        ("model.shuffle=", ["false", "true"]),
+        ("recipe.decay=", ["all", "matrices", "pointwise"]),
+        ("runtime.progress=r", ["rich"]),
+        ("logger.name=", ["mlflow", "none", "tensorboard", "wandb"]),
+        ("runtime.fuse=", ["1", "auto"]),
+        ("data.evaluate=t", ["test"]),
+        ("recipe.lr=", ["0.3"]),
+        ("no.such=", []),
+    ],
+)
+def test_completion_offers_values(word, shown):
+    recipe = {"lr": 0.3, "decay": "matrices"}
+    config = OmegaConf.create({"model": {"groups": 3, "shuffle": True}, "recipe": recipe, "runtime": {"fuse": "auto"}})
+    before = word.rpartition("," if "," in word else "=")[0]
+    assert [one.removeprefix(before)[1:] for one in completion.matches(config, word)] == shown

@@ -1,4 +1,4 @@
-"""Loggers: what the trainer tells of its epochs, in the form that TensorBoard or MLflow shows. Off by default.
+"""Loggers: what the trainer tells of its epochs, as TensorBoard, MLflow or Weights & Biases shows it. Off by default.
 
 The libraries are imported only in the process that trains, and only when asked for. A logger that breaks or does not
 answer costs its own entries, never the training.
@@ -22,7 +22,7 @@ from ablations.execution.loggers.fields import Rows
 ANSWER_SECONDS = 45.0
 """How long a logger may take for what it is told; longer than it waits for other processes that write to one file."""
 
-LOGGERS = ("none", "tensorboard", "mlflow")
+LOGGERS = ("none", "tensorboard", "mlflow", "wandb")
 
 T = TypeVar("T")
 
@@ -67,6 +67,10 @@ def to_logger(settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, 
             from ablations.execution.loggers.tensorboard import TensorBoard
 
             return partial(TensorBoard, run, folder)
+        if settings.name == "wandb":
+            from ablations.execution.loggers.wandb import Wandb
+
+            return partial(Wandb, settings, run, folder, origin)
         from ablations.execution.loggers.mlflow import Mlflow
 
         return partial(Mlflow, settings, run, folder.parent.parent, origin)

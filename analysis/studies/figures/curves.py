@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from analysis import paper
 from analysis.runs.cell import Cell
@@ -16,6 +15,7 @@ from analysis.studies.assemble import Section
 from analysis.studies.figures.panels import lower
 from analysis.studies.figures.style import BLUE, GREY, VERMILLION, WIDE, figure, style
 from analysis.studies.grids import by_row, short
+from analysis.studies.notes import on_preset
 
 ARMS = ((True, BLUE, "with shuffle"), (False, VERMILLION, "without"))
 COLUMNS, MOST = 5, 40
@@ -44,6 +44,7 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
     with style():
         most = f" (the first {SEEDS})" if shown["seed"].nunique() > SEEDS else ""
         text = f"{title}. Lines: training error, one per seed{most}. Dots: error on the evaluated images."
+        text = " ".join([text, *on_preset(runs)])
         fig = figure(width, 1.0 + (1.05 if wide else 0.95) * rows, "Training curves", text)
         panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, (name, same) in enumerate(networks):
@@ -54,7 +55,7 @@ def curves(runs: pd.DataFrame, results: Path, title: str, width: float = WIDE) -
                 axes.set_title(f"{short(name)}, g={g}", pad=2)
         for axes in panels[-1]:
             axes.set_xlabel("Epoch")
-        _finish(fig, panels[0][0], [(colour, name) for _, colour, name in ARMS])
+        _finish(fig, panels[0][0], shown["epochs"], [(colour, name) for _, colour, name in ARMS])
     return fig
 
 
@@ -77,6 +78,7 @@ def by_cell(section: Section, results: Path, width: float = WIDE) -> Figure:
     with style():
         more = f" (the first {MOST} of {len(found)} cells)" if len(found) > MOST else ""
         text = f"{section.title}. Lines: training error, one per seed{more}. Dots: error on the evaluated images."
+        text = " ".join([text, *on_preset(runs)])
         fig = figure(width, 1.0 + 1.05 * rows, f"Training curves: {lower(study.title)}", text)
         panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         places = panels.flatten().tolist()
@@ -88,19 +90,25 @@ def by_cell(section: Section, results: Path, width: float = WIDE) -> Figure:
             axes.set_axis_off()
         for k in range(columns):  # the lowest panel that a column has
             next(row[k] for row in reversed(panels) if row[k].axison).set_xlabel("Epoch")
-        _finish(fig, panels[0][0], list(zip((VERMILLION, BLUE), arms, strict=False)))
+        _finish(fig, panels[0][0], runs["epochs"], list(zip((VERMILLION, BLUE), arms, strict=False)))
     return fig
 
 
-def _finish(fig: Figure, first: Axes, keys: list[tuple[str, str]]) -> None:
+def _finish(fig: Figure, first: Axes, epochs: "pd.Series[int]", keys: list[tuple[str, str]]) -> None:
     """Scales and legend that all panels share."""
     first.set_ylim(0, None)
-    first.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    first.set_xticks(epoch_ticks(int(epochs.max()) if len(epochs) else 4))
     fig.supylabel("Top-1 error (%)", size=7.5)
     if keys:
         fig.legend(
             handles=[Line2D([], [], color=hue, label=name) for hue, name in keys], loc="outside lower center", ncols=2
         )
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """At most five epochs to mark, equally far apart where the number of epochs allows it; the last is one of them."""
+    step = next((n for n in range(-(-last // 5), last) if last % n == 0 and last // n > 2), -(-last // 4))
+    return list(range(last, 0, -step))[::-1]
 
 
 def _panel(axes: Axes, arms: list[tuple[pd.DataFrame, str]], results: Path) -> None:
@@ -116,7 +124,7 @@ def _panel(axes: Axes, arms: list[tuple[pd.DataFrame, str]], results: Path) -> N
             drawn += 1
     if not drawn:
         word = "not done" if any(len(runs) for runs, _ in arms) else "not planned"
-        axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color="#777777")
+        axes.text(0.5, 0.5, word, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def _metrics(path: Path) -> pd.DataFrame | None:

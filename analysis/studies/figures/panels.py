@@ -1,4 +1,4 @@
-"""Figures of a section: error against groups, what shuffle gains, error against cost."""
+"""Figures of a section: change and error against groups, what shuffle gains, error against cost."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,11 +14,89 @@ from analysis import paper
 from analysis.runs.cell import heading, said
 from analysis.runs.study import Study, words
 from analysis.runs.text import plural
-from analysis.stats.intervals import EXAMPLES, SEEDS
+from analysis.stats.contrast import gain as difference
+from analysis.stats.estimate import estimate
+from analysis.stats.intervals import EXAMPLES, SEEDS, Interval
+from analysis.studies import notes
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
 from analysis.studies.grids import by_row, row_name, short
 from analysis.studies.notes import planned_seeds
+
+
+def change_by_axis(section: Section, width: float = WIDE) -> Figure:
+    """Change of the top-1 error (points) against the first value of the axis (one group): a panel per row, one scale.
+
+    Differences of errors on other data may share a scale, which errors themselves may not: the paper's stand beside
+    ours in each panel. `width` of the figure in inches.
+    """
+    axis, (first, *_) = x_axis(section.of), (*_values(section), None)
+    found, values = changes(section), _values(section)
+    rows = [(*line, found.loc[line[1].index]) for line in _lines(section.cells, _rows(section.of))]
+    shown = [row for row in rows if row[-1].loc[row[1][axis] != first, "change"].notna().any()]
+    names = ", ".join(row[0] for row in rows if row[0] not in [one[0] for one in shown])
+    start = tick(axis, first) if axis != "groups" else heading(axis, first)
+    columns = min(3, max(1, len(shown)))
+    lines = -(-max(1, len(shown)) // columns)
+    with style():
+        text = (
+            f"{_seeds(planned_seeds(section.cells))}. Error minus that of {start}; below 0, less error. "
+            f"{_bands(found['interval'], 'Bars')}{f' Nothing to compare yet: {names}.' if names else ''}"
+        )
+        title = f"Change of error against {words(axis)}"
+        fig = figure(width, 1.05 + 1.75 * lines, title, _subtitle(section, text))
+        panels = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in panels.flat[len(shown) :] if shown else ():
+            axes.remove()
+        for axes, (name, same, colour, marker, change) in zip(panels.flat, shown, strict=False):
+            axes.axhline(0, color="black", lw=0.7, zorder=1)
+            axes.set_title(name, loc="left")
+            mine = change[~same[axis].duplicated()].set_axis(same[axis].drop_duplicates()).reindex(values)
+            bars = [mine["change"] - mine["low"], mine["high"] - mine["change"]]
+            places = np.arange(len(values))
+            ours: dict[str, Any] = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.9}
+            axes.errorbar(places - 0.07, mine["change"], yerr=bars, **ours)
+            axes.plot(places + 0.07, mine["paper"], ls="--", marker=marker, mfc="white", color=colour, zorder=3)
+        if not shown:
+            _word(panels[0][0], "No two cells of a row are done yet.")
+        panels[0][0].set_xticks(range(len(values)), [tick(axis, value) for value in values])
+        panels[0][0].set_xlim(-0.4, len(values) - 0.6)
+        panels[0][0].yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        for axes in panels[:, 0]:
+            axes.set_ylabel(f"Error − error at {start} (points)" if lines == 1 else f"Against {start} (points)")
+        for k, axes in enumerate(panels.flat[: max(1, len(shown))]):
+            if k + columns >= len(shown):  # the lowest of its column
+                axes.set_xlabel(_axis_name(axis))
+                axes.tick_params(labelbottom=True)
+        keys = [_key("-", "o", GREY, f"here ({section.cells['data'].iloc[0]})")]
+        _legend(fig, [*keys, *([_key("--", "o", "white", "paper (ImageNet)")] if section.of.published else [])])
+    return fig
+
+
+def changes(section: Section) -> pd.DataFrame:
+    """By cell, its error minus that of the first cell of its row (one group), in points, and the same of the paper's.
+
+    Columns change, low, high: with the 95 % interval of this difference alone; interval: what that is over, as in
+    cells; paper. NaN where either is not done, and of the first cell the paper's and ours are 0 without an interval.
+    """
+    axis, first = x_axis(section.of), (*_values(section), None)[0]
+    found = pd.DataFrame(np.nan, section.cells.index, ["change", "low", "high", "paper"]).assign(interval="")
+    for _, same in by_row(section.cells, _rows(section.of)):
+        for start in same.index[same[axis] == first][:1]:
+            for index in same.index:
+                found.loc[index, "paper"] = same.loc[index, "paper_error"] - same.loc[start, "paper_error"]
+                if same.loc[[start, index], "error_mean"].notna().all():
+                    one = _difference(section, index, start)
+                    found.loc[index, ["change", "low", "high", "interval"]] = one.mean, one.low, one.high, one.kind
+    return found
+
+
+def _difference(section: Section, worse: Any, better: Any) -> Interval:
+    """Error of one cell minus that of another, by their index, with its interval."""
+    if worse == better:
+        return Interval(0.0, np.nan, np.nan, "")
+    refs = (section.sample.ref(section.of.cell(section.cells.loc[index])) for index in (worse, better))
+    return estimate(difference(*refs), section.sample).interval()
 
 
 def error_by_axis(section: Section, width: float = WIDE) -> Figure:
@@ -27,10 +105,9 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
     The paper's numbers are ImageNet's: they share the axes only where the section's data are ImageNet too, and have a
     panel with its own scale elsewhere. `width` of the figure in inches.
     """
-    cells, axis = section.cells, x_axis(section.of)
-    values = sorted(cells[axis].dropna().unique())
+    cells, axis, values = section.cells, x_axis(section.of), _values(section)
     with style():
-        text = f"{section.title}; {_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}"
+        text = _subtitle(section, f"{_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}")
         fig = figure(width, 2.75 if width < 5 else 3.1, f"Error against {words(axis)}", text)
         left, right = _panels(fig, section)
         for name, same, colour, marker in _lines(cells, _rows(section.of)):
@@ -42,8 +119,8 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
         for axes in dict.fromkeys((left, right)):
             axes.set_xticks(range(len(values)), [tick(axis, value) for value in values])
             axes.set_xlim(-0.3, len(values) - 0.7)
-            axes.set_xlabel("Number of groups g" if axis == "groups" else words(axis).capitalize())
-            axes.yaxis.set_major_locator(MaxNLocator(6))
+            axes.set_xlabel(_axis_name(axis))
+            axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         left.set_ylabel("Top-1 error (%)")
         papers = [_key("--", "o", "white", "paper")] if section.of.published else []
         _legend(fig, [*_row_keys(cells, _rows(section.of)), *papers])
@@ -52,26 +129,31 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
 
 def gain(section: Section, width: float = WIDE) -> Figure:
     """What the study's gain takes off the error, in percentage points, by cell with its interval, and the paper's."""
-    gains, study = section.gains.iloc[::-1].reset_index(drop=True), section.of
+    gains, study = section.gains[section.gains["gain"].notna()].iloc[::-1].reset_index(drop=True), section.of
     assert study.gain
     worse, better = study.gain.arms
     with style():
+        left = len(section.gains) - len(gains)
         text = (
-            f"{section.title}; {_seeds(planned_seeds(section.cells))} an arm. "
-            f"{_bands(gains['interval'], 'Bars')} Right of 0: {study.gain.helps}."
+            f"{_seeds(planned_seeds(section.cells))} an arm. {_bands(gains['interval'], 'Bars')} "
+            f"Right of 0: {study.gain.helps}.{f' Not done yet: {left} of {len(section.gains)} rows.' if left else ''}"
         )
-        fig = figure(width, 1.35 + 0.24 * len(gains), f"What {lower(study.title)} gains", text)
+        fig = figure(
+            width, 1.35 + 0.24 * max(2, len(gains)), f"What {lower(study.title)} gains", _subtitle(section, text)
+        )
         axes = fig.subplots()
         axes.axvline(0, color="black", lw=0.8)
         places = np.arange(len(gains))
         low, high = gains["gain"] - gains["gain_low"], gains["gain_high"] - gains["gain"]
-        bars = axes.errorbar(gains["gain"], places + 0.13, xerr=[low, high], fmt="o", color=BLUE, capsize=2.5, lw=1.2)
-        dots = axes.plot(gains["paper_gain"], places - 0.17, "D", color=GREY, mfc="white", ms=3.8)[0]
+        bars = axes.errorbar(gains["gain"], places, xerr=[low, high], fmt="o", color=BLUE, capsize=2.5, lw=1.2)
+        dots = axes.plot(gains["paper_gain"], places, "D", color=GREY, mfc="none", ms=4.6, mew=1.1, zorder=3)[0]
+        if gains.empty:
+            _word(axes, "No two arms of a row are done yet.")
         names = [
             ", ".join([_legend_name(row_name(row, study.rows[:1])), *rest(row, study)]) for _, row in gains.iterrows()
         ]
         axes.set_yticks(places, names)
-        axes.set_ylim(-0.6, len(gains) - 0.4)
+        axes.set_ylim(-0.6, max(1, len(gains)) - 0.4)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"Error {worse} − error {better} (points)")
@@ -82,14 +164,20 @@ def gain(section: Section, width: float = WIDE) -> Figure:
 
 
 def error_by_macs(section: Section, width: float = WIDE) -> Figure:
-    """Top-1 error (%) against multiply-adds, a marker per number of groups; the front that nothing beats as steps."""
+    """Top-1 error (%) against multiply-adds, a marker per number of groups; the front that no mean beats as steps.
+
+    Ringed is only what noise does not explain (`surely_better`); the paper's numbers have no intervals, so no rings.
+    """
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     with style():
-        seeds = _seeds(planned_seeds(section.cells))
-        text = f"{section.title}; {seeds}, means. Ringed: no other is both cheaper and better."
+        text = (
+            f"{_seeds(planned_seeds(section.cells))}. {_bands(cells['interval'], 'Bars')} "
+            "Line: front of the means. "
+            "Ringed: less error than every cheaper network by more than chance (95 % interval of each difference)."
+        )
         narrow = width < 5
         stacked = narrow and not _on_papers_data(section)
-        fig = figure(width, 4.9 if stacked else 3.2, "Error against cost", text)
+        fig = figure(width, 5.1 if stacked else 3.3, "Error against cost", _subtitle(section, text))
         left, right = _panels(fig, section, stacked)
         printed = section.cells[section.cells["paper_error"].notna() & section.cells["paper_macs"].notna()]
         _cost_panel(left, cells, "macs", "error_mean", section)
@@ -100,8 +188,7 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
         for axes in dict.fromkeys((left, right) if stacked else (left,)):
             axes.set_ylabel("Top-1 error (%)")
         axis, rows = x_axis(section.of), _rows(section.of)
-        values = sorted(section.cells[axis].dropna().unique())
-        keys = [_key("", _marker(section, value), "white", heading(axis, value)) for value in values]
+        keys = [_key("", _marker(section, value), "white", heading(axis, value)) for value in _values(section)]
         lines = _lines(section.cells, rows)
         hues = [Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in lines]
         fronts = [Line2D([], [], color=GREY, lw=0.9, label="front")]
@@ -122,16 +209,33 @@ def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
     return chosen
 
 
+def surely_better(section: Section) -> list[Any]:
+    """Index of the cells that have less error than every other that costs no more, by more than chance.
+
+    Each difference's 95 % interval lies above 0: all must, so that no correction for their number is needed.
+    """
+    cells, found = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()], []
+    for index, cost in cells["macs"].items():
+        cheaper = cells.index[(cells["macs"] <= cost) & (cells.index != index)]
+        if len(cheaper) and all(_difference(section, other, index).low > 0 for other in cheaper):
+            found.append(index)
+    return found
+
+
 def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section: Section) -> None:
     x, y = cells[cost].astype(float) / 1e6, cells[error].astype(float)
     lines, axis = _lines(section.cells, _rows(section.of)), x_axis(section.of)
     colours = {k: colour for _, same, colour, _ in lines for k in same.index}
-    best = _front_line(axes, cells[cost], y, "-")
+    _front_line(axes, cells[cost], y, "-")
+    ringed = surely_better(section) if error == "error_mean" else []
     for k, (index, row) in enumerate(cells.iterrows()):
-        edge = {"mec": "black", "mew": 1.0} if k in best else {"mec": "white", "mew": 0.4}
+        edge = {"mec": "black", "mew": 1.0} if index in ringed else {"mec": "white", "mew": 0.4}
         hue, hollow = colours[index], pd.notna(row["shuffle"]) and not row["shuffle"]
         look = {"mfc": "white", "mec": hue} if hollow else {"mfc": hue, **edge}
-        axes.plot(x.iloc[k], y.iloc[k], _marker(section, row[axis]), ms=4.6, zorder=3 if k in best else 2, **look)
+        axes.plot(x.iloc[k], y.iloc[k], _marker(section, row[axis]), ms=4.6, zorder=4 if index in ringed else 3, **look)
+        if error == "error_mean" and pd.notna(row["error_low"]):
+            bar = [[row["error_mean"] - row["error_low"]], [row["error_high"] - row["error_mean"]]]
+            axes.errorbar(x.iloc[k], y.iloc[k], yerr=bar, fmt="none", ecolor=hue, elinewidth=0.8, alpha=0.6, zorder=2)
     if len(x) and x.max() > 2 * x.min():
         axes.set_xscale("log")
         ticks = sorted({float(f"{value:.2g}") for value in x.groupby(cells["width"], dropna=False).median()})
@@ -140,16 +244,15 @@ def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.margins(x=0.12, y=0.09)
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_xlabel("Multiply-adds (millions)")
 
 
-def _front_line(axes: Axes, macs: pd.Series, error: pd.Series, line: str) -> list[int]:
-    """Draw a front as steps; the positions of its points."""
+def _front_line(axes: Axes, macs: pd.Series, error: pd.Series, line: str) -> None:
+    """Draw a front as steps."""
     x, y = macs.astype(float) / 1e6, error.astype(float)
     best = front(x, y)
     axes.step(x.iloc[best], y.iloc[best], where="post", color=GREY, lw=0.9, ls=line, zorder=1)
-    return best
 
 
 def _on_papers_data(section: Section) -> bool:
@@ -211,6 +314,25 @@ def x_axis(study: Study) -> str:
     return study.columns[0] if study.columns else study.rows[-1]
 
 
+def _values(section: Section) -> list[Any]:
+    """Values of the axis that figures go along, rising."""
+    return sorted(section.cells[x_axis(section.of)].dropna().unique())
+
+
+def _axis_name(axis: str) -> str:
+    return "Number of groups g" if axis == "groups" else words(axis).capitalize()
+
+
+def _word(axes: Axes, text: str) -> None:
+    """A word in a panel that has nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)
+
+
+def _subtitle(section: Section, text: str) -> str:
+    """What stands below a figure's title: the protocol, what is drawn, and what the preset says of its results."""
+    return " ".join([f"{section.title}; {text}", *notes.on_preset(section.runs)])
+
+
 def _rows(study: Study) -> list[str]:
     """The axes that tell lines of a figure apart."""
     return [axis for axis in (*study.rows, *study.columns) if axis != x_axis(study)]
@@ -228,10 +350,10 @@ def rest(row: pd.Series, study: Study) -> list[str]:
 
 def _marker(section: Section, value: Any) -> str:
     """Of a value of the axis that figures go along."""
-    axis, looks = x_axis(section.of), list(GROUP_MARKERS.values())
-    if axis == "groups":
+    looks = list(GROUP_MARKERS.values())
+    if x_axis(section.of) == "groups":
         return GROUP_MARKERS.get(value, "o")
-    return looks[sorted(section.cells[axis].dropna().unique()).index(value) % len(looks)] if pd.notna(value) else "o"
+    return looks[_values(section).index(value) % len(looks)] if pd.notna(value) else "o"
 
 
 def lower(title: str) -> str:
@@ -269,5 +391,10 @@ def _bands(kinds: pd.Series, what: str = "Bands") -> str:
     return " ".join(text) or "Too few seeds for an interval."
 
 
-BY_NAME = {"error_by_axis": error_by_axis, "gain": gain, "error_by_macs": error_by_macs}
+BY_NAME = {
+    "change_by_axis": change_by_axis,
+    "error_by_axis": error_by_axis,
+    "gain": gain,
+    "error_by_macs": error_by_macs,
+}
 """The figures that a study may ask for."""

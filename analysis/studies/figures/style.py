@@ -18,7 +18,7 @@ WIDE = 7.0
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 """Okabe and Ito's palette, which readers with any colour vision tell apart; markers tell it all a second time."""
 
-GREY = "#555555"
+GREY, GRID = "#555555", "#e6e6e6"
 
 LINES = ((1.0, BLUE, "o"), (0.5, VERMILLION, "s"), (0.25, GREEN, "^"))
 """Colour and marker of the paper's widths; others take OTHERS in turn."""
@@ -43,7 +43,7 @@ RULES: dict[Any, Any] = {
     "axes.linewidth": 0.7,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
