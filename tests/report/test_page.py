@@ -50,7 +50,7 @@ def test_it_loads_nothing_and_has_no_script(whole: str) -> None:
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
     links = [(t, v) for t, n, v in found.attributes if n in ("src", "href", "xlink:href") and not v.startswith("#")]
     assert [value for tag, value in links if tag != "a"] == ["data:,"] and "@import" not in whole
-    figures = ["error_by_groups", "shuffle_gain", "error_by_macs", "curves"]
+    figures = ["change_by_groups", "error_by_groups", "shuffle_gain", "error_by_macs", "curves"]
     assert [value for tag, value in links if tag == "a"] == [
         "https://arxiv.org/abs/1707.01083",
         *(f"figures/{name}.svg" for name in figures),
