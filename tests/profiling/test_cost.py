@@ -99,7 +99,7 @@ def test_activations_are_counted():
 
 
 def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch):
-    images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
+    images = lambda cells, *_: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
     monkeypatch.setattr(cost_model, "measure_networks", images)
     monkeypatch.setattr(cost_model, "budgets", lambda *what: ())
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
