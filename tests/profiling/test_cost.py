@@ -100,7 +100,7 @@ def test_activations_are_counted():
 
 
 def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch, capsys):
-    images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
+    images = lambda cells, *_: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
     monkeypatch.setattr(cost_model, "measure_networks", images)
     monkeypatch.setattr(cost_model, "budgets", lambda *what: ("", (), None))
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
@@ -115,7 +115,7 @@ def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_spread_it_offers_a_pilot(jobs, tmp_path, monkeypatch, capsys):
-    images = lambda cells, device: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
+    images = lambda cells, *_: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
     monkeypatch.setattr(cost_model, "measure_networks", images)
     show(plan_cost(jobs, tmp_path))
     said = " ".join(capsys.readouterr().out.split())
