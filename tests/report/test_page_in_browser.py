@@ -80,14 +80,17 @@ def test_nothing_is_loaded_complained_of_or_overflows(page: Page, address: str) 
 
 
 @pytest.mark.parametrize("context", [(360, "dark", True), (1280, "dark", True)], indirect=True, ids=("phone", "wide"))
-def test_one_of_two_figures_shows_on_a_white_card(page: Page) -> None:
+def test_one_of_two_figures_shows_in_the_colours_of_the_page(page: Page) -> None:
+    """Ground and letters are the dark page's, and no mark has a colour of light pages."""
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(22, 24, 28)"
     for figure in page.locator("figure").all():
-        shown = [card for card in figure.locator(".card").all() if card.is_visible()]
-        assert (
-            len(shown) == 1
-            and shown[0].evaluate("card => getComputedStyle(card).backgroundColor") == "rgb(255, 255, 255)"
+        (card,) = [card for card in figure.locator(".card").all() if card.is_visible()]
+        assert card.evaluate("card => getComputedStyle(card).backgroundColor") == ground
+        fills = card.evaluate(
+            "c => [...new Set([...c.querySelectorAll('svg, svg *')].map(e => getComputedStyle(e).fill))]"
         )
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 28)"
+        assert "rgb(228, 230, 234)" in fills and not {"rgb(0, 0, 0)", "rgb(255, 255, 255)"} & {*fills}
 
 
 @pytest.mark.parametrize("context", [(w, s, True) for w in (360, 1280) for s in ("light", "dark")], indirect=True)
