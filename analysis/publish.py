@@ -123,7 +123,7 @@ def _write_all(
 
     runs, tables = _sections(results, claims=claims, look=look)
     where = _places(results, tables)
-    rows = tidy.tidy(runs, results).to_csv(index=False, float_format="%.10g")  # 12.34, not 12.339999999999998
+    rows = tidy.tidy(runs).to_csv(index=False, float_format="%.10g")  # 12.34, not 12.339999999999998
     written = [*_write_tables(results, tables, where), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures

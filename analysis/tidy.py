@@ -2,17 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ablations.core.errors import UserError
-from ablations.core.run_spec import Run, from_json
 from ablations.store.plans import read_plans
 from analysis.runs import frame
-from analysis.runs.files import read_json
 from analysis.runs.study import BUILT_IN, Study, studies, study
 from analysis.studies import assemble, claims_table
 
@@ -94,35 +90,17 @@ def load(results: str | os.PathLike[str]) -> Runs:
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    table = tidy(frame.runs(folder), folder)
+    table = tidy(frame.runs(folder))
     table["path"] = [str(folder / path) for path in table["path"]]
     table.results = folder
     return table
 
 
-def tidy(known: pd.DataFrame, folder: Path) -> Runs:
-    """The table of `load` from the runs of a folder, as frame.runs gives them; paths are relative to the folder."""
-    described = _described(folder, known["run_id"])
-    recipes = pd.DataFrame([_recipe(described.get(run_id)) for run_id in known["run_id"]], index=known.index)
-    recipes = recipes.drop(columns=[name for name in recipes if name in known])
-    table = Runs(_percent(pd.concat([known, recipes], axis=1)))
+def tidy(known: pd.DataFrame) -> Runs:
+    """The table of `load` from the runs of a folder, as frame.runs gives them; paths are relative to that folder."""
+    table = Runs(_percent(known))
     table["path"] = [f"runs/{run_id}" for run_id in table["run_id"]]
     return table
-
-
-def _described(folder: Path, run_ids: "pd.Series[str]") -> dict[str, Run]:
-    """Descriptions of the runs, from plans and from run.json, of those that can be read."""
-    found = {entry.run_id: run for plan in read_plans(folder) for entry, run in plan.described()}
-    for run_id in set(run_ids) - set(found):
-        try:
-            found[run_id] = from_json(read_json(folder / "runs" / run_id / "run.json") or {})
-        except (ValueError, KeyError, TypeError):
-            continue  # the row says that it is damaged
-    return found
-
-
-def _recipe(run: Run | None) -> dict[str, Any]:
-    return asdict(run.protocol.recipe) if run else {}
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def test_a_committed_study_is_read_and_nothing_in_common_is_a_sentence(
 def test_the_table_of_all_runs_in_a_results_folder_is_no_committed_study(tmp_path: Path) -> None:
     ours = folder(tmp_path / "ours")
     before = read(ours)
-    tidy.tidy(frame.runs(ours), ours).to_csv(ours / "runs.csv", index=False)  # in percent
+    tidy.tidy(frame.runs(ours)).to_csv(ours / "runs.csv", index=False)  # in percent
     pd.testing.assert_frame_equal(read(ours), before)
 
 
