@@ -10,7 +10,7 @@ from analysis.runs.study import Study, words
 from analysis.studies.assemble import Section
 from analysis.studies.figures import panels
 from analysis.studies.figures.panels import front
-from analysis.studies.grids import by_row, decimal, gain_text, millions, row_name, short
+from analysis.studies.grids import by_row, decimal, error_text, gain_text, millions, row_name, short
 
 
 def error_by_axis(section: Section) -> str:
@@ -37,6 +37,15 @@ def change_by_axis(section: Section) -> str:
             parts.append(f"{short(name)}: {_errors(same, 'change', axis)}{theirs}.")
     text = " ".join(parts) or "No two cells of a row are done yet."
     return f"Line charts of the change of error in points against the first {words(axis)}. {text}"
+
+
+def error_by_cell(section: Section) -> str:
+    """Errors by cell, ours and the paper's."""
+    found = []
+    for _, row in section.cells.iterrows():
+        theirs = f", paper {decimal(row['paper_error'])}" if pd.notna(row["paper_error"]) else ""
+        found.append(f"{panels.place_of(row, section.of)}: {error_text(row).partition(chr(10))[0]}{theirs}")
+    return f"Interval chart of top-1 error in percent by network. {'; '.join(found)}."
 
 
 def error_by_macs(section: Section) -> str:
@@ -72,6 +81,7 @@ BY_NAME = {
     "change_by_axis": change_by_axis,
     "error_by_axis": error_by_axis,
     "gain": gain,
+    "error_by_cell": error_by_cell,
     "error_by_macs": error_by_macs,
 }
 

@@ -34,6 +34,7 @@ CAPTIONS = {
     "change_by_axis": "{label} as changes against its first column, ours and the paper’s on one scale.",
     "error_by_axis": "{label} as lines.",
     "gain": "{label}’s last column: does {word} take anything off the error?",
+    "error_by_cell": "{label}, a row for each network.",
     "error_by_macs": "What the errors cost; a ring is a step that noise does not explain.",
 }
 CURVES = "Whether training had ended: a line still falling means a budget too short to settle much."
@@ -106,6 +107,7 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
                 "change_by_axis": f"Change of error against {words(panels.x_axis(study))}",
                 "error_by_axis": f"Error against {words(panels.x_axis(study))}",
                 "gain": f"What {panels.lower(study.title)} gains",
+                "error_by_cell": "Error by network",
                 "error_by_macs": "Error against cost",
             }
             word = study.gain.word if study.gain else ""

@@ -10,6 +10,17 @@ AXES = ("structure", "width", "groups", "shuffle", "stem_channels")
 """Axes of the paper's networks, in the order that names and tables have them; others follow by name."""
 
 
+NETWORKS = {
+    "shufflenet": "ShuffleNet",
+    "blog": "blog variant",
+    "vgg_like": "VGG-like",
+    "resnet": "ResNet",
+    "resnext": "ResNeXt",
+    "mobilenet": "MobileNet",
+}
+"""Structures as tables call them; one of a user's own goes by its name."""
+
+
 @dataclass(frozen=True, order=True)
 class Cell:
     """Values by axis, in the order of AXES; an axis that a network does not have is left out.
@@ -47,12 +58,12 @@ class Cell:
 def said(axis: str, value: Any) -> str:
     """A value in a cell's name; empty where the paper's networks need no word for it."""
     if axis == "structure":
-        return "" if value == "shufflenet" else str(value)
+        return {"shufflenet": "", "blog": "blog"}.get(value, network(value))
     if axis in ("stem_channels", "shuffle") and value is not False:
         return ""  # the one is said where it is not the default, the other where it is off
     if axis in ("width", "groups"):
         return heading(axis, value)
-    word = axis.rpartition(".")[2].replace("_", " ")
+    word = {"se": "SE"}.get(axis, axis.rpartition(".")[2].replace("_", " "))
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return word if value else f"no {word}"
     return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
@@ -61,7 +72,7 @@ def said(axis: str, value: Any) -> str:
 def heading(axis: str, value: Any) -> str:
     """A value as a heading of a table: `0.5x`, `g=3`, `Shuffle`, `No shuffle`, `Label smoothing 0.1`."""
     if axis in ("width", "groups"):
-        return f"{value:g}x" if axis == "width" else f"g={value}"
+        return f"{value:g}x" if axis == "width" else f"g={value:g}"
     if axis == "structure":
         return network(value)
     word = "shuffle" if axis == "shuffle" and value else said(axis, value)
@@ -70,7 +81,7 @@ def heading(axis: str, value: Any) -> str:
 
 def network(structure: str) -> str:
     """A structure as tables call it."""
-    return {"shufflenet": "ShuffleNet", "blog": "blog variant"}.get(structure, structure)
+    return NETWORKS.get(structure, structure)
 
 
 def own_stem(values: Any) -> str:

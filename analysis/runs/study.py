@@ -18,7 +18,7 @@ BUILT_IN = ("groups", "shuffle")
 NO_STUDY = ("single",)
 """What plans of runs without a grid are called."""
 
-FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_macs")
+FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_cell", "error_by_macs")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import paper
-from analysis.runs.cell import heading, network, own_stem
+from analysis.runs.cell import heading, network, own_stem, said
 from analysis.runs.study import Study
 from analysis.runs.study import study as study_of
 from analysis.runs.text import plural
@@ -201,7 +201,7 @@ def by_row(cells: pd.DataFrame, axes: Sequence[str] = ("width",)) -> list[tuple[
         name, usual = _network(same.iloc[0], axes), same[~own]
         if not usual["stem_channels"].isin(stems).all():
             found.append((name, usual))
-        found += [(f"{name}, stem {stem}", same[same["stem_channels"] == stem]) for stem in stems]
+        found += [(f"{name}, stem {stem:g}", same[same["stem_channels"] == stem]) for stem in stems]
     return found
 
 
@@ -221,8 +221,11 @@ def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame, study: Study) -> dict[st
 
 
 def _network(row: pd.Series, axes: Sequence[str]) -> str:
-    rest = (heading(axis, row[axis]) for axis in axes if axis != "structure" and pd.notna(row[axis]))
-    return " ".join([network(str(row["structure"])), *rest])
+    """`ShuffleNet 2x g=3, no SE, units 4/8/4`."""
+    there = [axis for axis in axes if axis != "structure" and pd.notna(row[axis])]
+    short = [heading(axis, row[axis]) for axis in there if axis in ("width", "groups")]
+    rest = (said(axis, row[axis]) or heading(axis, row[axis]) for axis in there if axis not in ("width", "groups"))
+    return ", ".join([" ".join([network(str(row["structure"])), *short]), *rest])
 
 
 def millions(count: object, places: int) -> str:

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -19,7 +20,7 @@ from analysis.reference.commands import check_study, pack_study
 from analysis.runs import frame
 from analysis.runs.study import studies
 from analysis.studies import assemble
-from analysis.studies.figures import curves
+from analysis.studies.figures import curves, panels
 from model.family import Input, load
 from tests import make
 from tests import results_fixture as fixture
@@ -107,6 +108,18 @@ def cheap():
 
 def verdicts(results: Path) -> dict[str, str]:
     return {one["claim"]: one["verdict"] for one in json.loads((results / "claims.json").read_text())["claims"]}
+
+
+def test_a_figure_has_a_row_for_each_cell_and_the_papers_beside_it(smoothed):
+    study = next(one for one in studies(read_plans(smoothed), ["smoothing"]) if one.name == "smoothing")
+    (section,) = assemble.sections(study, frame.runs(smoothed), smoothed)
+    here, theirs = panels.error_by_cell(section).axes
+    assert [label.get_text() for label in here.get_yticklabels()][::-1] == [
+        *("ShuffleNet 0.5x, label smoothing 0", "ShuffleNet 0.5x, label smoothing 0.1"),
+        *("ShuffleNet 0.25x, label smoothing 0", "ShuffleNet 0.25x, label smoothing 0.1"),
+    ]
+    assert here.lines[0].get_xdata()[::-1] == pytest.approx([30.1, 29.6, 30.1, 25.1])
+    assert theirs.lines[0].get_xdata()[::-1][:2].tolist() == [30.0, 28.5] and np.isnan(theirs.lines[0].get_xdata()[0])
 
 
 def test_a_recipe_axis_has_a_table_with_the_papers_numbers_beside_ours(smoothed):

@@ -198,6 +198,44 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
     return fig
 
 
+def error_by_cell(section: Section, width: float = WIDE) -> Figure:
+    """Top-1 error (%) of each cell with its interval, a row each in the table's order; the paper's beside it."""
+    cells, study = section.cells.iloc[::-1], section.of
+    with style():
+        bands = _bands(cells["interval"], "Bars").replace(", sd pooled by width", "")  # the table's notes say by what
+        text = f"{_seeds(planned_seeds(cells))}. {bands}"
+        fig = figure(width, 1.3 + 0.2 * max(3, len(cells)), "Error by network", _subtitle(section, text))
+        printed = cells["paper_error"].notna().any()
+        if width >= 5 and printed and not _on_papers_data(section):
+            left, right = fig.subplots(1, 2, sharey=True)
+            left.set_title(f"Here: {cells['data'].iloc[0]}", loc="left")
+            right.set_title("Paper: ImageNet", loc="left")
+            right.set_xlabel("Top-1 error (%)")
+        else:
+            left = right = fig.subplots()
+        places = np.arange(len(cells))
+        bars = [cells["error_mean"] - cells["error_low"], cells["error_high"] - cells["error_mean"]]
+        left.errorbar(cells["error_mean"], places, xerr=bars, fmt="o", color=BLUE, capsize=2.5, lw=1.2)
+        if right is not left or _on_papers_data(section):
+            right.plot(cells["paper_error"], places, "D", color=GREY, mfc="none", ms=4.6, mew=1.1)
+        if cells["error_mean"].isna().all():
+            _word(left, "No cell is done yet.")
+        left.set_yticks(places, [place_of(row, study) for _, row in cells.iterrows()])
+        left.set_ylim(-0.6, len(cells) - 0.4)
+        for axes in dict.fromkeys((left, right)):
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0)
+        left.set_xlabel("Top-1 error (%)")
+    return fig
+
+
+def place_of(row: pd.Series, study: Study) -> str:
+    """What a cell's row and column are called: `ResNet 0.25x`, `ShuffleNet 2x g=3, SE, units 4/8/4`."""
+    axes = [*study.rows, *study.columns]
+    order = [axis for axis in ("width", "groups") if axis in axes] + [a for a in axes if a not in ("width", "groups")]
+    return row_name(row, order)
+
+
 def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
     """Positions of the points that no other beats on both counts, cheapest first; of equals the first."""
     points = list(zip(cost, error, range(10**9), strict=False))
@@ -395,6 +433,7 @@ BY_NAME = {
     "change_by_axis": change_by_axis,
     "error_by_axis": error_by_axis,
     "gain": gain,
+    "error_by_cell": error_by_cell,
     "error_by_macs": error_by_macs,
 }
 """The figures that a study may ask for."""
