@@ -1,6 +1,6 @@
 """results/report.html: a section for each protocol (the last planned first) and one on inference time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from analysis.runs import files
 from analysis.runs.study import BUILT_IN, Study, study
 from analysis.studies import assemble, claims_table, gains, notes, places, selection
 from analysis.studies.assemble import Section
+from analysis.studies.figures.panels import lower
 from analysis.studies.render import linked_table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -124,6 +125,7 @@ def page(
             title="; ".join(view.name or view.title for view in views) or "too large to show",
             across=across([(rows, sections) for _, rows, sections in shown_ones]),
             paper=paper.TITLE,
+            studies=_named(one for _, _, sections in shown_ones for one in _studies(sections)),
             views=views,
             parts=parts,
             timing=timing,
@@ -142,6 +144,12 @@ def _apart(rows: Sequence[pd.DataFrame]) -> frozenset[str]:
         if recipes
         else frozenset()
     )
+
+
+def _named(studies: Iterable[Study]) -> str:
+    """`Number of groups and channel shuffle`: what the page is about."""
+    titles = list(dict.fromkeys(study.title for study in studies)) or ["Ablations"]
+    return " and ".join([titles[0], *map(lower, titles[1:])])
 
 
 def _studies(sections: Sequence[Section]) -> list[Study]:

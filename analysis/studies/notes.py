@@ -187,7 +187,11 @@ def on_signal(found: SignalAndNoise, study: Study) -> str:
         )
     reach = f"With {seeds}, one comparison finds {found.least:.1f} points with a chance of 80 %; two cells differ by"
     enough = found.least <= found.usual
-    so = "can decide such claims" if enough else f"hardly can, it would take {found.seeds_needed:,} seeds or more"
+    so = (
+        "can decide such claims"
+        if enough
+        else f"hardly can, it would take {max(found.seeds_needed, found.seeds + 1):,} seeds or more"
+    )
     return f"{said}{reach} {found.usual:.1f} (root mean square). This data and budget {so}."
 
 
