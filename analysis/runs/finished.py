@@ -32,7 +32,7 @@ def read(folder: Path, protocol: str = "", rather: str = "", data: str = "") -> 
         rows = frame.runs(folder).sort_values("written", ascending=False, kind="stable")
     names = read_folders(folder).names
     done = rows[rows["state"] == "done"]
-    done = done[[means(protocol, str(one), names) for one in done["protocol_id"]]]
+    done = done.loc[[means(protocol, str(one), names) for one in done["protocol_id"]]]  # also where none is done
     done = done[done["data"] == data] if data else done
     if done.empty:
         which = f" of a protocol {protocol}" if protocol else ""
