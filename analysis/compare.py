@@ -1,8 +1,8 @@
 """Do two sets of runs agree? `python -m analysis.compare results WITH`, `make compare WITH=results/reference/cifar10`.
 
-For each cell that both have, the difference of its mean errors: a t test with one standard deviation pooled over all
-cells of both sides, adjusted over cells by Holm, and two one-sided tests against the margin. It is how a GPU's runs,
-another machine's, or those of changed code are accepted.
+For each cell that both have, the difference of its mean errors: a t test with the standard deviation pooled over the
+cells of its width on both sides, adjusted over all cells by Holm, and two one-sided tests against the margin. It is how
+a GPU's runs, another machine's, or those of changed code are accepted.
 
 Exit code 0: compatible, every cell's difference lies within the margin. 1: some cell differs. 2: too few runs to tell.
 3: there is nothing to compare.
@@ -11,7 +11,7 @@ Exit code 0: compatible, every cell's difference lies within the margin. 1: some
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,26 +90,24 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
     from analysis.stats.multiple_comparisons import holm
 
     sides = [_by_cell(rows) for rows in (ours, theirs)]
-    spread = pool([values for side in sides for values in side.values()])
     keys = sorted(sides[0].keys() & sides[1].keys(), key=lambda key: (key[0], -key[1], *key[2:]))
-    effects = [float(np.mean(sides[0][key]) - np.mean(sides[1][key])) for key in keys]
-    errors = [spread.sd * math.sqrt(1 / len(sides[0][key]) + 1 / len(sides[1][key])) for key in keys]
-    known = spread.df > 0 and spread.sd > 0
-    p = holm(
-        [min(1.0, 2 * above(abs(e) / se, spread.df)) if known else 1.0 for e, se in zip(effects, errors, strict=True)]
-    )
-    return [
-        Difference(
-            cell=_name(key),
-            ours=float(np.mean(sides[0][key])),
-            theirs=float(np.mean(sides[1][key])),
-            runs=(len(sides[0][key]), len(sides[1][key])),
-            half=quantile(spread.df) * se if known else math.nan,
-            p=adjusted if known else math.nan,
-            p_within=max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1)) if known else math.nan,
-        )
-        for key, effect, se, adjusted in zip(keys, effects, errors, p, strict=True)
-    ]
+    # As in the tables: narrow networks spread more than wide ones, so a width has a spread of its own.
+    widths = {key[:2] for key in keys}
+    spreads = {one: pool([of for side in sides for key, of in side.items() if key[:2] == one]) for one in widths}
+    found = []
+    for key in keys:
+        spread, here, there = spreads[key[:2]], sides[0][key], sides[1][key]
+        effect = float(np.mean(here) - np.mean(there))
+        half = p = p_within = math.nan
+        if spread.df > 0 and spread.sd > 0:
+            se = spread.sd * math.sqrt(1 / len(here) + 1 / len(there))
+            half = quantile(spread.df) * se
+            p = min(1.0, 2 * above(abs(effect) / se, spread.df))
+            p_within = max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1))
+        runs = (len(here), len(there))
+        found.append(Difference(_name(key), float(np.mean(here)), float(np.mean(there)), runs, half, p, p_within))
+    adjusted = iter(holm([one.p for one in found if not math.isnan(one.p)]))
+    return [one if math.isnan(one.p) else replace(one, p=next(adjusted)) for one in found]
 
 
 def _by_cell(rows: "pd.DataFrame") -> dict[tuple[Any, ...], list[float]]:

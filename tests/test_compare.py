@@ -95,3 +95,16 @@ def test_neither_answer_is_wrong_more_often_than_nominal(seeds: int) -> None:
     assert rate(0.0, DIFFERS, seeds) <= LIMIT
     assert rate(0.5, COMPATIBLE, seeds) <= LIMIT
     assert rate(2.0, DIFFERS, seeds) > 0.95
+
+
+def test_narrow_networks_that_spread_more_are_no_difference() -> None:
+    """One spread pooled over widths of 0.2 and 1 points would be too small for the narrow one."""
+    source, found = np.random.default_rng(0), 0
+    for _ in range(ROUNDS):
+        pair = []
+        for _ in range(2):
+            wide, narrow = (rows([40.0] * 5, 3, source).assign(width=width) for width in (1.0, 0.25))
+            narrow["error"] = 40 + 5 * (narrow["error"] - 40)
+            pair.append(pd.concat([wide, narrow]))
+        found += verdict(differences(pair[0], pair[1], 0.5), False, 0.5)[0] == DIFFERS
+    assert found / ROUNDS <= LIMIT
