@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.core.command import command
+from analysis.runs.cell import AXES, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COMPATIBLE, DIFFERS, TOO_FEW, NOTHING = 0, 1, 2, 3
-AXES = ["structure", "width", "groups", "shuffle", "stem_channels"]
 MARGIN = 0.5
 """Percentage points: differences no larger than this count as none, as in the claims."""
 
@@ -105,13 +105,14 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
             p = min(1.0, 2 * above(abs(effect) / se, spread.df))
             p_within = max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1))
         runs = (len(here), len(there))
-        found.append(Difference(_name(key), float(np.mean(here)), float(np.mean(there)), runs, half, p, p_within))
+        cell, means = Cell.of(dict(zip(AXES, key, strict=True))), (float(np.mean(here)), float(np.mean(there)))
+        found.append(Difference(cell.name, *means, runs, half, p, p_within))
     adjusted = iter(holm([one.p for one in found if not math.isnan(one.p)]))
     return [one if math.isnan(one.p) else replace(one, p=next(adjusted)) for one in found]
 
 
 def _by_cell(rows: "pd.DataFrame") -> dict[tuple[Any, ...], list[float]]:
-    return {tuple(key): list(part["error"]) for key, part in rows.groupby(AXES)}
+    return {tuple(key): list(part["error"]) for key, part in rows.groupby(list(AXES))}
 
 
 def verdict(found: Sequence[Difference], same: bool, margin: float) -> tuple[int, str]:
@@ -139,12 +140,6 @@ def _same_numbers(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> bool:
 def _protocols(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> list[str]:
     first, second = (str(rows["protocol_id"].iloc[0]) for rows in (ours, theirs))
     return [] if first == second else [f"Note: the protocols differ ({first} and {second})."]
-
-
-def _name(key: tuple[Any, ...]) -> str:
-    structure, width, groups, shuffle, _ = key
-    prefix = "" if structure == "shufflenet" else f"{structure} "
-    return f"{prefix}{width:g}x g={groups}{'' if shuffle else ' no shuffle'}"
 
 
 def _table(found: Sequence[Difference]) -> str:

@@ -110,11 +110,11 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
         choose_protocol(chosen.protocol, _names(chosen.results, found), titles) if chosen.protocol or found[1:] else ""
     )
     section = next(one for one in found if one.protocol_id == (asked_for or one.protocol_id))
-    told = []
     cells, structures = _narrow(section, asked, chosen)
-    told += [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
-    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
-    gained = section.gains.merge(cells[axes].drop_duplicates()) if study.gain else section.gains
+    told = [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
+    gained = (
+        section.gains.merge(cells[study.row_axes("stem_channels")].drop_duplicates()) if study.gain else section.gains
+    )
     return replace(section, cells=cells, gains=gained), told
 
 

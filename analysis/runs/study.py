@@ -112,6 +112,10 @@ class Study:
         """`Table 2`, or the heading where the table has no number."""
         return self.heading.partition(". ")[0]
 
+    def row_axes(self, *more: str) -> list[str]:
+        """The axes that tell rows of the table apart, and `more`: networks of several structures never share one."""
+        return list(dict.fromkeys(["structure", *self.rows, *more]))
+
     @property
     def elsewhere(self) -> tuple[str, ...]:
         """Axes that are no part of the network: runs of one table then differ in their protocol."""

@@ -114,7 +114,7 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
     rows: list[dict[tuple[str, str], str]] = []
     anchors, study = {}, section.of
     assert study.gain
-    axes = list(dict.fromkeys(["structure", *study.rows, "stem_channels"]))
+    axes = study.row_axes("stem_channels")
     gained = {_key(row, axes): row for row in section.gains.to_dict("records")}
     values = (study.gain.worse, study.gain.better)
     heads = [heading(study.gain.axis, value) for value in values]
@@ -210,7 +210,7 @@ def _elsewhere(cells: pd.DataFrame, line: pd.DataFrame, study: Study) -> dict[st
     first = line.iloc[0]
     if line.apply(own_stem, axis=1).ne("").any():
         return {}
-    axes = list(dict.fromkeys(["structure", *study.rows]))
+    axes = study.row_axes()
     beside = cells[(cells[axes] == first[axes]).all(axis=1)]
     heads = {_column(row, study) for _, row in line.iterrows()}
     stems: dict[str, set[int]] = {}

@@ -202,7 +202,7 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
     """Top-1 error (%) of each cell with its interval, a row each in the table's order; the paper's beside it."""
     cells, study = section.cells.iloc[::-1], section.of
     with style():
-        bands = _bands(cells["interval"], "Bars").replace(", sd pooled by width", "")  # the table's notes say by what
+        bands = _bands(cells["interval"], "Bars", pooled="")  # the table's notes say by what
         text = f"{_seeds(planned_seeds(cells))}. {bands}"
         fig = figure(width, 1.3 + 0.2 * max(3, len(cells)), "Error by network", _subtitle(section, text))
         printed = cells["paper_error"].notna().any()
@@ -419,11 +419,11 @@ def _seeds(done: pd.Series) -> str:
     return f"{most} {plural(most, 'seed')}" if least == most else f"{least} to {most} seeds"
 
 
-def _bands(kinds: pd.Series, what: str = "Bands") -> str:
+def _bands(kinds: pd.Series, what: str = "Bands", pooled: str = ", sd pooled by width") -> str:
     """What the drawn intervals are."""
     text = []
     if (kinds == SEEDS).any():
-        text.append(f"{what}: 95 % t interval over seeds, sd pooled by width.")
+        text.append(f"{what}: 95 % t interval over seeds{pooled}.")
     if (kinds == EXAMPLES).any():
         text.append("Bars: 95 % over test images of one seed, run-to-run variation not covered.")
     return " ".join(text) or "Too few seeds for an interval."
