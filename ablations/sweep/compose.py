@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -30,7 +31,7 @@ from ablations.store.looks import SeedPlan, seed_plan
 from ablations.sweep.messages import unknown_key
 from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
-from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.resolve import data_spec, to_config, to_run, typed
 from ablations.sweep.study import (
     axes_of,
     check_exclude,
@@ -70,6 +71,7 @@ class Composer:
     ) -> None:
         """`master`: the configuration of the sweep itself, before any grid value; `need_files`: see `data.resolve`."""
         self.need_files = need_files
+        self.describe = cache(data_spec)  # reading a folder of images takes a while: once a command, not once a cell
         OmegaConf.register_new_resolver("now", STARTED.strftime, use_cache=True, replace=True)
         self.loader, self.master, self.adapt_config = loader, master, config_adapter
         self.parser = OverridesParser.create(config_loader=loader)
@@ -175,14 +177,14 @@ class Composer:
             UserError: the configuration is wrong; nothing has been trained.
         """
         config = self._composed(overrides)
-        return Planned(to_run(config, self.need_files, self.folders), config, tuple(overrides))
+        return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
 
     def _unless_excluded(self, overrides: Sequence[str]) -> Planned | None:
         """The same; None where the study leaves the job out, whether it could be built or not."""
         config = self._composed(overrides)
         if excluded(config, self.exclude.get(config.study, [])):
             return None
-        return Planned(to_run(config, self.need_files, self.folders), config, tuple(overrides))
+        return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
 
     def _composed(self, overrides: Sequence[str]) -> Config:
         try:

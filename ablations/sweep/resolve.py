@@ -2,9 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +69,22 @@ def to_config(own: DictConfig) -> Config:
     return config
 
 
-def to_run(config: Config, need_files: bool = True, folders: Sequence[Path] = ()) -> Run:
+Describe = Callable[[DataConfig, bool], DataSpec]
+"""`data_spec`, or the same with a memory."""
+
+
+def data_spec(config: DataConfig, need_files: bool) -> DataSpec:
+    """What a data configuration stands for; the progress of reading a folder of images is shown."""
+    return data.resolve(config, show_data, need_files)
+
+
+def to_run(
+    config: Config, need_files: bool = True, folders: Sequence[Path] = (), describe: Describe = data_spec
+) -> Run:
     """The run that a configuration describes; `need_files`: see `data.resolve`, `folders`: see `model.family.load`.
+
+    Args:
+        describe: gives a data configuration's description; a sweep hands in one that remembers.
 
     Raises:
         UserError: the network cannot be built, the recipe makes no sense, or the data or the logger are not there.
@@ -81,7 +94,7 @@ def to_run(config: Config, need_files: bool = True, folders: Sequence[Path] = ()
     logger.check_logger(config.logger)
     _check_runtime(config.runtime)
     _check_processes(config)
-    spec = _data_spec(config.data, need_files)
+    spec = describe(config.data, need_files)
     recipe = _recipe(config, spec)
     precision = resolve_precision(config.precision, resolve_device(config.runtime.device))
     given = Input(spec.classes, spec.channels, config.data.resolution, config.model["stem"])
@@ -226,9 +239,3 @@ def _recipe(config: Config, spec: DataSpec) -> Recipe:
         if not holds:
             raise UserError(complaint)
     return recipe
-
-
-@lru_cache(maxsize=64)
-def _data_spec(config: DataConfig, need_files: bool) -> DataSpec:
-    """Listing and reading a folder of images takes a while: once per data configuration, not once per cell."""
-    return data.resolve(config, show_data, need_files)

@@ -8,11 +8,13 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
+from ablations import data
 from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec
 from ablations.store import run_folder
 from ablations.sweep import plan
 from ablations.sweep.compose import Composer
-from ablations.sweep.hydra_app import register
+from ablations.sweep.hydra_app import compose, register
 from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks import start
 from tests.sweep.test_plan import GROUPS, finish, ids, planned
@@ -53,6 +55,16 @@ def test_jobs_that_differ_in_their_seed_alone_are_composed_once_and_are_what_hyd
 def test_a_value_that_follows_from_the_seed_follows_from_each_jobs_own(composer, put_together):
     made = [composer.compose(("recipe.epochs=${seed}", f"seed={s}")) for s in (3, 4)]
     assert [one.run.protocol.recipe.epochs for one in made] == [3, 4] and len(put_together) == 2
+
+
+def test_a_folder_of_images_is_read_once_a_command_and_anew_by_the_next(monkeypatch):
+    read = []
+    for classes in (10, 20):
+        spec = DataSpec("imagefolder", "0123456789abcdef", 64, 3, classes, 1000, 0, 100, "test")
+        monkeypatch.setattr(data, "resolve", lambda config, *_, spec=spec: read.append(config) or spec)
+        jobs = compose(["ablation=shuffle", "preset=tiny", "seed=0"])
+        assert {job.run.protocol.data.classes for job in jobs} == {classes}
+    assert len(read) == 2
 
 
 @pytest.mark.parametrize(("seed", "complaint"), [("-1", "out of range"), ("1.5", "Integer"), ("true", "Integer|seed")])
