@@ -8,7 +8,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import AXES, Cell, own_stem
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Gain
 from analysis.runs.text import shorten
@@ -122,8 +122,10 @@ def _options(key: Cell) -> str:
     """The arguments by which make explain finds a cell."""
     usual = [(axis, key.get(axis)) for axis in ("groups", "width") if key.get(axis) is not None]
     others = [f"{axis}={json.dumps(value)}" for axis, value in key.values if axis not in AXES]
-    words = [f"--{axis} {value:g}" for axis, value in usual] + (["--cell", *others] if others else [])
-    return " ".join(words)
+    words = [f"--{axis} {value:g}" for axis, value in usual]
+    words += [f"--structure {key['structure']}"] if key.get("structure", "shufflenet") != "shufflenet" else []
+    words += [f"--stem-channels {key['stem_channels']:g}"] if own_stem(key) else []
+    return " ".join([*words, *(["--cell", *others] if others else [])])
 
 
 def _more(there: int, listed: int, options: str, table: str) -> str:

@@ -16,6 +16,7 @@ from ablations.store.plans import read_plans
 from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
+from analysis.runs.cell import AXES
 from analysis.runs.files import read_json
 from model.widths import default_stem_channels
 
@@ -83,6 +84,11 @@ def runs(results: Path) -> pd.DataFrame:
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)
+
+
+def variant_axes(frame: pd.DataFrame) -> list[str]:
+    """Columns that are axes of networks."""
+    return [*AXES, *(name for name in frame.columns if name not in COLUMNS and "." not in name)]
 
 
 def _folders(runs_folder: Path) -> Iterator[str]:

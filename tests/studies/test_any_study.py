@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ablations.store.plans import PlannedRun, read_plans, write_plans
 from analysis.explain.commands import main as explain
 from analysis.publish import publish
 from analysis.reference.commands import check_study, pack_study
+from analysis.report import drilldown, folds
 from analysis.runs import frame
 from analysis.runs.study import studies
 from analysis.studies import assemble
@@ -244,7 +246,7 @@ def test_a_definition_that_is_none_is_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "table", "rows"), [("structures", "table4", 15), ("mobilenet", "table5", 10)])
-def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, name, table, rows):
+def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, capsys, name, table, rows):
     """Tables 4 and 5: a family lacks axes of another, and what a description leaves out is its own family's default."""
     monkeypatch.setattr("analysis.runs.macs._measure", lambda subjects: [None] * len(subjects))
     content = yaml.safe_load((CONF / "ablation" / f"{name}.yaml").read_text())
@@ -269,6 +271,13 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
     assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+    # What the page says of a cell with many runs finds that cell, also where its network has no groups.
+    runs = frame.runs(tmp_path)
+    (study,) = studies(read_plans(tmp_path), runs["planned_by"])
+    cells = drilldown.cells(tmp_path, assemble.sections(study, runs, tmp_path))
+    for cell in (next(one for one in cells if one.key["structure"] != "shufflenet"), cells[0]):
+        assert explain([table, *shlex.split(folds._options(cell.key)), "--results", str(tmp_path)]) == 0
+        assert cell.name in capsys.readouterr().out
 
 
 def _product(one):
