@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 BUILT_IN = ("shufflenet", "blog", "vgg_like", "resnet", "resnext", "mobilenet")
-"""Families of this package, one module each in model/families."""
+"""Families of this package, one module each in model/families; `NAME` is what tables call its networks."""
 
 Value = bool | int | float | str | None
 """A value of an axis."""

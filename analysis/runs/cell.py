@@ -4,21 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.family import BUILT_IN, load
 from model.widths import stem_name
 
 AXES = ("structure", "width", "groups", "shuffle", "stem_channels")
 """Axes of the paper's networks, in the order that names and tables have them; others follow by name."""
-
-
-NETWORKS = {
-    "shufflenet": "ShuffleNet",
-    "blog": "blog variant",
-    "vgg_like": "VGG-like",
-    "resnet": "ResNet",
-    "resnext": "ResNeXt",
-    "mobilenet": "MobileNet",
-}
-"""Structures as tables call them; one of a user's own goes by its name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -80,8 +70,8 @@ def heading(axis: str, value: Any) -> str:
 
 
 def network(structure: str) -> str:
-    """A structure as tables call it."""
-    return NETWORKS.get(structure, structure)
+    """A structure as tables call it; one of a user's own, whose code is not imported here, goes by its name."""
+    return str(load(structure).module.NAME) if structure in BUILT_IN else structure
 
 
 def own_stem(values: Any) -> str:
