@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.core.command import command
+from analysis.runs.cell import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,7 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
     from analysis.stats.intervals import above, pool, quantile
     from analysis.stats.multiple_comparisons import holm
 
-    sides = [{cell: list(part["error"]) for cell, part in rows.groupby("cell", sort=False)} for rows in (ours, theirs)]
+    sides = [_by_cell(rows) for rows in (ours, theirs)]
     cells = sorted(sides[0].keys() & sides[1].keys(), key=lambda cell: (cell["structure"], -cell.get("width", 0), cell))
     # As in the tables: narrow networks spread more than wide ones, so a width has a spread of its own.
     widths = {cell: (cell["structure"], cell.get("width")) for side in sides for cell in side}
@@ -111,6 +112,13 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
         found.append(Difference(cell.name, *means, runs, half, p, p_within))
     adjusted = iter(holm([one.p for one in found if not math.isnan(one.p)]))
     return [one if math.isnan(one.p) else replace(one, p=next(adjusted)) for one in found]
+
+
+def _by_cell(rows: "pd.DataFrame") -> dict[Cell, list[float]]:
+    found: dict[Cell, list[float]] = {}
+    for cell, error in zip(rows["cell"], rows["error"], strict=True):
+        found.setdefault(cell, []).append(float(error))
+    return found
 
 
 def verdict(found: Sequence[Difference], same: bool, margin: float) -> tuple[int, str]:

@@ -49,8 +49,8 @@ def read(folder: Path, protocol: str = "", rather: str = "", data: str = "") -> 
     ids = done["protocol_id"].astype(str)
     mine = done[ids == (rather if rather in set(ids) else ids.iloc[0])]
     cells = [Cell.of(row) for row in mine[axes].to_dict("records")]
-    ids = mine["cell_id"] if "cell_id" in mine else pd.Series(map(str, cells), mine.index)
-    return mine.assign(error=100 * mine["error"].astype(float), cell=cells, cell_id=ids)
+    mine = mine.assign(error=100 * mine["error"].astype(float), cell=pd.Series(cells, mine.index, dtype=object))
+    return mine if "cell_id" in mine else mine.assign(cell_id=list(map(str, cells)))
 
 
 def _value(text: str) -> Any:
