@@ -1,6 +1,7 @@
 """A plan of looks, carried out on a study whose runs are all known: for benchmarks and `make cost`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from analysis.claims.judge import judge
@@ -8,6 +9,8 @@ from analysis.claims.parser import Claim
 from analysis.claims.verdict import DECIDED
 from analysis.runs.cell import Cell
 from analysis.stats.sample import Sample
+
+EMPTY = Sample({})
 
 
 class Decided(NamedTuple):
@@ -18,13 +21,18 @@ class Decided(NamedTuple):
 
 
 def carry_out(
-    claims: Sequence[Claim], full: Mapping[Cell, Mapping[int, float]], seeds: Sequence[int], planned: bool = True
+    claims: Sequence[Claim],
+    full: Mapping[Cell, Mapping[int, float]],
+    seeds: Sequence[int],
+    planned: bool = True,
+    like: Sample = EMPTY,
 ) -> tuple[dict[str, Decided], dict[Cell, int]]:
     """Look at a study at these numbers of seeds; seeds are added only to cells that open claims need.
 
     Args:
         full: errors of all runs that there can be, in percent.
         seeds: at each look, rising. planned: whether alpha is spent over the looks, else each has the full level.
+        like: a sample that is alike but for its errors.
 
     Returns:
         The verdict of each claim that is decided, by its id, and the seeds of each cell.
@@ -36,7 +44,7 @@ def carry_out(
         if not needed:
             break
         have |= dict.fromkeys(needed, number)
-        sample = Sample({ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
+        sample = replace(like, errors={ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
         for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else []):
             if one.verdict in DECIDED:
                 verdicts.setdefault(one.claim.id, Decided(one.verdict, k))
