@@ -21,7 +21,7 @@ from analysis.reference.commands import check_study, pack_study
 from analysis.report import drilldown, folds
 from analysis.runs import frame
 from analysis.runs.study import studies
-from analysis.studies import assemble
+from analysis.studies import assemble, grids
 from analysis.studies.figures import curves, panels
 from model.family import Input, load
 from tests import make
@@ -225,6 +225,28 @@ def test_an_axis_of_the_network_that_came_later_has_its_default_where_a_run_leav
     groups = pd.read_csv(tmp_path / "tables" / "table2.csv")
     assert len(groups) == 15, "cells of another study are none of Table 2"
     assert explain(["blocks", "--cell", "se=true", "width=0.25", "--results", str(tmp_path)]) == 0
+
+
+def test_blocks_beside_a_gain_keep_their_rows(tmp_path):
+    """The axis `se` and the standard error of a gain, which was a column of that name, are two things."""
+    jobs = []
+    for se, shuffle, seed in itertools.product((False, True), (False, True), (0, 1)):
+        one = fixture.run(3, 0.25, shuffle, seed)
+        one = replace(one, variant=one.variant.with_axes(se=True)) if se else one
+        jobs.append(PlannedRun("arms", "quick", one))
+        fixture.write_done(tmp_path, one, 0.3 + 0.001 * seed - 0.04 * se * shuffle)
+    gain = {"axis": "model.shuffle", "from": False, "to": True}
+    table = {"rows": ["model.se"], "columns": ["model.shuffle"], "gain": gain}
+    definition = {**SE, "axes": ["model.se", "model.shuffle"], "table": table, "figures": ["gain"], "claims": []}
+    write_plans(jobs, tmp_path, "python -m ablations", {"arms": definition})
+    known = frame.runs(tmp_path)
+    (study,) = studies(read_plans(tmp_path), known["planned_by"])
+    (section,) = assemble.sections(study, known, tmp_path)
+    assert section.gains[["se", "gain"]].round(2).values.tolist() == [[False, 0.0], [True, 4.0]]
+    shown = grids.pivot(section).frame["Ours", "Δ (points)"]
+    assert [text.partition(" [")[0] for text in shown] == ["+0.0", "+4.0"]
+    origins = drilldown.gains(section, drilldown.cells(tmp_path, [section]))
+    assert ["standard error" in one.shown.how for one in origins] == [True, True]
 
 
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
