@@ -6,17 +6,15 @@ import pandas as pd
 
 from ablations.core.console import duration
 from ablations.store.plans import Plan
-from analysis.report.folds import LONG, first_values
-from analysis.runs.provenance import RunOrigin, values
+from analysis.report.folds import LONG, Facts, shared_facts
+from analysis.runs.provenance import RunOrigin
 from analysis.runs.text import plural, shorten
 
 VARIANTS = 8
 """Values of one fact that are listed."""
 
 
-def describe(
-    rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[Plan]
-) -> list[tuple[str, list[tuple[str, str]]]]:
+def describe(rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[Plan]) -> Facts:
     """Facts with their values, and of how many runs each where they differ."""
     known = [run for run in runs if run.facts]
     found = [(f"planned, {plan.study}", [(shorten(str(plan.command), LONG), plan.written or "")]) for plan in plans]
@@ -24,15 +22,12 @@ def describe(
         times = sorted(run.facts["started"] for run in known if "started" in run.facts)
         span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
         found.append(("runs began", [(" to ".join(span), "")]))
-    packages = {name for run in known for name in run.versions}
-    alike = []
-    for name, by_value in values(known).items():
-        if name in packages and len(by_value) == 1:
-            alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
-        elif name not in ("device type", "command"):
-            counted = first_values(by_value, VARIANTS, lambda runs: f"{len(runs):,} {plural(len(runs), 'run')}")
-            found.append((name, counted))
-    found += [("versions", [(", ".join(alike), "")])] if alike else []
+    found += shared_facts(
+        known,
+        VARIANTS,
+        lambda same: f"{len(same):,} {plural(len(same), 'run')}",
+        lambda name, _: name not in ("device type", "command"),
+    )
     found += [("training", [(text, "")]) for text in _effort(rows)]
     return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
 

@@ -1,7 +1,7 @@
 """Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -20,9 +20,13 @@ GAPS, VARIANTS, LONG = 6, 3, 301
 """Limits of the page: sentences on missing runs of a cell, values of one fact, characters of a text from a run."""
 
 
+Facts = list[tuple[str, list[tuple[str, str]]]]
+"""Names, each with its values and whose they are."""
+
+
 @dataclass(frozen=True)
 class Fold:
-    """Details of a cell or a gain for the template; `facts` are names with (value, which seeds) of each."""
+    """Details of a cell or a gain for the template."""
 
     name: str
     number: str
@@ -31,7 +35,7 @@ class Fold:
     warnings: Sequence[str]
     gaps: Sequence[str]
     shown: Sequence[Shown]
-    facts: list[tuple[str, list[tuple[str, str]]]]
+    facts: Facts
     heads: tuple[str, ...]
     rows: list[tuple[str, ...]]
     more: str
@@ -89,25 +93,39 @@ def arms(gain: Gain) -> tuple[str, str]:
     return ("without", "with") if gain.better is True else (str(gain.worse), str(gain.better))
 
 
-def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Provenance of a cell's runs: versions that all share in one line, differing values with their seeds."""
-    known = [run for run in cell.runs if run.facts]
+def _facts(cell: CellOrigin) -> Facts:
+    """Provenance of a cell's runs, differing values with their seeds."""
+    found = shared_facts(cell.runs, VARIANTS, seeds, lambda name, count: name != "device type" or count > 1)
+    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
+    return [*found, ("cell", [(cell.cell_id, "")])]
+
+
+def shared_facts(
+    runs: Iterable[RunOrigin],
+    most: int,
+    whose: Callable[[Sequence[RunOrigin]], str],
+    shown: Callable[[str, int], bool],
+) -> Facts:
+    """Facts of runs, versions that all share in one line.
+
+    Args:
+        most: values of a fact that are listed, each with `whose` it is where there are several.
+        shown: whether a fact is, by its name and number of values.
+    """
+    known = [run for run in runs if run.facts]
     packages = {name for run in known for name in run.versions}
     found, alike = [], []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
             alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
-        elif name != "device type" or len(by_value) > 1:
-            found.append((name, first_values(by_value, VARIANTS, seeds)))
-    found += [("versions", [(", ".join(alike), "")])] if alike else []
-    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
-    return [*found, ("cell", [(cell.cell_id, "")])]
+        elif shown(name, len(by_value)):
+            found.append((name, _first_values(by_value, most, whose)))
+    return found + ([("versions", [(", ".join(alike), "")])] if alike else [])
 
 
-def first_values(
+def _first_values(
     by_value: Mapping[str, Sequence[RunOrigin]], most: int, whose: Callable[[Sequence[RunOrigin]], str]
 ) -> list[tuple[str, str]]:
-    """The first `most` values of a fact, each with `whose` it is where there are several, and how many more."""
     several = len(by_value) > 1
     shown = [(shorten(value, LONG), whose(runs) if several else "") for value, runs in list(by_value.items())[:most]]
     return shown + ([(f"{len(by_value) - most} more", "")] if len(by_value) > most else [])
