@@ -19,6 +19,7 @@ NO_STUDY = ("single",)
 """What plans of runs without a grid are called."""
 
 FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_cell", "error_by_macs")
+"""What a study may ask for; functions of studies/figures/panels.py and, as words, of report/alt.py."""
 
 
 @dataclass(frozen=True)
