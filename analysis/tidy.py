@@ -89,11 +89,16 @@ def load(results: str | os.PathLike[str]) -> Runs:
     2
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or it holds no results, for instance since its study is packed.
     """
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
+    if not any((folder / name).is_dir() for name in ("runs", "plans")):
+        raise UserError(
+            f"{folder} is no results folder: it has neither runs/ nor plans/. A packed study, such as those under "
+            f"results/reference, becomes one by: python -m analysis.reference unpack {folder} FOLDER"
+        )
     table = tidy(frame.runs(folder))
     table["path"] = [str(folder / path) for path in table["path"]]
     table.results = folder

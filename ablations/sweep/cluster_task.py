@@ -167,7 +167,8 @@ def _publish(job: Job) -> bool:
     if not mine:
         return True
     try:
-        return publish(job.results, note=presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name))
+        note = presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name)
+        return publish(job.results, note=note, scope=job.run.protocol_id)
     finally:
         mine.release(done=True)
 

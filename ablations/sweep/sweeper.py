@@ -186,7 +186,9 @@ class AblationSweeper(BasicSweeper):
             messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
-        published = publishing.publish(asked.results, publisher, note) if asked.publish else True
+        first = next(planned_runs(asked.jobs, asked.definitions))
+        scope = first.scope_id or first.run.protocol_id
+        published = publishing.publish(asked.results, publisher, note, scope) if asked.publish else True
         return published and not left
 
 
