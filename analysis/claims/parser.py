@@ -14,7 +14,7 @@ import yaml
 from ablations.core.errors import UserError
 from analysis.claims.grammar import ClaimError, contrasts, fields, named
 from analysis.claims.verdict import ERROR, METRICS, SEEDS_ALONE, SEEDS_AND_IMAGES, TAU
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import Cell, place
 from analysis.runs.study import BUILT_IN, Study, words
 from analysis.runs.study import study as study_of
 from analysis.stats.contrast import Contrast
@@ -271,7 +271,7 @@ def _study(entry: dict[str, Any], studies: Mapping[str, Study], root: yaml.Seque
 def _variants(given: Any, study: Study) -> Iterator[dict[str, Any]]:
     """The values that `for` makes a claim for, by axis: all combinations."""
     known = [axis for axis in fields(study) if axis in study.axes and not (study.gain and axis == study.gain.axis)]
-    known.sort(key=lambda axis: AXES.index(axis) if axis in AXES else len(AXES))
+    known.sort(key=place)
     try:
         lists = named("for", dict(given), study) if isinstance(given, Mapping) else None
     except ClaimError:

@@ -18,7 +18,7 @@ from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.report.folds import arms
 from analysis.runs import frame
-from analysis.runs.cell import AXES, Cell, heading
+from analysis.runs.cell import Cell, heading, place
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
@@ -142,7 +142,7 @@ def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace)
         [all(row[axis] == value for axis, value in asked.items()) for _, row in cells.iterrows()]
     ]
     if fit.empty:
-        axes = [axis for axis in AXES if axis in asked] + [axis for axis in asked if axis not in AXES]
+        axes = sorted(asked, key=place)
         known = dict.fromkeys(Cell.of({axis: row[axis] for axis in axes}).name for _, row in cells.iterrows())
         wanted = " ".join(heading(axis, asked[axis]) for axis in reversed(axes)).replace(" ", " at ", 1)
         raise UserError(f"{chosen.table} has no cell with {wanted}. It has {', '.join(known)}.")

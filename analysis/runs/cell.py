@@ -24,7 +24,7 @@ class Cell:
     def of(cls, values: Mapping[Any, Any]) -> "Cell":
         """The cell of a mapping such as a row of a frame; what is None or NaN is left out."""
         known = [(str(axis), value) for axis, value in values.items() if value is not None and value == value]
-        return cls(tuple(sorted(known, key=lambda item: (*_place(item[0]), item[0]))))
+        return cls(tuple(sorted(known, key=lambda item: (place(item[0]), item[0]))))
 
     def __getitem__(self, axis: str) -> Any:
         """The value of an axis; KeyError where the cell has no such axis."""
@@ -82,5 +82,6 @@ def own_stem(values: Any) -> str:
     return stem_name(int(given[0]), float(given[1]), int(given[2]))
 
 
-def _place(axis: str) -> tuple[int]:
-    return (AXES.index(axis) if axis in AXES else len(AXES),)
+def place(axis: str) -> int:
+    """Where an axis stands in names and tables; those of other families come after AXES."""
+    return AXES.index(axis) if axis in AXES else len(AXES)

@@ -124,8 +124,9 @@ class Study:
 
     def cell(self, row: Any) -> Cell:
         """The cell of a run, from a row of the frame; axes of other studies at their default are left out."""
-        known, usual = {axis: row.get(axis) for axis in (*AXES, *self.axes)}, self.defaults_of(row.get("structure"))
-        return Cell.of({axis: usual.get(axis) if _none(value) else value for axis, value in known.items()})
+        axes, usual = (*AXES, *self.axes), self.defaults_of(row.get("structure"))
+        given = Cell.of({axis: row.get(axis) for axis in axes})
+        return Cell.of({**{axis: usual.get(axis) for axis in axes}, **dict(given.values)})
 
     def paper(self, cell: Cell) -> Number | None:
         """The error in percent that the paper prints for a cell."""
@@ -255,7 +256,3 @@ def _plain(plan: Plan | None) -> dict[str, Any]:
         for axis, value in plain(entry.variant).items():
             found.setdefault(axis, set()).add(value)
     return {"axes": [axis for axis, values in found.items() if len(values) > 1 and axis != "stem_channels"]}
-
-
-def _none(value: Any) -> bool:
-    return value is None or value != value
