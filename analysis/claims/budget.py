@@ -16,11 +16,11 @@ from ablations.core.json_subprocess import answer_json
 from ablations.store.plans import Plan, parse_plan
 from analysis.claims.beforehand import planned_cell
 from analysis.claims.hypothesis_tests import run_test
+from analysis.claims.judge import judge
 from analysis.claims.parser import Claim, claims_of
 from analysis.claims.power import POWER, chance, different
-from analysis.claims.sequential import carry_out
 from analysis.claims.spread import measured
-from analysis.claims.verdict import SEEDS_ALONE
+from analysis.claims.verdict import DECIDED, SEEDS_ALONE
 from analysis.runs.cell import AXES, Cell
 from analysis.runs.study import BUILT_IN, NO_STUDY, Study, study
 from analysis.stats.intervals import SEEDS
@@ -34,6 +34,9 @@ ROUNDS = 20
 
 LEVEL_ERROR = 50.0
 """Percent: the error of cells for which nothing is printed; only differences matter."""
+
+EMPTY = Sample({})
+"""Without errors."""
 
 Sd = float | Mapping[float, float]
 """Standard deviation between seeds in points: one, or of each width."""
@@ -158,6 +161,44 @@ def sequential(studies: Sequence[Expected], plan: Sequence[int], sd: Sd, rounds:
         "decided": decided / rounds,
         "decided_fixed": fixed / rounds,
     }
+
+
+class Decided(NamedTuple):
+    """A verdict and the look, from 0, that it came of."""
+
+    verdict: str
+    look: int
+
+
+def carry_out(
+    claims: Sequence[Claim],
+    full: Mapping[Cell, Mapping[int, float]],
+    seeds: Sequence[int],
+    planned: bool = True,
+    like: Sample = EMPTY,
+) -> tuple[dict[str, Decided], dict[Cell, int]]:
+    """Look at a study at these numbers of seeds; seeds are added only to cells that open claims need.
+
+    Args:
+        full: errors of all runs that there can be, in percent.
+        seeds: at each look, rising. planned: whether alpha is spent over the looks, else each has the full level.
+        like: a sample that is alike but for its errors.
+
+    Returns:
+        The verdict of each claim that is decided, by its id, and the seeds of each cell.
+    """
+    verdicts: dict[str, Decided] = {}
+    have = dict.fromkeys(full, 0)
+    for k, number in enumerate(seeds):
+        needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
+        if not needed:
+            break
+        have |= dict.fromkeys(needed, number)
+        sample = replace(like, errors={ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
+        for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else []):
+            if one.verdict in DECIDED:
+                verdicts.setdefault(one.claim.id, Decided(one.verdict, k))
+    return verdicts, have
 
 
 def scattered(mean: float, sd: float, seeds: int) -> dict[int, float]:

@@ -1,23 +1,32 @@
-"""Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
+"""What runs recorded, collapsed on the page: of a cell or a gain, and hardware, software and time of a protocol.
+
+Nothing of the machine that makes the page.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import pandas as pd
 from markupsafe import Markup
 
+from ablations.core.console import duration
+from ablations.store.plans import Plan
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.runs.cell import AXES, Cell, own_stem
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Gain
-from analysis.runs.text import shorten
+from analysis.runs.text import plural, shorten
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""
 
 GAPS, VARIANTS, LONG = 6, 3, 301
 """Limits of the page: sentences on missing runs of a cell, values of one fact, characters of a text from a run."""
+
+LISTED = 8
+"""Values of one fact of all runs that are listed."""
 
 
 Facts = list[tuple[str, list[tuple[str, str]]]]
@@ -95,12 +104,44 @@ def arms(gain: Gain) -> tuple[str, str]:
 
 def _facts(cell: CellOrigin) -> Facts:
     """Provenance of a cell's runs, differing values with their seeds."""
-    found = shared_facts(cell.runs, VARIANTS, seeds, lambda name, count: name != "device type" or count > 1)
+    found = _shared_facts(cell.runs, VARIANTS, seeds, lambda name, count: name != "device type" or count > 1)
     found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
     return [*found, ("cell", [(cell.cell_id, "")])]
 
 
-def shared_facts(
+def describe(rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[Plan]) -> Facts:
+    """Facts with their values, and of how many runs each where they differ."""
+    known = [run for run in runs if run.facts]
+    found = [(f"planned, {plan.study}", [(shorten(str(plan.command), LONG), plan.written or "")]) for plan in plans]
+    if known:
+        times = sorted(run.facts["started"] for run in known if "started" in run.facts)
+        span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
+        found.append(("runs began", [(" to ".join(span), "")]))
+    found += _shared_facts(
+        known,
+        LISTED,
+        lambda same: f"{len(same):,} {plural(len(same), 'run')}",
+        lambda name, _: name not in ("device type", "command"),
+    )
+    found += [("training", [(text, "")]) for text in _effort(rows)]
+    return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
+
+
+def _effort(rows: pd.DataFrame) -> list[str]:
+    """Time and memory of the runs that are done."""
+    done = rows[rows["state"] == "done"]
+    seconds = pd.to_numeric(done["seconds"], errors="coerce").dropna()
+    peak = pd.to_numeric(done["peak_memory_bytes"], errors="coerce").max()
+    if seconds.empty:
+        return []
+    memory = "" if pd.isna(peak) else f"; at most {peak / 1e9:.2f} GB of memory"
+    return [
+        f"{duration(float(seconds.sum()))} of run time in all, {duration(float(seconds.median()))} a run at the median"
+        f"{memory}"
+    ]
+
+
+def _shared_facts(
     runs: Iterable[RunOrigin],
     most: int,
     whose: Callable[[Sequence[RunOrigin]], str],
