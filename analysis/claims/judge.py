@@ -59,12 +59,13 @@ class Stage:
     shares: Sequence[float] = ()
 
 
-def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) -> list[Judgement]:
+def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = (), brief: bool = False) -> list[Judgement]:
     """Judge all claims of one study.
 
     Args:
         looks: of a sequential plan, the shares of its seeds that were in at each look up to this one (alpha_spending).
             Each p is adjusted for the looks before and then over claims.
+        brief: verdicts alone count, as in simulations: an adjusted p beyond the level is not found any closer.
 
     Supported or contradicted: the two-sided p, adjusted over those claims of the study that the runs can test, is at
     most 5 %. No effect: the effect lies within the claim's margin, by two one-sided tests, adjusted likewise; an effect
@@ -72,18 +73,18 @@ def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) 
     claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained networks,
     not of two structures.
     """
-    return _judge(claims, sample, looks)[0]
+    return _judge(claims, sample, looks, brief)[0]
 
 
 def _judge(
-    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()
+    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = (), brief: bool = False
 ) -> tuple[list[Judgement], Family, Family]:
     """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
     differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
     of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
     by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
-    adjusted, within = {**by_holm, **differ.adjusted()}, none.adjusted()
+    adjusted, within = {**by_holm, **differ.adjusted(brief)}, none.adjusted(brief)
     verdicts = [_verdict(one, adjusted.get(k, math.nan), within.get(k, math.nan)) for k, one in enumerate(tested)]
     rivals = max(1, sum(verdicts[k] == INCONCLUSIVE for k in differ.p))
     found = [
