@@ -138,28 +138,28 @@ def _simultaneous(found: Sequence[Judgement], stage: Stage, differ: Family, none
     """
     sample, raw = stage.sample, {k: one.tested.p for k, one in enumerate(found) if one.tested}
 
-    def level(family: Family, places: Sequence[int]) -> float:
-        chosen = family.level(places)
-        return nominal_levels(chosen, stage.shares)[-1] if stage.shares else chosen
+    def at(level: float, one: TestResult) -> float:
+        return nominal_levels(level, stage.shares, one.cells)[-1] if stage.shares else level
 
     undecided = [k for k in differ.p if not found[k].p_adjusted <= 1 - LEVEL]
-    every = level(differ, list(differ.p))
+    every, within = differ.level(list(differ.p)), none.level(list(none.p))
+    stopped = differ.level(undecided) if undecided else every
     # The least p of those left open is above the level, which the search finds to a few digits only.
-    stopped = min([level(differ, undecided), *(raw[k] * (1 - 1e-9) for k in undecided)]) if undecided else every
+    least = min((raw[k] * (1 - 1e-9) for k in undecided), default=1.0)
     for k, one in enumerate(found):
-        if k not in differ.p:
+        if k not in differ.p or one.tested is None:
             yield {}
             continue
         claim = one.claim
-        at_once = run_test(claim, sample, every)
+        at_once = run_test(claim, sample, at(every, one.tested))
         low, high = at_once.low, at_once.high
         null = claim.margin if claim.direction == NOT_POSITIVE else 0.0
         upwards = (one.verdict == SUPPORTED) == (claim.direction != NOT_POSITIVE)
         if one.verdict == NO_EFFECT:
-            inner = run_test(claim, sample, 2 * level(none, list(none.p)))
+            inner = run_test(claim, sample, 2 * at(within, one.tested))
             low, high = max(inner.low, -claim.margin), min(inner.high, claim.margin)
         elif k in undecided:
-            last = run_test(claim, sample, stopped)
+            last = run_test(claim, sample, min(at(stopped, one.tested), least))
             low, high = last.low, last.high
         else:
             low, high = (max(low, null), high) if upwards else (low, min(high, null))

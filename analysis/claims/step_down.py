@@ -100,20 +100,22 @@ def different(
     claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
 ) -> Family:
     """The two-sided p of the claims; `looks`: shares of the seeds at all looks up to this one, of a sequential plan."""
-    return _family(claims, [_spent(one.p, looks) if one else math.nan for one in tested], tested, sample, _different)
+    return _family(
+        claims, [_spent(one.p, looks, one.cells) if one else math.nan for one in tested], tested, sample, _different
+    )
 
 
 def equivalent(
     claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
 ) -> Family:
     """The p of the claims' effects lying within their margins, likewise."""
-    given = [_spent(one.p_none, looks) if one else math.nan for one in tested]
+    given = [_spent(one.p_none, looks, one.cells) if one else math.nan for one in tested]
     return _family(claims, given, tested, sample, _equivalent)
 
 
-def _spent(p: float, looks: Sequence[float]) -> float:
+def _spent(p: float, looks: Sequence[float], cells: int) -> float:
     """A p adjusted for the looks before, which the adjustment over claims then takes for that of a single look."""
-    return sequential_p(p, looks) if looks and not math.isnan(p) else p
+    return sequential_p(p, looks, cells) if looks and not math.isnan(p) else p
 
 
 @dataclass(frozen=True)
