@@ -144,12 +144,12 @@ def test_who_ends_the_last_run_of_a_look_judges_it_and_the_next_look_is_submitte
 
     if waits:
         process = submit(cluster, results, *PLAN)
-        said, _ = process.communicate(timeout=240)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0 and said.count("as Slurm job") == 2, said
     else:
         for runs, taken in ((4, 1), (2, 2)):
             assert f"Submitted {runs} runs" in submitted(cluster, results, *PLAN)
-            until(lambda: not cluster.jobs(), 120, "every task ends")
+            until(lambda: not cluster.jobs(), 400, "every task ends")
             assert looks() == taken, "nobody but the last task could judge"
         assert "0 to train" in submitted(cluster, results, *PLAN)
     assert looks() == 2 and len(finished(results)) == 6
