@@ -54,16 +54,7 @@ def nominal_levels(alpha: float, fractions: Sequence[float], cells: float = math
     times = tuple(map(float, fractions))
     if not times or times[0] <= 0 or times[-1] > 1 or any(a >= b for a, b in pairwise(times)):
         raise ValueError(f"shares of seeds {list(fractions)} must rise, above 0 and up to 1")
-    return list(_nominal(alpha, times, cells))
-
-
-def rate(levels: Sequence[float], fractions: Sequence[float]) -> float:
-    """Chance that a claim without an effect is decided at some look, tested at these two-sided levels."""
-    walk, total = None, 0.0
-    for k, level in enumerate(levels):
-        total += _crossed(walk, fractions[: k + 1], -float(special.ndtri(level / 2)))
-        walk = _go_on(walk, fractions[: k + 1], -float(special.ndtri(level / 2)))
-    return total
+    return list(_nominal(alpha, times, cells)[0])
 
 
 def sequential_p(p: float, fractions: Sequence[float], cells: float = math.inf) -> float:
@@ -90,16 +81,17 @@ Walk = tuple[np.ndarray, np.ndarray]
 
 
 @lru_cache(maxsize=16384)
-def _nominal(alpha: float, fractions: tuple[float, ...], cells: float) -> tuple[float, ...]:
-    if len(fractions) == 1:
-        return (spent(alpha, fractions[0]),)
-    before, times = _nominal(alpha, fractions[:-1], cells), [share ** (1 + 1 / cells) for share in fractions]
-    walk = None
-    for k, level in enumerate(before):
-        walk = _go_on(walk, times[: k + 1], -float(special.ndtri(level / 2)))
-    share = spent(alpha, fractions[-1]) - spent(alpha, fractions[-2])
-    bound = optimize.brentq(lambda z: _crossed(walk, times, z) - share, 0.0, FARTHEST, xtol=1e-10)
-    return (*before, float(2 * special.ndtr(-bound)))
+def _nominal(alpha: float, fractions: tuple[float, ...], cells: float) -> tuple[tuple[float, ...], Walk | None]:
+    """The levels of all looks, and the walk after the last."""
+    if not fractions:
+        return (), None
+    (before, walk), times = _nominal(alpha, fractions[:-1], cells), [share ** (1 + 1 / cells) for share in fractions]
+    level = spent(alpha, fractions[-1])
+    if before:
+        share = level - spent(alpha, fractions[-2])
+        bound = optimize.brentq(lambda z: _crossed(walk, times, z) - share, 0.0, FARTHEST, xtol=1e-10)
+        level = float(2 * special.ndtr(-bound))
+    return (*before, level), _go_on(walk, times, -float(special.ndtri(level / 2)))
 
 
 def _crossed(walk: Walk | None, fractions: Sequence[float], z: float) -> float:

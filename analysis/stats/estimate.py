@@ -122,7 +122,7 @@ def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float
 def _as_gains(contrast: Contrast, sample: Sample) -> list[tuple[Cell, float]]:
     """The contrast as a weighted sum of gains (by the worse cell of each); empty where it is none."""
     weights = dict(contrast.terms)
-    off = [(ref, weight) for ref, weight in contrast.terms if sample.is_worse(ref)]
+    off = [(ref, weight) for ref, weight in contrast.terms if ref in sample.worse.get(sample.row(ref), ())]
     paired = all(weights.get(sample.better(ref)) == -weight for ref, weight in off)
     return off if off and paired and len(contrast.terms) == 2 * len(off) else []
 
@@ -138,7 +138,7 @@ def _paired(gains: list[tuple[Cell, float]], sample: Sample) -> Estimate:
         mine: tuple[Spread, object] = (pooled, row) if equal_variances(pooled) else (own(values, pooled), ref)
         parts.append((mine[0], weight**2 / len(values), mine[1]))
     se, df = _satterthwaite(parts)
-    cells = max(sum(map(sample.is_worse, sample.rows[row])) for row in rows)
+    cells = max(len(sample.worse[row]) for row in rows)
     levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
 

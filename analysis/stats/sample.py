@@ -5,7 +5,7 @@ Likewise top-5 errors and losses, each as a sample of its own.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -92,6 +92,13 @@ class Sample:
         return found
 
     @cached_property
+    def worse(self) -> dict[Row, list[Cell]]:
+        """Of rows that have gains, the worse arm of each."""
+        axis, value, _ = self.gain
+        found = {row: [ref for ref in refs if ref.get(axis) == value] for row, refs in self.rows.items()}
+        return {row: refs for row, refs in found.items() if refs}
+
+    @cached_property
     def spreads(self) -> dict[Row, Spread]:
         """Standard deviation between seeds, in points, pooled over all cells of a row: the more cells, the surer."""
         return {row: pool([[*self.errors[ref].values()] for ref in refs]) for row, refs in self.rows.items()}
@@ -99,8 +106,7 @@ class Sample:
     @cached_property
     def gain_spreads(self) -> dict[Row, Spread]:
         """The same of paired gains: error of the worse arm minus that of the better one, of equal seed."""
-        worse = {row: [ref for ref in refs if self.is_worse(ref)] for row, refs in self.rows.items()}
-        return {row: pool([[*self.gains(ref).values()] for ref in refs]) for row, refs in worse.items() if refs}
+        return {row: pool([[*self.gains(ref).values()] for ref in refs]) for row, refs in self.worse.items()}
 
     @cached_property
     def paired(self) -> set[Row]:
@@ -110,8 +116,13 @@ class Sample:
         instead of all its cells. It is used where it narrows intervals at PAIR_CORRELATION, and every seed has both
         arms: t(paired) sqrt(1 - correlation) < t(unpaired).
         """
-        worse = {row: [ref for ref in refs if self.is_worse(ref)] for row, refs in self.rows.items()}
-        return {row for row, refs in worse.items() if refs and self._pairs(row, refs)}
+        found = set()
+        for row, refs in self.worse.items():
+            complete = all(self.errors[ref].keys() == self.errors.get(self.better(ref), {}).keys() for ref in refs)
+            df, unpaired = self.gain_spreads[row].df, max(1, self.spreads[row].df)
+            if complete and df and quantile(df) * math.sqrt(1 - PAIR_CORRELATION) < quantile(unpaired):
+                found.add(row)
+        return found
 
     def gains(self, ref: Cell) -> dict[int, float]:
         """The gain by seed that both arms have, in points; `ref` is the worse arm."""
@@ -121,11 +132,6 @@ class Sample:
     def row(self, ref: Cell) -> Row:
         """Key of the cells that share a standard deviation with a cell."""
         return tuple(ref.get(axis) for axis in self.pool)
-
-    def is_worse(self, ref: Cell) -> bool:
-        """Whether a cell is the worse arm of a gain."""
-        axis, worse, _ = self.gain
-        return bool(ref.get(axis) == worse)
 
     def better(self, ref: Cell) -> Cell:
         """The better arm to a worse one."""
@@ -144,17 +150,6 @@ class Sample:
         """The standard deviation of a cell's seeds: pooled over its width, or its own where variances differ."""
         pooled = self.spreads.get(self.row(ref), Spread(math.nan, 0, math.nan))
         return pooled if equal_variances(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
-
-    def _pairs(self, row: Row, arms: Sequence[Cell]) -> bool:
-        complete = all(self.errors[r].keys() == self.errors.get(self.better(r), {}).keys() for r in arms)
-        paired, unpaired = self._df(self.gain_spreads, row), self._df(self.spreads, row)
-        if not (complete and paired):
-            return False
-        return quantile(paired) * math.sqrt(1 - PAIR_CORRELATION) < quantile(max(1, unpaired))
-
-    @staticmethod
-    def _df(spreads: Mapping[Row, Spread], row: Row) -> int:
-        return spreads[row].df if row in spreads else 0
 
 
 def equal_variances(spread: Spread) -> bool:

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy import special
 
-from analysis.stats.alpha_spending import UNPLANNED, nominal_levels, rate, sequential_p, spent
+from analysis.stats.alpha_spending import UNPLANNED, _crossed, _go_on, nominal_levels, sequential_p, spent
+
+
+def rate(levels: list[float], fractions: list[float]) -> float:
+    """Chance that a claim without an effect is decided at some look, tested at these two-sided levels."""
+    walk, total = None, 0.0
+    for k, level in enumerate(levels):
+        bound = -float(special.ndtri(level / 2))
+        total += _crossed(walk, fractions[: k + 1], bound)
+        walk = _go_on(walk, fractions[: k + 1], bound)
+    return total
 
 
 @pytest.mark.parametrize(
