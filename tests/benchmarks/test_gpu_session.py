@@ -89,7 +89,7 @@ def test_runs_come_back_without_their_weights(tmp_path, monkeypatch):
         assert [name for name in archive.getnames() if "." in name] == ["results/runs/a/result.json"]
 
 
-@pytest.mark.parametrize("limit,runs", [(None, 1), (0.5, 2)])
+@pytest.mark.parametrize("limit,runs", [(None, 1), (3.0, 2)])
 def test_a_study_that_reaches_its_limit_is_asked_to_stop_and_what_is_done_counts(tmp_path, monkeypatch, limit, runs):
     """The stand-in for the sweep ends one run, and a second one if it is asked to stop."""
     results = tmp_path / "results"
@@ -99,7 +99,8 @@ def test_a_study_that_reaches_its_limit_is_asked_to_stop_and_what_is_done_counts
     record = json.dumps({"images_seen": 100})
     script.write_text(
         f"""#!/bin/sh
-trap "echo '{record}' > {results}/runs/b/result.json; exit 143" TERM
+stop() {{ echo '{record}' > {results}/runs/b/result.json; exit 143; }}
+trap stop TERM
 echo '{record}' > {results}/runs/a/result.json
 i=0; while [ $i -lt {0 if limit is None else 600} ]; do sleep 0.1; i=$((i+1)); done
 """
