@@ -34,9 +34,6 @@ COMPILED, PYTHON = ("pydantic-core",), "3.12"
 MARGIN = 1.5
 """MiB left free in each call."""
 
-REFERENCE_SECONDS = 90.0
-"""Kept for the reference loop behind the study."""
-
 
 def pack(data: Path, limit: float) -> list[str]:
     """Fill `PLACE`; returns the calls.
@@ -126,8 +123,9 @@ def check(seconds: float, tiny: bool) -> int:
     return code
 
 
-def study(seconds: float, tiny: bool) -> int:
-    """Train both studies within so many seconds, then the reference loop's sample; returns the studies' exit code."""
+def study(seconds: float, reference: float, tiny: bool) -> int:
+    """Train both studies within so many seconds, of which the last `reference` are for the reference loop's sample;
+    returns the studies' exit code."""
     began, environment, place = time.monotonic(), unpack(), ROOT / PLACE
     options: dict[str, object] = {"data": place / "data", "cache": place / "cache", "out": place / "study"}
     few = {
@@ -141,16 +139,17 @@ def study(seconds: float, tiny: bool) -> int:
     words = [sys.executable, "-m", "benchmarks.gpu_study"]
     options |= {"sample": 3, "reference-images": 128 if tiny else 12800, **(few if tiny else {})}
     words += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    limit = seconds - REFERENCE_SECONDS - (time.monotonic() - began)
+    limit = seconds - reference - (time.monotonic() - began)
     ours = ["--part", "ours", "--results", str(place / "results"), "--limit", str(limit)]
     code = subprocess.run([*words, *ours], cwd=ROOT, env=environment).returncode
     hand_back("study", [place / "study", place / "results"])
-    left = seconds - (time.monotonic() - began)
-    try:
-        subprocess.run([*words, "--part", "reference"], cwd=ROOT, env=environment, timeout=left)
-    except subprocess.TimeoutExpired:
-        print("The reference loop's sample did not end in time.")
-    hand_back("study", [place / "study", place / "results"])
+    if reference:
+        left = seconds - (time.monotonic() - began)
+        try:
+            subprocess.run([*words, "--part", "reference"], cwd=ROOT, env=environment, timeout=left)
+        except subprocess.TimeoutExpired:
+            print("The reference loop's sample did not end in time.")
+        hand_back("study", [place / "study", place / "results"])
     return code
 
 
@@ -176,12 +175,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="pack: folder with unpack.py and cifar10/")
     parser.add_argument("--limit", type=float, default=64, help="pack: MiB that a call may bring")
     parser.add_argument("--seconds", type=float, default=480, help="check, study: time that they may take")
+    parser.add_argument(
+        "--reference", type=float, default=90, help="study: seconds of them for the reference loop, or 0"
+    )
     parser.add_argument("--tiny", action="store_true", help="check, study: on the CPU, to try the script")
     chosen = parser.parse_args(arguments)
     if chosen.step == "pack":
         print("\n".join(pack(chosen.data, chosen.limit)))
         return 0
-    return (check if chosen.step == "check" else study)(chosen.seconds, chosen.tiny)
+    if chosen.step == "check":
+        return check(chosen.seconds, chosen.tiny)
+    return study(chosen.seconds, chosen.reference, chosen.tiny)
 
 
 if __name__ == "__main__":
