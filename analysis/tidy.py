@@ -28,15 +28,19 @@ class Runs(pd.DataFrame):
 
     @property
     def curves(self) -> pd.DataFrame:
-        """A row for each run and epoch: run_id, groups, width, shuffle, seed, then metrics.csv, errors in percent."""
-        parts = []
+        """A row for each run and epoch: run_id, groups, width, shuffle, seed, then metrics.csv, errors in percent.
+
+        Last come the other axes of the networks, which tell a ResNet's rows from a ShuffleNet's.
+        """
+        names, parts = ("run_id", "groups", "width", "shuffle", "seed"), []
+        axes = [axis for axis in frame.variant_axes(self) if axis not in names and axis != "path"]
         for row in self.itertuples():
             file = Path(str(row.path)) / "metrics.csv"
             if file.is_file():
                 table = pd.read_csv(file)
-                for place, name in enumerate(("run_id", "groups", "width", "shuffle", "seed")):
+                for place, name in enumerate(names):
                     table.insert(place, name, getattr(row, name))
-                parts.append(table)
+                parts.append(table.assign(**{axis: getattr(row, axis) for axis in axes}))
         curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         return _percent(curves)
 
