@@ -48,6 +48,11 @@ class Input:
     resolution: int = 224
     stem: str = "imagenet"
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """As networks of this package take them."""
+        return {"num_classes": self.classes, "in_channels": self.channels, "stem": self.stem}
+
 
 @dataclass(frozen=True)
 class Family:
