@@ -116,11 +116,8 @@ def _answer(question: dict[str, Any]) -> list[dict[str, str]]:
     import torch
 
     torch.set_num_threads(1)
-    return [measure(**{**_given(one), "folder": Path(question["folder"])}) for one in question["networks"]]
-
-
-def _given(one: dict[str, Any]) -> dict[str, Any]:
-    return {"structure": one["structure"], "axes": one["axes"], "given": one["input"]}
+    folder = Path(question["folder"])
+    return [measure(one["structure"], one["axes"], one["input"], folder) for one in question["networks"]]
 
 
 if __name__ == "__main__":
