@@ -45,6 +45,11 @@ def shufflenet(groups: int, width: float, shuffle: bool, stem_channels: int, str
     return Variant(structure, Axes(values))
 
 
+def canonical(one: Variant) -> Variant:
+    """At one group the shuffle is the identity, so it counts as on."""
+    return one.with_axes(shuffle=True) if one.axes["groups"] == 1 else one
+
+
 def variant(groups: int = 1, width: float = 0.25, shuffle: bool = True) -> Variant:
     return shufflenet(groups, width, shuffle, resolve_stem(groups, width, "stride2", None))
 

@@ -228,11 +228,6 @@ def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
     return {"variant": part.variant.flat(), "protocol": without(asdict(part.protocol)), "seed": part.seed}
 
 
-def canonical(variant: Variant) -> Variant:
-    """The variant of a family of this package that stands for all equal networks."""
-    return replace(variant, axes=Axes(load(variant.structure).canonical(variant.axes)))
-
-
 def label(variant: Variant) -> str:
     """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `mine.net depth=18`.
 

@@ -329,13 +329,6 @@ def test_steps_that_would_not_be_slower_end_the_process(tmp_path, gone):
     assert done.returncode != 0 and "Checkpointer" in done.stderr
 
 
-def test_a_sweep_imports_no_torch_to_find_nothing_to_do():
-    """The parent's imports: workers, leases and checksums need neither torch nor pandas."""
-    modules = "ablations.sweep.local_launcher, ablations.execution.worker_pool"
-    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'pandas'}} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
-
-
 @pytest.mark.parametrize("moment", ["write_plans", "show_plan"])
 def test_results_moved_away_before_the_training_are_not_made_anew(tmp_path, moment):
     """Moved before plans are written, and before fingerprints are: nothing has been trained, nothing is made."""

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from ablations.core import files
 from ablations.core.config import Config, RecipeConfig
-from ablations.core.run_spec import canonical
 from ablations.execution.scheduling import relative_cost
 from ablations.store import plans, run_folder
 from ablations.sweep.plan import Planned, estimate_seconds, make_plan
-from tests.make import run, variant
+from tests.make import canonical, run
 
 GROUPS = [(g, w, True) for g in (1, 2, 3, 4, 8) for w in (0.25, 0.5, 1.0)]
 SHUFFLE = [(g, w, s) for g in (3, 8) for w in (0.25, 0.5, 1.0) for s in (True, False)]
@@ -101,11 +100,6 @@ def test_a_run_does_not_know_where_it_runs(groups, width, seed):
     a = Planned(one, Config(study="groups", preset="a"), ())
     b = Planned(one, Config(study="shuffle", preset="b"), ("runtime.workers=7",))
     assert len(make_plan([a, b], Path("nowhere")).planned) == 1
-
-
-def test_g1_without_shuffle_is_g1_with_shuffle():
-    assert len(ids(planned([(1, 0.5, True), (1, 0.5, False)]))) == 1
-    assert variant(groups=1, shuffle=False) != canonical(variant(groups=1, shuffle=False))
 
 
 def test_the_estimate_learns_from_what_finished_runs_took(tmp_path):
