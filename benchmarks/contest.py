@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from ablations import data
 from ablations.core.config import Config
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import Run
-from ablations.sweep.hydra_app import register
-from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.hydra_app import compose
 from benchmarks.environment import cores
 from benchmarks.reference_settings import SHARED, Settings
 
@@ -78,11 +76,8 @@ class Turn:
 
 def composed(work: Work, groups: int, width: float) -> tuple[Config, Run]:
     """A cell's configuration and run, seed 0, as the harness composes it."""
-    register()
-    variant = [f"model.groups={groups}", f"model.width={width}"]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = to_config(typed(compose("config", [*work.overrides(), *variant])))
-    return config, to_run(config)
+    (job,) = compose([*work.overrides(), f"model.groups={groups}", f"model.width={width}", "seed=0"])
+    return job.config, job.run
 
 
 def choose_images(work: Work, path: Path) -> None:
