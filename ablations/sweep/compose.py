@@ -125,13 +125,12 @@ class Composer:
         own = {o.key_or_group: _values(o) for o in parsed if o.key_or_group in BRING_A_GRID}
         others = [text for text, o in both if o.key_or_group not in BRING_A_GRID]
         fixed = [text for text, o in both if o.key_or_group not in BRING_A_GRID and not o.is_sweep_override()]
+        launch: Any = OmegaConf.to_container(self.master.hydra.overrides.hydra)
         jobs: list[tuple[str, ...]] = []
         for chosen in itertools.product(*own.values()):
             mine = [f"{group}={choice}" for group, choice in zip(own, chosen, strict=True)]
             config = self.loader.load_configuration(
-                self.master.hydra.job.config_name,
-                [*self._launch_overrides(), *mine, *own_grid, *fixed],
-                RunMode.MULTIRUN,
+                self.master.hydra.job.config_name, [*launch, *mine, *own_grid, *fixed], RunMode.MULTIRUN
             )
             sweeper = config.hydra.sweeper
             narrow = sweeper.get("narrow") or {}
@@ -242,9 +241,6 @@ class Composer:
         changes = not (override.is_delete() or override.is_add() or override.is_force_add())
         of_group = "/" in key or key in self.group_names or key.startswith("hydra.")
         return changes and override.package is None and not of_group
-
-    def _launch_overrides(self) -> list[str]:
-        return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
 
 
 def by_study(jobs: Sequence[Planned]) -> dict[str, list[Planned]]:

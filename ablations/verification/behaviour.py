@@ -34,10 +34,8 @@ def behaviours(runs: Sequence[Run], source: Path, code: str) -> list[str]:
     missing = [key for key in asked if key not in known]
     if missing:
         question = {"folder": str(source), "networks": [asked[key] for key in missing]}
-        try:
-            answers = run_module_json("ablations.verification.behaviour", question)
-        except RuntimeError as error:
-            raise UserError(f"The networks of {source.name} could not be built: {error}") from None
+        failed = f"The networks of {source.name} could not be built"
+        answers = run_module_json("ablations.verification.behaviour", question, failed)
         for answer in answers:
             if "error" in answer:
                 raise UserError(answer["error"])

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from ablations import data
-from ablations.core.config import FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, Run, from_json, to_json
 from ablations.data import content_index, work
@@ -19,15 +18,9 @@ LONG_AGO = 1_500_000_000
 
 
 @pytest.fixture
-def config(tmp_path):
-    plant(tmp_path / "images")
-    return FolderConfig(
-        name="imagefolder",
-        dir=str(tmp_path / "images"),
-        cache_dir=str(tmp_path / "cache"),
-        resolution=8,
-        cache_resolution=8,
-    )
+def config(config):
+    plant(Path(config.dir))
+    return config
 
 
 def plant(root, suffix="ppm", each=3):
