@@ -91,8 +91,9 @@ class Composer:
         Raises:
             UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
         """
-        found = [self._unless_excluded(overrides) for overrides in self.expand(arguments, split)]
-        jobs = identified([job for job in found if job], self.folders)
+        composed = ((self._composed(overrides), overrides) for overrides in self.expand(arguments, split))
+        kept = (one for one in composed if not excluded(one[0], self.exclude.get(one[0].study, [])))
+        jobs = identified([self._planned(*one) for one in kept], self.folders)
         if not jobs:
             raise UserError("The study's `exclude` leaves no cell, so there is nothing to train.")
         check_shared(jobs)
@@ -175,14 +176,9 @@ class Composer:
         Raises:
             UserError: the configuration is wrong; nothing has been trained.
         """
-        config = self._composed(overrides)
-        return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
+        return self._planned(self._composed(overrides), overrides)
 
-    def _unless_excluded(self, overrides: Sequence[str]) -> Planned | None:
-        """The same; None where the study leaves the job out, whether it could be built or not."""
-        config = self._composed(overrides)
-        if excluded(config, self.exclude.get(config.study, [])):
-            return None
+    def _planned(self, config: Config, overrides: Sequence[str]) -> Planned:
         return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
 
     def _composed(self, overrides: Sequence[str]) -> Config:
