@@ -103,7 +103,7 @@ def simulate(
     tally = Tally(rounds, Counter(), Counter(), Counter(), 0)
     source = np.random.default_rng(start)
     for _ in range(rounds):
-        found = judge(claims, world.draw(seeds, source))
+        found = judge(claims, world.draw(seeds, source), brief=True)
         tally.family += any(wrong(one.claim, one.verdict) for one in found)
         by_holm = [(one.claim, side(one)) for one in found if one.p_holm <= LEVEL]
         tally.family_holm += any(wrong(claim, verdict) for claim, verdict in by_holm)

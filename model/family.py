@@ -64,6 +64,11 @@ class Input:
     resolution: int = 224
     stem: str = "imagenet"
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """As networks of this package take them."""
+        return {"num_classes": self.classes, "in_channels": self.channels, "stem": self.stem}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -95,22 +100,13 @@ class Family:
         """
         axes = self._resolved(values, given)
         axes = getattr(self.module, "canonical", lambda one: one)(axes)
-        return self.stored(dataclasses.asdict(axes))
-
-    def stored(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Values without those of `later` axes that are at their default."""
         defaults = self.defaults
-        return {name: v for name, v in values.items() if name not in self.later or v != defaults[name]}
+        return {n: v for n, v in dataclasses.asdict(axes).items() if n not in self.later or v != defaults[n]}
 
     def build(self, values: Mapping[str, Value], given: Input) -> "nn.Module":
         """The network. ValueError: see `settle`."""
         network: nn.Module = self.module.build(self._resolved(values, given), given)
         return network
-
-    def canonical(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The values that stand for all equal networks."""
-        axes = self.module.Axes(**values)
-        return self.stored(dataclasses.asdict(getattr(self.module, "canonical", lambda one: one)(axes)))
 
     def label(self, values: Mapping[str, Value]) -> str:
         """Short name of a network: the module's own, or what differs from the defaults."""

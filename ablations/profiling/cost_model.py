@@ -159,10 +159,10 @@ def plan_cost(
     device = resolve_device(config.runtime.device) if calibrate else None
     images, speeds = measure_networks(cells, device, sources, fused)
     todo = [job.run for job in plan.todo]
-    hours = {
-        device.name: (sum(training_seconds(run, images[run.cell_id], device) for run in todo) / 3600, device.source)
-        for device in DEVICES
-    }
+    hours = {}
+    for gpu in DEVICES:
+        seconds = sum(training_images(run) * seconds_per_image(images[run.cell_id], gpu) for run in todo)
+        hours[gpu.name] = (seconds / 3600, gpu.source)
     hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
     if speeds:
         seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
@@ -200,10 +200,8 @@ def measure_networks(
     """
     runs = [to_json(run) for run in cells.values()]
     question = {"device": device, "fused": fused, "runs": runs, "folders": list(sources)}
-    try:
-        answer = run_module_json("ablations.profiling.measure_networks", question)
-    except RuntimeError as error:
-        raise UserError(f"The networks of this plan cannot be measured on this machine: {error}") from None
+    failed = "The networks of this plan cannot be measured on this machine"
+    answer = run_module_json("ablations.profiling.measure_networks", question, failed)
     images = {cell_id: ImageCost(**found) for cell_id, found in zip(cells, answer["images"], strict=True)}
     if answer["speeds"] is None:
         return images, None
@@ -223,11 +221,6 @@ def run_macs(run: Run, image: ImageCost) -> int:
     data = run.protocol.data
     evaluated = data.val_images if data.evaluate == "val" else data.test_images
     return image.macs * (TRAINING_PASSES * training_images(run) + evaluated)
-
-
-def training_seconds(run: Run, image: ImageCost, device: Device) -> float:
-    """Training time of a run on a type of GPU, by its data sheet."""
-    return training_images(run) * seconds_per_image(image, device)
 
 
 def seconds_per_image(image: ImageCost, device: Device) -> float:

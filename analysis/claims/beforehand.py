@@ -11,6 +11,9 @@ from analysis.runs.cell import Cell
 from analysis.runs.study import NO_STUDY, Study, study
 from analysis.runs.text import plural
 
+NAMED = 3
+"""Claims that such a sentence names."""
+
 
 def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
     """A sentence for each planned study with claims that no outcome of its runs could decide.
@@ -39,8 +42,8 @@ def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
             which = f"None of the {len(claims)}" if len(lost) == len(claims) else f"{len(lost)} of the {len(claims)}"
             said.append(
                 f"{which} {plural(len(claims), 'claim')} of {one.name} that these runs are about can be decided, "
-                "whatever comes out: one seed a cell does not tell how far seeds spread. Two seeds could decide them "
-                "(SEEDS=2)."
+                f"whatever comes out ({', '.join(lost[:NAMED])}{' ...' if len(lost) > NAMED else ''}): one seed a cell "
+                "does not tell how far seeds spread. Two seeds could decide them (SEEDS=2)."
             )
     return said
 

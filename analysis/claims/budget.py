@@ -195,7 +195,7 @@ def carry_out(
             break
         have |= dict.fromkeys(needed, number)
         sample = replace(like, errors={ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
-        for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else []):
+        for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else [], brief=True):
             if one.verdict in DECIDED:
                 verdicts.setdefault(one.claim.id, Decided(one.verdict, k))
     return verdicts, have

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Claim:
         """Of effect and margin."""
         return TAU if self.kind == "order" else METRICS[self.metric][1]
 
-    @property
+    @cached_property
     def refs(self) -> tuple[Cell, ...]:
         """All cells that it is about, each once."""
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))

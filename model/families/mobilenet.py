@@ -27,4 +27,4 @@ def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.mobilenet import MobileNetV1
 
-    return MobileNetV1(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
+    return MobileNetV1(axes.width, **given.keywords)

@@ -72,12 +72,10 @@ def build(axes: Axes, given: Input) -> "nn.Module":
         groups=axes.groups,
         width=axes.width,
         shuffle=axes.shuffle,
-        num_classes=given.classes,
-        in_channels=given.channels,
-        stem=given.stem,
         stem_channels=axes.stem_channels,
         se=axes.se,
         units=units(axes.units),
+        **given.keywords,
     )
 
 

@@ -28,4 +28,4 @@ def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.structures import vgg_like
 
-    return vgg_like(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
+    return vgg_like(axes.width, **given.keywords)

@@ -187,8 +187,8 @@ def test_scattered_errors_have_the_spread_that_is_asked_for():
 
 
 def test_a_network_that_cannot_be_built_here_is_a_sentence(jobs, tmp_path, monkeypatch):
-    def fail(module, question):
-        raise RuntimeError("no memory")
+    def fail(module, question, failed):
+        raise UserError(f"{failed}: no memory")
 
     monkeypatch.setattr(cost_model, "run_module_json", fail)
     with pytest.raises(UserError, match="cannot be measured on this machine: no memory"):
