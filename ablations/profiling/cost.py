@@ -89,9 +89,10 @@ def show(cost: PlanCost) -> None:
     others = Table("seeds", "widths", title="Other budgets", title_justify="left")
     for head in ("epochs", "runs", "cost", *(["claims decided", "least gain found"] if cost.spread else [])):
         others.add_column(head, justify="right")
+    none = "not known" if cost.unknown else "no claim"
     for budget in cost.budgets:
         least = f"{budget.least:.2f} points" if budget.least is not None else "none"
-        decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else "no claim"
+        decided = f"{budget.decided:.1f} of {budget.claims}" if budget.claims else none
         widths = ", ".join(f"{width:g}x" for width in budget.widths)
         known = str(budget.seeds), widths, str(budget.epochs), str(budget.runs), f"{budget.share:.0%}"
         others.add_row(*known, *([decided, least] if cost.spread else []))
@@ -110,7 +111,7 @@ def show(cost: PlanCost) -> None:
         "only say what the same effects and the same spread would give."
     )
     if cost.unknown:
-        out.print(f"{cost.unknown} more can be tested; no effect is printed for them, so what to expect is not known.")
+        out.print(f"Of {cost.unknown} claims no effect is printed: whether they would be decided is not known.")
     if cost.looks:
         one, first, most = cost.looks, cost.looks["plan"][0], cost.looks["plan"][-1]
         out.print(

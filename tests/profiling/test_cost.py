@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,12 @@ def test_the_tables_say_it(found, capsys):
     for text in ("63 runs of 21 cells, 0 done, 63 to train", "300,240 iterations", "g3 0.25x no shuffle", "143.1 M"):
         assert text in said
     assert "NVIDIA H100" in said and "assumed" in said and "352 GB" in said and "21.0 of 22" in said
+
+
+def test_claims_of_which_nothing_can_be_expected_are_said_to_be(found, capsys):
+    show(replace(found, unknown=2, budgets=tuple(replace(one, claims=0) for one in found.budgets)))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not known" in said and "no claim" not in said and "Of 2 claims no effect is printed" in said
 
 
 def test_measured_here_and_on_the_command_line(tmp_path):
