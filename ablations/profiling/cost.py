@@ -111,7 +111,7 @@ def show(cost: PlanCost) -> None:
         "only say what the same effects and the same spread would give."
     )
     if cost.unknown:
-        out.print(f"Of {cost.unknown} claims no effect is printed: whether they would be decided is not known.")
+        out.print(f"Of {cost.unknown} claims no effect is printed or stated, so their chances are not known.")
     if cost.looks:
         one, first, most = cost.looks, cost.looks["plan"][0], cost.looks["plan"][-1]
         out.print(

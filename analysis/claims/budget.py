@@ -33,7 +33,7 @@ ROUNDS = 20
 """Studies that are simulated for what a plan of looks saves: its mean number of runs is then known to some 3 %."""
 
 LEVEL_ERROR = 50.0
-"""Percent: the error of cells for which nothing is printed; only differences matter."""
+"""Percent: about the error of cells for which nothing is printed; only differences matter."""
 
 EMPTY = Sample({})
 """Without errors."""
@@ -46,9 +46,9 @@ class Expected(NamedTuple):
     """A study that was planned, or the paper's two together: its claims, and what is expected of its cells.
 
     Attributes:
-        claims: that its cells can test. known: those whose effect follows from printed errors, which can be reckoned
-            with; not those about another metric or other images.
-        errors: by cell, in percent: printed, else one and the same. cells: cell_id and width by cell.
+        claims: that its cells can test. known: those whose effect is printed, or stated and of no other claim's cells;
+            not those about another metric or other images.
+        errors: by cell, in percent. cells: cell_id and width by cell.
         like: a sample without errors that has the study's pool and gain.
     """
 
@@ -102,16 +102,20 @@ def expected(plans: Iterable[Plan]) -> list[Expected]:
 
 
 def _expected(of: Sequence[Study], cells: Mapping[Cell, tuple[str, float]]) -> Expected:
-    printed = {ref: next((number.value for one in of if (number := one.paper(ref))), None) for ref in cells}
+    """Errors are those printed; of cells without, such as give the effects that plain claims state."""
     claims = tuple(claim for one in of for claim in claims_of(one) if {*claim.refs} <= {*cells})
-    known = tuple(
-        claim
-        for claim in claims
-        if claim.metric == ERROR and claim.over == SEEDS_ALONE and all(printed[ref] is not None for ref in claim.refs)
-    )
+    usual = [claim for claim in claims if claim.metric == ERROR and claim.over == SEEDS_ALONE]
+    errors = {ref: number.value for ref in cells for one in of if (number := one.paper(ref))}
+    known = [claim for claim in usual if {*claim.refs} <= {*errors}]
+    for claim in usual:
+        if claim.kind == "contrast" and claim.paper is not None and not {*claim.refs} & {*errors}:
+            terms = claim.contrasts[0].terms
+            scale = claim.paper / sum(weight**2 for _, weight in terms)
+            errors |= {ref: LEVEL_ERROR + scale * weight for ref, weight in terms}
+            known.append(claim)
     gain = of[-1].gain
     like = Sample({}, pool=of[0].pool, gain=(gain.axis, gain.worse, gain.better) if gain else SHUFFLE)
-    return Expected(claims, known, {ref: LEVEL_ERROR if v is None else v for ref, v in printed.items()}, cells, like)
+    return Expected(claims, tuple(known), {ref: errors.get(ref, LEVEL_ERROR) for ref in cells}, cells, like)
 
 
 def answer(studies: Sequence[Expected], seeds: int, sd: Sd) -> dict[str, Any]:

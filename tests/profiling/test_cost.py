@@ -179,6 +179,11 @@ def test_of_claims_without_a_printed_effect_the_least_gain_is_known():
     found = main({**question, "options": [{"seeds": 3, "widths": [0.5, 0.25]}]})
     (one,) = found["options"]
     assert (one["claims"], one["decided"], found["unknown"]) == (0, 0, 2) and 0.3 < one["least"] < 3
+    for claim in question["plans"][0]["definition"]["claims"]:
+        claim["paper"] = 2.5  # what their author expects
+    stated = main({**question, "options": [{"seeds": 3, "widths": [0.5, 0.25]}, {"seeds": 3, "widths": [0.5]}]})
+    two, half = stated["options"]
+    assert (two["claims"], half["claims"], stated["unknown"]) == (2, 1, 0) and 0.5 < two["decided"] <= 2
 
 
 def test_scattered_errors_have_the_spread_that_is_asked_for():
@@ -207,7 +212,7 @@ def test_the_tables_say_it(found, capsys):
 def test_claims_of_which_nothing_can_be_expected_are_said_to_be(found, capsys):
     show(replace(found, unknown=2, budgets=tuple(replace(one, claims=0) for one in found.budgets)))
     said = " ".join(capsys.readouterr().out.split())
-    assert "not known" in said and "no claim" not in said and "Of 2 claims no effect is printed" in said
+    assert "not known" in said and "no claim" not in said and "Of 2 claims no effect is printed or stated" in said
 
 
 def test_measured_here_and_on_the_command_line(tmp_path):
