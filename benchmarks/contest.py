@@ -154,7 +154,7 @@ def take_turn(contestant: str, work: Work, repeat: int, images: Path, out: Path)
 def wanted_surroundings() -> dict[str, str]:
     """The environment of a contestant: this process's, but with nothing said on threads, as a user has it."""
     kept = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))}
 
 
 def ours(results: Path, work: Work) -> list[Cell]:

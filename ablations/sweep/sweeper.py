@@ -65,6 +65,7 @@ class Asked:
     jobs: Sequence[Planned]
     definitions: Mapping[str, Mapping[str, Any]]
     results: Path
+    own_seeds: bool = False  # given on the command line, not by the file of a study or preset
 
     @property
     def publish(self) -> bool:
@@ -148,10 +149,16 @@ class AblationSweeper(BasicSweeper):
         composer = Composer(self.hydra_context.config_loader, self.config, adapt)
         jobs = composer.jobs(arguments, self.split_arguments)
         jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
-        return Asked(jobs, composer.definitions, writable.open_results(Path(jobs[0].config.runtime.results_dir)))
+        own_seeds = any(text.partition("=")[0].lstrip("+") in ("seed", "seeds") for text in arguments)
+        results = writable.open_results(Path(jobs[0].config.runtime.results_dir))
+        return Asked(jobs, composer.definitions, results, own_seeds)
 
     def _plan(self, asked: Asked) -> Plan:
-        """The plan, of the present look where there is a plan of looks, written down and shown."""
+        """The plan, of the present look where there is a plan of looks, written down and shown.
+
+        Raises:
+            UserError: a claim is malformed, or a file's own seeds could not decide one, whatever comes out.
+        """
         runtime, results = asked.jobs[0].config.runtime, asked.results
         workers: int = getattr(self.launcher, "parallel_runs", worker_count)(runtime)
         jobs = at_look(asked.jobs, asked.definitions, results)
@@ -159,6 +166,8 @@ class AblationSweeper(BasicSweeper):
         planned = list(planned_runs(jobs, asked.definitions))
         judged = plan.todo and asked.publish
         notes = publishing.check_claims(contents(planned, asked.definitions), results) if judged else []
+        if notes and not asked.own_seeds and not any(job.config.trial for job in asked.jobs):
+            raise UserError(f"{' '.join(notes)} {messages.MORE_SEEDS}")
         with writable.writing(results):
             keep_difference(provenance.difference(), results)
             if not asked.pilot:  # its few cells would take the place of a study's plan
@@ -186,5 +195,7 @@ class AblationSweeper(BasicSweeper):
             messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
-        published = publishing.publish(asked.results, publisher, note) if asked.publish else True
+        first = next(planned_runs(asked.jobs, asked.definitions))
+        scope = first.scope_id or first.run.protocol_id
+        published = publishing.publish(asked.results, publisher, note, scope) if asked.publish else True
         return published and not left

@@ -65,7 +65,9 @@ SWEEPS_ONLY = {
         ("runtime.workers", "runtime.fuse", "runtime.cells_at_once", "runtime.retries", "runtime.runs_per_gpu"),
         "a single run does not use it",
     ),
-    **dict.fromkeys(("ablation", "cells", "exclude", "seeds", "pilot"), "a single run is trained, not its grid"),
+    **dict.fromkeys(
+        ("ablation", "cells", "exclude", "seeds", "pilot", "trial"), "a single run is trained, not its grid"
+    ),
     "family": "a study's file says it; a single run has model=own model.structure=FOLDER.FILE",
     "hydra/launcher": "a single run is trained by this process",
 }

@@ -10,7 +10,7 @@ from model.widths import resolve_stem
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "blog variant", 1
 canonical = shufflenet.canonical
 
 

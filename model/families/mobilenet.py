@@ -8,7 +8,7 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "MobileNet", 1
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Axes:
 
 def label(axes: Axes) -> str:
     """`MobileNet 0.5x`."""
-    return f"MobileNet {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":

@@ -8,12 +8,12 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "ResNeXt", 1
 
 
 def label(axes: Axes) -> str:
     """`ResNeXt 0.5x`."""
-    return f"ResNeXt {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":

@@ -10,7 +10,7 @@ from model.widths import resolve_stem, stem_name
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "ShuffleNet", 1
 LATER = ("se", "units")
 UNITS = "4/8/4"
 

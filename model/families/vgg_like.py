@@ -9,7 +9,7 @@ from model.widths import FITTED_STEMS
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "VGG-like", 1
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Axes:
 
 def label(axes: Axes) -> str:
     """`VGG-like 0.5x`."""
-    return f"VGG-like {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":

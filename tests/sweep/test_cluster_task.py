@@ -15,6 +15,7 @@ import pytest
 from ablations import data
 from ablations.core.config import CifarConfig, Config, GlyphsConfig, LoggerConfig, RecipeConfig, RuntimeConfig
 from ablations.core.errors import UserError
+from ablations.core.job_state import JobState
 from ablations.execution import job_queue
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue
@@ -57,6 +58,35 @@ def test_tables_come_with_the_presets_note(listed, monkeypatch):
     assert cluster_task._publish(job)
     assert said[0][0] == job.results and said[0][1].startswith("Demonstration on drawn characters")
     assert said[1:] == [(job.results, "")]
+
+
+@pytest.mark.parametrize(
+    ("last", "trains", "restarts", "published"),
+    [
+        (JobState.DONE, True, "0", True),
+        (JobState.DIVERGED, True, "0", True),
+        (JobState.WAITING, True, "0", False),
+        (JobState.DONE, False, "0", False),
+        (JobState.DONE, False, "1", True),
+    ],
+)
+def test_who_sees_the_last_run_end_publishes(listed, monkeypatch, last, trains, restarts, published):
+    """A run that diverged will do so again: the look is complete without it."""
+    said = []
+
+    def work_off(queue, pool, stop, ended, **more):
+        queue.states = [JobState.DONE] * 5 + [last]
+        if trains:
+            ended(Outcome(0, JobState.DONE, ""))
+
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    monkeypatch.setattr(cluster_task, "publish", lambda results, note="": said.append(results) or True)
+    monkeypatch.setattr(cluster_task, "prepare", lambda sources, stop: dict.fromkeys(sources, Path()))
+    monkeypatch.setattr(cluster_task, "work_off", work_off)
+    monkeypatch.setattr(cluster_task.messages, "show_run", lambda *what: None)
+    one = replace(listed, runtime=replace(listed.runtime, device="cpu"))
+    code = cluster_task.run(one, 0, SimpleNamespace(requested=lambda: False))
+    assert bool(said) == published and code == (last != JobState.DONE)
 
 
 def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):
