@@ -88,13 +88,14 @@ def test_the_answer_is_that_of_the_page(tmp_path, capsys, monkeypatch):
 
 def test_alexnet_has_the_papers_multiply_adds():
     """The paper's Table 8 prints 720 M; the parameters are those of the published weights."""
-    net = others.alexnet()
+    with torch.device("meta"):  # shapes are all that is counted
+        net = others.alexnet()
     weights = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     counted, shapes = [], {}
     for module in weights:
         module.register_forward_hook(lambda m, _, out: shapes.update({m: out.shape}))
     with torch.no_grad():
-        assert net(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+        assert net(torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 1000)
     for module in weights:
         places = shapes[module][2:].numel() if isinstance(module, nn.Conv2d) else 1
         counted.append(places * module.weight.numel())
