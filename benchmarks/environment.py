@@ -12,7 +12,7 @@ from ablations.core.processes import cores as cores
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "pytorchcv")
 
-PLACES = ("--data", "--cache", "--out")
+PLACES = ("--data", "--cache", "--out", "--results")
 """Options whose values are places of the machine; the command is shown without them."""
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import benchmarks.bare  # noqa: F401
+from ablations.core.processes import cores
 from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
 from ablations.training.input.augment import EpochRandomness, draw_epoch
@@ -85,6 +86,10 @@ def stepper(
     ]
     net = nets[0] if ops is None else FusedShuffleNet(nets, ops)
     copies = None if ops is None else len(runs)
+    if ops not in (None, REFERENCE):
+        from model.gpu.precompile import precompile
+
+        precompile(net, getattr(torch, what.precision), cores())
     recipe = runs[0].protocol.recipe
     work = TrainStep(net, copies, Sgd(net, recipe), feed, runs[0].protocol, Sums(len(runs), what.device))
     graph = cuda_graph if what.device.type == "cuda" else lambda body: body

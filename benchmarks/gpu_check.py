@@ -34,6 +34,7 @@ from torch import Tensor
 
 import benchmarks.bare  # noqa: F401
 from ablations.core.device import fix_numerics
+from ablations.core.processes import cores
 from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
 from ablations.training.input import batches
 from ablations.training.input.augment import draw_epoch
@@ -102,6 +103,23 @@ def versions(bench: Bench) -> Found:
     if not bench.tiny:
         found["gpu"] = str(torch.cuda.get_device_properties(0))
     return found | roofs(bench.what.device)
+
+
+def compiling(bench: Bench) -> Found:
+    """Triton's kernels for all cells, on all cores: seconds, and what could not be compiled."""
+    from model.gpu import OPS
+    from model.gpu.precompile import precompile
+
+    rows, failed = [], set()
+    for groups, width, fused in bench.cells:
+        for precision in ("float32",) if bench.tiny else ("bfloat16", "float32"):
+            one = build_model(run_of(bench.of(fused), groups, width, 0)).to(bench.what.device)
+            net = FusedShuffleNet([one] * fused, OPS)  # type: ignore[list-item]
+            began = time.perf_counter()
+            failed |= {repr(each)[:300] for each in precompile(net, getattr(torch, precision), cores())}
+            seconds = time.perf_counter() - began
+            rows.append({"g": groups, "width": width, "precision": precision, "seconds": seconds})
+    return {"seconds": sum(row["seconds"] for row in rows), "cores": cores(), "failed": sorted(failed), "rows": rows}
 
 
 @contextmanager
@@ -257,6 +275,8 @@ def profile(act: Callable[[], Any], times: int) -> tuple[float, list[Found]]:
         synchronise()
     rows = [{"kernel": e.key[:60], "us": getattr(e, "self_device_time_total", 0) / times, "n": e.count / times}
             for e in seen.key_averages()]  # fmt: skip
+    if torch.cuda.is_available():  # calls of the driver, which take no time on the GPU, are listed too
+        rows = [row for row in rows if row["us"]]
     return sum(row["n"] for row in rows), sorted(rows, key=lambda row: -row["us"])[:15]
 
 
@@ -434,9 +454,11 @@ def faults(bench: Bench) -> Found:
         try:
             limit = max(10.0, min(60.0, bench.until - time.monotonic()))
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
-            found[name] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr[-1500:]
-        except (subprocess.TimeoutExpired, ValueError, IndexError) as problem:
-            found[name] = repr(problem)[:500]
+            said = [line for line in done.stdout.splitlines() if line.startswith("{")]
+            found[name] = json.loads(said[-1]) if said else {"error": done.stderr[-1500:]}
+            found[name]["exit_code"] = done.returncode  # a process whose GPU is unusable may not end well
+        except (subprocess.TimeoutExpired, ValueError) as problem:
+            found[name] = {"error": repr(problem)[:500]}
     return found
 
 
@@ -524,7 +546,7 @@ FAULTS: dict[str, Callable[[Bench], Found]] = {
 }
 
 STEPS: tuple[Callable[[Bench], Found], ...] = (
-    versions, kernels, equality, steps, products, together, epochs, faults,
+    versions, compiling, kernels, equality, steps, products, together, epochs, faults,
 )  # fmt: skip
 
 
@@ -540,10 +562,12 @@ def bench_of(tiny: bool, seconds: float) -> Bench:
     return Bench(what, False, until, failure)
 
 
-def check(bench: Bench, out: Path, rows: list[Found]) -> None:
-    """Run all steps; write what each found at once, and add a row of the table."""
+def check(bench: Bench, out: Path, rows: list[Found], only: Sequence[str]) -> None:
+    """Run these steps; write what each found at once, and add a row of the table."""
     for number, step in enumerate(STEPS):
         began, name = time.monotonic(), step.__name__
+        if name not in only:
+            continue
         if began > bench.until:
             found: Found = {"skipped": "out of time"}
         else:
@@ -552,9 +576,7 @@ def check(bench: Bench, out: Path, rows: list[Found]) -> None:
             except Exception:
                 found = {"error": traceback.format_exc()[-3000:]}
         seconds = time.monotonic() - began
-        (out / f"{number}-{name}.json").write_text(
-            json.dumps({"seconds": seconds, **found}, indent=1, default=str) + "\n"
-        )
+        (out / f"{number}-{name}.json").write_text(json.dumps({"took": seconds, **found}, indent=1, default=str) + "\n")
         state = next((key for key in ("error", "skipped") if key in found), "done")
         rows.append({"step": name, "seconds": round(seconds, 1), "state": state, "found": summary(found)})
         print(f"{name}: {state} in {seconds:.0f} s", flush=True)
@@ -590,6 +612,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", "results/bench-gpu")))
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--tiny", action="store_true", help="on the CPU, to try the script")
+    names = [step.__name__ for step in STEPS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these steps, after mending")
     parser.add_argument("--fault", choices=FAULTS, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     bench = bench_of(chosen.tiny, chosen.seconds)
@@ -601,7 +625,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(bench: Bench, chosen: argparse.Namespace) -> int:
     """All steps, or one fault."""
     if chosen.fault:
-        print(json.dumps(FAULTS[chosen.fault](bench), default=str))
+        print(json.dumps(FAULTS[chosen.fault](bench), default=str), flush=True)
         return 0
     chosen.out.mkdir(parents=True, exist_ok=True)
     rows: list[Found] = []
@@ -619,7 +643,7 @@ def run(bench: Bench, chosen: argparse.Namespace) -> int:
     watch = threading.Timer(chosen.seconds, cut)
     watch.daemon = True
     watch.start()
-    check(bench, chosen.out, rows)
+    check(bench, chosen.out, rows, chosen.only)
     watch.cancel()
     report()
     return 0 if all(row["state"] == "done" for row in rows) else 1

@@ -27,24 +27,30 @@ CELLS = [(g, w) for w in WIDTHS for g in (1, 2, 3, 4, 8)] + [(g, w) for w in WID
 """Groups and width of the study's 21 cells: those of Table 2, and the six without shuffle of Table 3."""
 
 
-def train_ours(work: Work, seeds: int) -> dict[str, Any]:
-    """Both studies, as one command; seconds from start to end, and what each run noted of its rate."""
-    with tempfile.TemporaryDirectory() as temporary:
-        results, log = Path(temporary) / "results", Path(temporary) / "said.txt"
-        words = [sys.executable, "-m", "ablations", "-m", "ablation=groups,shuffle", f"seed=range({seeds})"]
-        with log.open("w") as file:
-            began = time.perf_counter()
-            done = subprocess.run(
-                [*words, *work.overrides(), f"runtime.results_dir={results}"],
-                cwd=ROOT,
-                env=wanted_surroundings(),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-            seconds = time.perf_counter() - began
-        found = [json.loads(path.read_text()) for path in results.glob("runs/*/result.json")]
-        if done.returncode or len(found) != len(CELLS) * seeds:
-            raise SystemExit(f"{len(found)} of {len(CELLS) * seeds} runs were done:\n{log.read_text()[-3000:]}")
+def train_ours(work: Work, seeds: int, results: Path, log: Path, limit: float | None = None) -> dict[str, Any]:
+    """Both studies, as one command: seconds from start to end, and the runs that are done.
+
+    Args:
+        results: runs that are there already are not trained again.
+        log: file for what the command says.
+        limit: after so many seconds the command is asked to stop; it saves its runs.
+    """
+    words = [sys.executable, "-m", "ablations", "-m", "ablation=groups,shuffle", f"seed=range({seeds})"]
+    words += [*work.overrides(), f"runtime.results_dir={results}"]
+    stopped = False
+    with log.open("w") as file:
+        began = time.perf_counter()
+        process = subprocess.Popen(words, cwd=ROOT, env=wanted_surroundings(), stdout=file, stderr=subprocess.STDOUT)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            stopped = True
+            process.terminate()
+            process.wait()
+        seconds = time.perf_counter() - began
+    found = [json.loads(path.read_text()) for path in results.glob("runs/*/result.json")]
+    if len(found) < len(CELLS) * seeds and process.returncode and not stopped:
+        raise SystemExit(f"{len(found)} of {len(CELLS) * seeds} runs were done:\n{log.read_text()[-3000:]}")
     images = sum(one["images_seen"] for one in found)
     return {"seconds": seconds, "runs": len(found), "images": images, "epochs": work.epochs, "seeds": seeds}
 
@@ -54,7 +60,7 @@ def train_reference(work: Work) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         images, out = Path(temporary) / "images.npz", Path(temporary) / "out"
         choose_images(work, images)
-        turn = take_turn("reference", work, 0, "all", images, out)
+        turn = take_turn("reference", work, 0, images, out)
         records = [json.loads(path.read_text()) for path in out.glob("runs/*/result.json")]
     rates = [
         {
@@ -89,14 +95,15 @@ def summary(ours: dict[str, Any] | None, reference: dict[str, Any] | None) -> li
     """What was asked for beside what was measured; what is not measured yet is left out."""
     rows: list[dict[str, Any]] = []
     if ours:
-        minutes = ours["seconds"] / 60
-        what = f"ours, {ours['runs']} runs x {ours['epochs']} epochs, start to end"
-        rows.append(_row(what, f"{minutes:.1f} min", f"at most {MINUTES:g} min", minutes <= MINUTES))
-        rows.append(_row("ours, the whole study", f"{ours['images'] / ours['seconds']:.0f} images/s", "", None))
+        minutes, planned = ours["seconds"] / 60, len(CELLS) * ours["seeds"]
+        whole = ours["runs"] == planned
+        what = f"ours, {ours['runs']} of {planned} runs x {ours['epochs']} epochs, start to end"
+        rows.append(_row(what, f"{minutes:.1f} min", f"at most {MINUTES:g} min", minutes <= MINUTES if whole else None))
+        rows.append(_row("ours, runs that are done", f"{ours['images'] / ours['seconds']:.0f} images/s", "", None))
     for one in sorted(reference["rates"], key=lambda one: (one["width"], one["groups"])) if reference else []:
         what = f"reference loop, g{one['groups']} {one['width']:g}x, training steps"
         rows.append(_row(what, f"{one['images_per_second']:.0f} images/s", "", None))
-    if ours and reference:
+    if ours and reference and whole:
         would = reference_seconds(reference["rates"], ours["images"] // ours["runs"], ours["seeds"])
         rows.append(_row("reference loop, the whole study, by these rates", f"{would / 60:.1f} min", "", None))
         ratio = would / ours["seconds"]
@@ -114,6 +121,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds cifar-10-batches-py")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the harness's prepared images")
     parser.add_argument("--out", type=Path, required=True, help="folder for README.md, ours.json and reference.json")
+    parser.add_argument("--results", type=Path, help="folder that keeps the runs; given again, it goes on with them")
+    parser.add_argument("--limit", type=float, help="seconds after which ours is asked to stop and save its runs")
     parser.add_argument("--part", choices=("both", "ours", "reference"), default="both")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--seeds", type=int, default=3)
@@ -121,6 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reference-epochs", type=int, default=2)
     parser.add_argument("--sample", default="1,3,8", help="groups of the sampled cells, at each width")
     parser.add_argument("--train-images", type=int, default=50000)
+    parser.add_argument("--reference-images", type=int, help="training images of the sample; its rate counts")
     parser.add_argument("--test-images", type=int, default=10000)
     parser.add_argument("--extra", nargs="*", default=[], help="overrides besides, for everyone")
     chosen = parser.parse_args(arguments)
@@ -129,13 +139,20 @@ def main(arguments: list[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     if chosen.part in ("both", "reference"):
         sample = tuple(map(int, chosen.sample.split(",")))
-        work = Work(chosen.data, chosen.cache, epochs=chosen.reference_epochs, groups=sample, **common)
+        few = {**common, "train_images": chosen.reference_images or chosen.train_images}
+        work = Work(chosen.data, chosen.cache, epochs=chosen.reference_epochs, groups=sample, **few)
         (chosen.out / "reference.json").write_text(json.dumps(train_reference(work), indent=1) + "\n")
     if chosen.part in ("both", "ours"):
         work = Work(chosen.data, chosen.cache, epochs=chosen.epochs, **common)
         choose_images(work, chosen.out / ".images.npz")  # prepares the cache: nobody waits for that twice
         (chosen.out / ".images.npz").unlink()
-        (chosen.out / "ours.json").write_text(json.dumps(train_ours(work, chosen.seeds), indent=1) + "\n")
+        with tempfile.TemporaryDirectory() as temporary:
+            results = chosen.results or Path(temporary) / "results"
+            before = _known(chosen.out / "ours.json") if chosen.results and chosen.results.exists() else None
+            results.mkdir(parents=True, exist_ok=True)
+            found = train_ours(work, chosen.seeds, results.resolve(), chosen.out / "said.txt", chosen.limit)
+        found["seconds"] += before["seconds"] if before else 0.0
+        (chosen.out / "ours.json").write_text(json.dumps(found, indent=1) + "\n")
     ours, reference = (_known(chosen.out / f"{name}.json") for name in ("ours", "reference"))
     text = (
         f"# The study on one GPU\n\n{environment.line(chosen.device)}  \n"

@@ -13,9 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
 
-from analysis import paper
 from analysis.claims.parser import NOT_POSITIVE, Claim, read_claims
 from analysis.claims.verdict import CONTRADICTED, NO_EFFECT, SUPPORTED
+from analysis.runs.study import BUILT_IN
 from benchmarks.worlds import (
     LEVEL,
     Sequential,
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2000, help="simulated studies for each number")
     rounds = parser.parse_args().rounds
     began, claims = time.perf_counter(), read_claims()
-    studies = {study: [claim for claim in claims if claim.study == study] for study in paper.STUDIES}
+    studies = {study: [claim for claim in claims if claim.study == study] for study in BUILT_IN}
     error = 100 * math.sqrt(LEVEL * (1 - LEVEL) / rounds)
     print(f"{rounds} simulated studies a number; at 5 % the standard error is {error:.2f} points.\n")
     with ProcessPoolExecutor() as pool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.claims.budget import carry_out
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.claims.sequential import carry_out
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
 from analysis.runs.cell import Cell
 from analysis.runs.study import study

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ablations import data
@@ -112,7 +113,8 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
     """
     runtime = listed.runtime
     folders = prepare(listed.data, stop.requested)
-    jobs = in_turn(work_list.located(listed, folders), first)
+    located = [replace(job, data_folder=folders[job.run.protocol.data].resolve()) for job in listed.jobs]
+    jobs = in_turn(located, first)
     writable.open_results(jobs[0].results)
     queue = JobQueue(jobs, runtime.retries, _say, since(listed.written))
     trained: set[int] = set()
@@ -171,7 +173,8 @@ def _publish(job: Job) -> bool:
     if not mine:
         return True
     try:
-        return publish(job.results, note=presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name))
+        note = presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name)
+        return publish(job.results, note=note, scope=job.run.protocol_id)
     finally:
         mine.release(done=True)
 

@@ -71,17 +71,7 @@ def evaluate_together(
             tick()
     finally:
         net.train()
-    found = torch.cat(hits, 1).cpu()  # (S, N, 5)
-    count = len(labels)
-    return [
-        Evaluation(
-            loss=float(mean),
-            error=(count - int(right[:, 0].sum())) / count,
-            top5_error=(count - int(right.any(1).sum())) / count,
-            correct=right[:, 0].numpy(),
-        )
-        for mean, right in zip((loss / count).tolist(), found, strict=True)
-    ]
+    return [_evaluation(*each) for each in zip(loss.tolist(), torch.cat(hits, 1).cpu(), strict=True)]
 
 
 @torch.inference_mode()
@@ -106,21 +96,20 @@ def evaluate(
     device = stats[0].device
     batch = batch_on(device, resolution)
     score = evaluation_scorer(model, min(batch, len(labels)), resolution, kernels)
-    loss, top1, top5 = 0.0, [], []
+    loss, hits = 0.0, []
     for start in range(0, len(labels), batch):
         x = centre(images[start : start + batch].to(device), resolution)
         y = labels[start : start + batch].to(device)
         scores = score(normalise(x, stats))
         loss += nn.functional.cross_entropy(scores, y, reduction="sum").item()
         ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices
-        hits = ranked == y[:, None]
-        top1.append(hits[:, 0].cpu())
-        top5.append(hits.any(1).cpu())
+        hits.append((ranked == y[:, None]).cpu())
         tick()
-    right, among5 = torch.cat(top1), torch.cat(top5)
-    return Evaluation(
-        loss=loss / len(labels),
-        error=(len(labels) - int(right.sum())) / len(labels),
-        top5_error=(len(labels) - int(among5.sum())) / len(labels),
-        correct=right.numpy(),
-    )
+    return _evaluation(loss, torch.cat(hits))
+
+
+def _evaluation(loss: float, hits: Tensor) -> Evaluation:
+    """From the summed loss and whether each of the first five guesses for an image is right, (N, 5)."""
+    count, right = len(hits), hits[:, 0].contiguous()
+    wrong, none = count - int(right.sum()), count - int(hits.any(1).sum())
+    return Evaluation(loss / count, wrong / count, none / count, right.numpy())

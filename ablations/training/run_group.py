@@ -189,7 +189,7 @@ class RunGroup:
             if ops is not REFERENCE and self.device.type == "cuda":
                 from model.gpu.precompile import precompile
 
-                precompile(net, getattr(torch, protocol.precision), min(16, cores()))
+                precompile(net, getattr(torch, protocol.precision), cores())
             optimizer = Sgd(net, protocol.recipe)
             optimizer.share([state.checkpointer.optimizer for state in self.runs])
         if fast and self.device.type == "cuda" and ops is REFERENCE:

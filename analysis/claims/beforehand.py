@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.core.run_spec import plain
-from ablations.store.plans import Plan, parse_plan, read_plans
+from ablations.store.plans import Plan, PlanEntry, parse_plan, read_plans
 from analysis.claims.parser import claims_of, read_claims
 from analysis.runs.cell import Cell
 from analysis.runs.study import NO_STUDY, Study, study
@@ -56,10 +56,14 @@ def _seeds(of: Study, plans: Sequence[Plan]) -> dict[Cell, set[int]]:
     """Planned seeds by cell, as claims name cells."""
     found: dict[Cell, set[int]] = {}
     for entry in (entry for plan in plans for entry in plan.runs):
-        cell = of.cell({**plain(entry.variant), **entry.axes})
-        ref = cell.but({"stem_channels": None}) if of.built_in else Cell.of({axis: cell.get(axis) for axis in of.axes})
-        found.setdefault(ref, set()).add(entry.seed)
+        found.setdefault(planned_cell(of, entry), set()).add(entry.seed)
     return found
+
+
+def planned_cell(of: Study, entry: PlanEntry) -> Cell:
+    """The cell of a planned run, as claims name it."""
+    cell = of.cell({**plain(entry.variant), **entry.axes})
+    return cell.but({"stem_channels": None}) if of.built_in else Cell.of({axis: cell.get(axis) for axis in of.axes})
 
 
 def _row(of: Study, ref: Cell) -> tuple[Any, ...]:

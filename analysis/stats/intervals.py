@@ -10,14 +10,9 @@ from scipy import special
 LEVEL = 0.95
 """Confidence of every interval here."""
 
-SEEDS = "seeds"
-"""Kind of an interval over seeds: what another seed would give, on the same test examples."""
-
-EXAMPLES = "examples"
-"""Kind of an interval over test examples, of one seed: run-to-run variation is not covered."""
-
-NONE = ""
-"""Kind where there is nothing to make an interval of."""
+SEEDS, EXAMPLES, NONE = "seeds", "examples", ""
+"""Kinds of intervals: what another seed would give on the same test examples; over the test examples of one seed, which
+does not cover run-to-run variation; there is nothing to make one of."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ pixels, in a thread: what is compiled depends on channels, types and flags, not 
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,18 +30,23 @@ class _Context:
         pass
 
 
-def precompile(net: FusedShuffleNet, dtype: torch.dtype, threads: int) -> None:
-    """Compile what `net` launches on activations of `dtype`. Errors are left to the first step."""
+def precompile(net: FusedShuffleNet, dtype: torch.dtype, threads: int) -> list[Exception]:
+    """Compile what `net` launches on activations of `dtype`. Returns errors, for whom they interest: what cannot be
+    compiled here fails in the first step too."""
     device = next(net.parameters()).device
 
-    def run(layer: Callable[[], None]) -> None:
-        with suppress(Exception), torch.no_grad():
+    def run(layer: Callable[[], None]) -> Exception | None:
+        try:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
-            layer()
+            with torch.no_grad():
+                layer()
+        except Exception as error:
+            return error
+        return None
 
     with ThreadPoolExecutor(threads, thread_name_prefix="compile") as pool:
-        list(pool.map(run, dict(_layers(net, dtype)).values()))
+        return [error for error in pool.map(run, dict(_layers(net, dtype)).values()) if error]
 
 
 def _layers(net: FusedShuffleNet, dtype: torch.dtype) -> Iterable[tuple[Any, Callable[[], None]]]:

@@ -38,7 +38,7 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ["versions", "kernels", "equality", "steps", "products", "together", "epochs", "faults"]
+    names = ["versions", "compiling", "kernels", "equality", "steps", "products", "together", "epochs", "faults"]
     found = {name: json.loads((tmp_path / f"{k}-{name}.json").read_text()) for k, name in enumerate(names)}
     assert not any("error" in each or "skipped" in each for each in found.values())
     assert found["kernels"]["ok"] and found["versions"]["torch"]
@@ -59,7 +59,25 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     assert memory["first_of_two_cells"] == ["OutOfMemoryError"] and memory["second"] == ["TrainResult"]
     assert memory["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
     assert "illegal access" in found["faults"]["illegal_access"]["raised"]
+    assert [fault["exit_code"] for name, fault in found["faults"].items() if name != "took"] == [0, 0, 0]
+    assert [row["g"] for row in found["compiling"]["rows"]] == [1, 3] and found["compiling"]["failed"], "no GPU here"
     assert all(name in done.stdout.splitlines()[-1 - k] for k, name in enumerate(reversed(names))), "a table comes last"
+
+
+def test_steps_can_be_run_alone_and_a_process_that_breaks_is_told_of(tmp_path, monkeypatch):
+    """Its last words count, however it ended: with an unusable GPU, a process may be killed as it leaves."""
+    from benchmarks import gpu_check
+
+    monkeypatch.setattr(gpu_check.sys, "executable", "false")
+    assert gpu_check.main(["--tiny", "--out", str(tmp_path), "--only", "faults"]) == 0
+    found = json.loads((tmp_path / "8-faults.json").read_text())
+    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".json"] == ["8-faults.json"]
+    assert {each["exit_code"] for name, each in found.items() if name != "took"} == {1}
+    says = tmp_path / "says"
+    says.write_text("#!/bin/sh\necho '{\"raised\": 7}'\nexit 134\n")
+    says.chmod(0o755)
+    monkeypatch.setattr(gpu_check.sys, "executable", str(says))
+    assert gpu_check.faults(gpu_check.bench_of(True, 60))["illegal_access"] == {"raised": 7, "exit_code": 134}
 
 
 def test_the_gpu_check_stops_at_its_time(tmp_path):

@@ -18,9 +18,9 @@ from PIL import Image
 
 from ablations.core import files
 from tests import sweeps
-from tests.slurm.cluster import NODES, Cluster, obstacle, running, until
+from tests.slurm.cluster import NODES, Cluster, obstacle, running
 from tests.sweep.test_faults import outcome
-from tests.sweeps import ROOT, environment, finished
+from tests.sweeps import ROOT, environment, finished, until
 
 pytestmark = pytest.mark.slurm
 

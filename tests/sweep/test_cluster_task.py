@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from ablations import data
@@ -25,9 +24,9 @@ from ablations.store import lease, run_folder, writable
 from ablations.sweep import cluster_task, work_list
 from ablations.sweep.plan import Planned
 from tests import make
-from tests.make import run
-from tests.sweep.test_faults import training, until
-from tests.sweeps import ROOT, command, environment, finished
+from tests.make import finish, run
+from tests.sweep.test_faults import training
+from tests.sweeps import ROOT, command, environment, finished, until
 
 
 def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
@@ -38,12 +37,6 @@ def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
         logger=LoggerConfig(name="tensorboard"),
     )
     return [Planned(run(seed=seed, groups=groups), config, ()) for seed in range(seeds) for groups in (1, 2, 4)]
-
-
-def finish(job: Job) -> None:
-    run_folder.write_metrics(run_folder.begin(job.results, job.run, {}), [])
-    result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": 1.0}}
-    run_folder.finish(run_folder.path_of(job.results, job.run.run_id), result, np.ones(8, bool))
 
 
 @pytest.fixture
@@ -171,7 +164,7 @@ def test_what_came_of_a_list_is_known_without_reading_it(listed, monkeypatch):
     assert over(job, 1) is None, "this one may try again what it has tried itself"
     os.utime(folder / "failure.json", ns=(0, listed.written - 1))
     assert over(job, 0) is None, "a failure before the list was written is why it is on the list"
-    finish(job)
+    finish(job.results, job.run)
     os.utime(folder / "result.json", ns=(0, listed.written - 1))
     assert over(job, 0) == "done", "merged from elsewhere, say"
     (folder / "metrics.csv").write_text("cut")
@@ -199,7 +192,7 @@ class Hands:
         state = self.states.pop(0) if self.states else "done"
         self.given.append(number)
         if state == "done":
-            finish(job)
+            finish(job.results, job.run)
         self.ended.append(Outcome(number, state, ""))
 
     def poll(self, seconds: float) -> list[Outcome]:
