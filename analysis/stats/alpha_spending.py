@@ -29,8 +29,8 @@ FARTHEST = 9.0
 UNPLANNED = {2: 0.088, 3: 0.116, 4: 0.138, 5: 0.157}
 """Share of studies without an effect in which some claim is decided, by the number of looks at the full level.
 
-Of 20,000 simulated studies with the paper's claims on shuffle, looked at from 2 seeds on; from 3 on it is a tenth less,
-and with those on groups the same. `python -m benchmarks.verdicts` has the table as judged in full.
+Of 20,000 simulated studies with the paper's claims on shuffle, looked at from 2 seeds on. As judged in full
+(results/reference/verdicts) it is the same; from 3 seeds on, or with the claims on groups, about a quarter less.
 """
 
 HOW_SIMULATED = "simulated: studies of no effect, looked at from two seeds on after each further one"

@@ -54,9 +54,9 @@ def test_all_looks_together_err_at_the_level(fractions: list[float], alpha: floa
     assert crossed == pytest.approx(alpha, abs=4 * (alpha / 200_000) ** 0.5)
 
 
-@pytest.mark.parametrize(("plan", "cells"), [((3, 4, 5, 6, 7, 8), 2), ((3, 4, 5, 6, 7, 8), 5), ((2, 4, 6, 8, 10), 2)])
+@pytest.mark.parametrize(("plan", "cells"), [((3, 4, 5, 6, 7, 8), 2), ((2, 3, 4, 5, 6, 7, 8), 2)])
 def test_looks_at_a_t_of_few_cells_err_at_the_level(plan: tuple[int, ...], cells: int) -> None:
-    """Levels of a normal statistic would err in 5.5, 5.2 and 5.2 %."""
+    """Levels of a normal statistic would err in 5.4 % of both."""
     source, studies, level = np.random.default_rng(0), 200_000, 0.05
     levels = nominal_levels(level, [seeds / plan[-1] for seeds in plan], cells)
     total, squares, before, wrong = np.zeros(studies), np.zeros(studies), 0, np.zeros(studies, bool)
