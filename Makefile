@@ -168,23 +168,14 @@ bench: bench-peers ## this harness beside the usual way, side by side
 bench-peers: $(READY_DEV) ## the same work by the reference loop, pytorchcv and ours (DATA_DIR: CIFAR-10)
 	@$(PY) -m benchmarks.peers --data="$${DATA_DIR:-data}" $(ARGS)
 
-bench-overhead: $(READY) ## where the time of a sweep goes
-	@$(PY) -m benchmarks.overhead $(ARGS)
-
 bench-start: $(READY) ## how long a sweep with nothing to do takes, and what finished runs add
 	@$(PY) -m benchmarks.start $(ARGS)
 
 bench-verdicts: $(READY) ## how often verdicts are wrong, and how often right, in simulated studies
 	@$(PY) -m benchmarks.verdicts $(ARGS)
 
-bench-scale: $(READY) ## time and memory of publishing ten thousand runs
-	@$(PY) -m benchmarks.scale $(ARGS)
-
 bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, and compare every run bit for bit
 	@$(PY) -m benchmarks.torture $(ARGS)
-
-bench-checkpoints: $(READY) ## what checkpoints cost in the default preset
-	@$(PY) -m benchmarks.checkpoints $(ARGS)
 
 bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share of its bandwidth
 	@$(PY) -m benchmarks.gpu $(ARGS)

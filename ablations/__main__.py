@@ -1,15 +1,8 @@
 """The address `python -m ablations`, and the script `ablations`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> None:
-    """Train what the command line describes."""
-    from ablations.sweep.hydra_app import main as run
-
-    run()
-
+main = address("ablations.sweep.hydra_app")
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,8 @@
 """The address `python -m ablations.cost`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Say what a sweep would cost."""
-    from ablations.profiling.cost import main as run
-
-    return run()
-
+main = address("ablations.profiling.cost")
 
 if __name__ == "__main__":
     main()

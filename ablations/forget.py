@@ -1,15 +1,8 @@
 """The address `python -m ablations.forget`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """List or delete plans."""
-    from ablations.store.forget import main as run
-
-    return run()
-
+main = address("ablations.store.forget")
 
 if __name__ == "__main__":
     main()

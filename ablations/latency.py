@@ -1,15 +1,8 @@
 """The address `python -m ablations.latency`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Measure inference times."""
-    from ablations.profiling.latency import main as run
-
-    return run()
-
+main = address("ablations.profiling.latency")
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,8 @@
 """The address `python -m ablations.merge`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Bring in the runs of another results folder."""
-    from ablations.store.merge import main as run
-
-    return run()
-
+main = address("ablations.store.merge")
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,8 @@
 """The address `python -m ablations.status`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Say how far every run is."""
-    from ablations.monitor.status import main as run
-
-    return run()
-
+main = address("ablations.monitor.status")
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,8 @@
 """The address `python -m ablations.tasks`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Train runs of a list."""
-    from ablations.sweep.cluster_task import main as run
-
-    return run()
-
+main = address("ablations.sweep.cluster_task")
 
 if __name__ == "__main__":
     main()

@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablations.core.command import command
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,13 +90,16 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
     from analysis.stats.multiple_comparisons import holm
 
     sides = [_by_cell(rows) for rows in (ours, theirs)]
-    keys = sorted(sides[0].keys() & sides[1].keys(), key=lambda key: (key[0], -key[1], *key[2:]))
+    cells = sorted(sides[0].keys() & sides[1].keys(), key=lambda cell: (cell["structure"], -cell.get("width", 0), cell))
     # As in the tables: narrow networks spread more than wide ones, so a width has a spread of its own.
-    widths = {key[:2] for key in keys}
-    spreads = {one: pool([of for side in sides for key, of in side.items() if key[:2] == one]) for one in widths}
+    widths = {cell: (cell["structure"], cell.get("width")) for side in sides for cell in side}
+    spreads = {
+        width: pool([errors for side in sides for cell, errors in side.items() if widths[cell] == width])
+        for width in {widths[cell] for cell in cells}
+    }
     found = []
-    for key in keys:
-        spread, here, there = spreads[key[:2]], sides[0][key], sides[1][key]
+    for cell in cells:
+        spread, here, there = spreads[widths[cell]], sides[0][cell], sides[1][cell]
         effect = float(np.mean(here) - np.mean(there))
         half = p = p_within = math.nan
         if spread.df > 0 and spread.sd > 0:
@@ -105,14 +108,17 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
             p = min(1.0, 2 * above(abs(effect) / se, spread.df))
             p_within = max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1))
         runs = (len(here), len(there))
-        cell, means = Cell.of(dict(zip(AXES, key, strict=True))), (float(np.mean(here)), float(np.mean(there)))
+        means = float(np.mean(here)), float(np.mean(there))
         found.append(Difference(cell.name, *means, runs, half, p, p_within))
     adjusted = iter(holm([one.p for one in found if not math.isnan(one.p)]))
     return [one if math.isnan(one.p) else replace(one, p=next(adjusted)) for one in found]
 
 
-def _by_cell(rows: "pd.DataFrame") -> dict[tuple[Any, ...], list[float]]:
-    return {tuple(key): list(part["error"]) for key, part in rows.groupby(list(AXES))}
+def _by_cell(rows: "pd.DataFrame") -> dict[Cell, list[float]]:
+    found: dict[Cell, list[float]] = {}
+    for cell, error in zip(rows["cell"], rows["error"], strict=True):
+        found.setdefault(cell, []).append(float(error))
+    return found
 
 
 def verdict(found: Sequence[Difference], same: bool, margin: float) -> tuple[int, str]:

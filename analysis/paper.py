@@ -1,24 +1,16 @@
 """The numbers that the paper prints (arXiv 1707.01083), as data, each with its table and column."""
 
-from dataclasses import dataclass
-
 TITLE = "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices"
 SCOPE = "ImageNet 2012 validation, single 224x224 centre crop"
 
 DATA, RESOLUTION, CHANNELS, CLASSES, STEM = "imagenet", 224, 3, 1000, "imagenet"
 """What its networks are trained on, and their first layer, as this project calls them."""
 
-STUDIES = ("groups", "shuffle")
-"""Table 2 and Table 3."""
-
 GROUPS = (1, 2, 3, 4, 8)
 """Columns of Tables 1 and 2."""
 
 WIDTHS = (1.0, 0.5, 0.25)
 """Rows of Tables 2 and 3, in the paper's order."""
-
-SHUFFLE_GROUPS = (3, 8)
-"""Groups in Table 3."""
 
 TABLE_1_COMPLEXITY = (143, 140, 137, 133, 137)
 """Millions of multiply-adds at 1x, in the order of GROUPS. Convolutions alone round to these."""
@@ -41,26 +33,17 @@ PHONES = {
 ncnn's benchmark on a Snapdragon 835 (github.com/Tencent/ncnn, benchmark/README.md)."""
 
 
-@dataclass(frozen=True)
-class Number:
-    """A printed number and where the paper prints it."""
-
-    value: float
-    table: str
-    column: str
-
-
 def is_its_data(data: str, resolution: int) -> bool:
     """Whether errors on these data may be set beside the paper's: its images at its resolution."""
     return data == DATA and resolution == RESOLUTION
 
 
-def complexity(width: float, groups: int) -> Number | None:
-    """Millions of multiply-adds at 224x224, the most exact number the paper prints, or None where it prints none."""
+def complexity(width: float, groups: int) -> tuple[int | None, str]:
+    """Multiply-adds at 224x224, the most exact number the paper prints, and the table; None where it prints none."""
     if width == 1.0 and groups in GROUPS:
-        return Number(TABLE_1_COMPLEXITY[GROUPS.index(groups)], "Table 1", f"g={groups}")
+        return 1_000_000 * TABLE_1_COMPLEXITY[GROUPS.index(groups)], "Table 1"
     if width in TABLE_2_COMPLEXITY and groups in GROUPS:
-        return Number(TABLE_2_COMPLEXITY[width], "Table 2", f"ShuffleNet {width:g}x")
+        return 1_000_000 * TABLE_2_COMPLEXITY[width], "Table 2"
     if (width, groups) in TABLE_5_COMPLEXITY:
-        return Number(TABLE_5_COMPLEXITY[width, groups], "Table 5", "Complexity (MFLOPs)")
-    return None
+        return 1_000_000 * TABLE_5_COMPLEXITY[width, groups], "Table 5"
+    return None, ""

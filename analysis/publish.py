@@ -297,7 +297,7 @@ def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dic
             if not section.of.built_in:
                 figures[section.of.curves] = curves.by_cell(section, results, width)
             for name, file in section.of.figures.items():
-                figures[file] = panels.BY_NAME[name](section, width)
+                figures[file] = getattr(panels, name)(section, width)
         for name, drawing in figures.items():
             drawn[f"{name}{suffix}.svg"] = style.svg(drawing)
             if not suffix:

@@ -28,15 +28,19 @@ class Runs(pd.DataFrame):
 
     @property
     def curves(self) -> pd.DataFrame:
-        """A row for each run and epoch: run_id, groups, width, shuffle, seed, then metrics.csv, errors in percent."""
-        parts = []
+        """A row for each run and epoch: run_id, groups, width, shuffle, seed, then metrics.csv, errors in percent.
+
+        Last come the other axes of the networks, which tell a ResNet's rows from a ShuffleNet's.
+        """
+        names, parts = ("run_id", "groups", "width", "shuffle", "seed"), []
+        axes = [axis for axis in frame.variant_axes(self) if axis not in names and axis != "path"]
         for row in self.itertuples():
             file = Path(str(row.path)) / "metrics.csv"
             if file.is_file():
                 table = pd.read_csv(file)
-                for place, name in enumerate(("run_id", "groups", "width", "shuffle", "seed")):
+                for place, name in enumerate(names):
                     table.insert(place, name, getattr(row, name))
-                parts.append(table)
+                parts.append(table.assign(**{axis: getattr(row, axis) for axis in axes}))
         curves = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         return _percent(curves)
 
@@ -85,11 +89,16 @@ def load(results: str | os.PathLike[str]) -> Runs:
     2
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or it holds no results, for instance since its study is packed.
     """
     folder = Path(results)
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
+    if not any((folder / name).is_dir() for name in ("runs", "plans")):
+        raise UserError(
+            f"{folder} is no results folder: it has neither runs/ nor plans/. A packed study, such as those under "
+            f"results/reference, becomes one by: python -m analysis.reference unpack {folder} FOLDER"
+        )
     table = tidy(frame.runs(folder))
     table["path"] = [str(folder / path) for path in table["path"]]
     table.results = folder

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from ablations import data
 from ablations.core.config import Config
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import Run
-from ablations.sweep.hydra_app import register
-from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.hydra_app import compose
 from benchmarks.environment import cores
 from benchmarks.reference_settings import SHARED, Settings
 
@@ -72,18 +70,14 @@ class Turn:
 
     contestant: str
     repeat: int
-    block: str
     seconds: float
     cells: list[Cell] = field(default_factory=list)
 
 
 def composed(work: Work, groups: int, width: float) -> tuple[Config, Run]:
     """A cell's configuration and run, seed 0, as the harness composes it."""
-    register()
-    variant = [f"model.groups={groups}", f"model.width={width}"]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = to_config(typed(compose("config", [*work.overrides(), *variant])))
-    return config, to_run(config)
+    (job,) = compose([*work.overrides(), f"model.groups={groups}", f"model.width={width}", "seed=0"])
+    return job.config, job.run
 
 
 def choose_images(work: Work, path: Path) -> None:
@@ -93,9 +87,9 @@ def choose_images(work: Work, path: Path) -> None:
     np.savez(path, train=splits.train_index, test=splits.eval_index, mean=splits.mean, std=splits.std)
 
 
-def command(contestant: str, work: Work, widths: tuple[float, ...], images: Path, out: Path) -> list[str]:
-    """What a user would type to have these widths trained."""
-    sizes, counts = (",".join(map(str, values)) for values in (widths, work.groups))
+def command(contestant: str, work: Work, images: Path, out: Path) -> list[str]:
+    """What a user would type to have the work done."""
+    sizes, counts = (",".join(map(str, values)) for values in (work.widths, work.groups))
     if contestant == "ours":
         grid = ["ablation=groups", f"model.width={sizes}", f"model.groups={counts}", "seed=0"]
         return [sys.executable, "-m", "ablations", "-m", *grid, *work.overrides(), f"runtime.results_dir={out}"]
@@ -135,14 +129,13 @@ def reference_settings(contestant: str, work: Work, images: Path, out: Path) -> 
     )
 
 
-def take_turn(contestant: str, work: Work, repeat: int, block: str, images: Path, out: Path) -> Turn:
-    """Have a contestant train a block: a width, or `all`.
+def take_turn(contestant: str, work: Work, repeat: int, images: Path, out: Path) -> Turn:
+    """Have a contestant do the work.
 
     Raises:
         SystemExit: its command failed; with what it said.
     """
-    widths = work.widths if block == "all" else (float(block),)
-    words = command(contestant, work, widths, images, out)
+    words = command(contestant, work, images, out)
     out.mkdir(parents=True, exist_ok=True)
     log = out / "said.txt"
     with log.open("w") as file:
@@ -152,10 +145,10 @@ def take_turn(contestant: str, work: Work, repeat: int, block: str, images: Path
     if done.returncode:
         raise SystemExit(f"{contestant} failed:\n{log.read_text()[-3000:]}")
     cells = ours(out, work) if contestant == "ours" else reference(out, work)
-    wanted = len(widths) * len(work.groups)
+    wanted = len(work.widths) * len(work.groups)
     if len(cells) != wanted:
         raise SystemExit(f"{contestant} left {len(cells)} runs in place of {wanted}.")
-    return Turn(contestant, repeat, block, seconds, cells)
+    return Turn(contestant, repeat, seconds, cells)
 
 
 def wanted_surroundings() -> dict[str, str]:

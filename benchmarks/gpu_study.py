@@ -60,7 +60,7 @@ def train_reference(work: Work) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         images, out = Path(temporary) / "images.npz", Path(temporary) / "out"
         choose_images(work, images)
-        turn = take_turn("reference", work, 0, "all", images, out)
+        turn = take_turn("reference", work, 0, images, out)
         records = [json.loads(path.read_text()) for path in out.glob("runs/*/result.json")]
     rates = [
         {

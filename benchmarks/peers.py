@@ -17,20 +17,16 @@ from benchmarks.networks import build
 from model import complexity
 
 
-def compete(work: Work, contestants: list[str], blocks: list[str], repeats: int) -> list[Turn]:
-    """Every contestant's turn at every block, `repeats` times over."""
+def compete(work: Work, contestants: list[str], repeats: int) -> list[Turn]:
+    """Every contestant's turn, `repeats` times over."""
     taken = []
     with tempfile.TemporaryDirectory() as temporary:
         images = Path(temporary) / "images.npz"
         choose_images(work, images)
         for repeat in range(repeats):
-            for number, block in enumerate(blocks):
-                for name in rotated(contestants, repeat + number):
-                    out = Path(temporary) / f"{repeat}-{block}-{name}"
-                    taken.append(take_turn(name, work, repeat, block, images, out))
-                    print(
-                        f"repeat {repeat + 1}, {block}: {name} {taken[-1].seconds:.1f} s", file=sys.stderr, flush=True
-                    )
+            for name in rotated(contestants, repeat):
+                taken.append(take_turn(name, work, repeat, images, Path(temporary) / f"{repeat}-{name}"))
+                print(f"repeat {repeat + 1}: {name} {taken[-1].seconds:.1f} s", file=sys.stderr, flush=True)
     return taken
 
 
@@ -79,7 +75,11 @@ def write(
         "turns": "Every command, in order.",
     }
     text = head(work) + "".join(f"\n{texts[name]}\n\n{standings.markdown(rows)}\n" for name, rows in tables.items())
-    keep(tables, text, out)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "README.md").write_text(text)
+        for name, rows in tables.items():
+            (out / f"{name}.csv").write_text(standings.comma_separated(rows))
     return text
 
 
@@ -95,41 +95,12 @@ def head(work: Work) -> str:
     )
 
 
-def profiled(work: Work, groups: int, width: float, out: Path | None) -> str:
-    """Where the time of a training step goes, by operator, in the reference loop and in ours."""
-    from benchmarks import operators
-
-    found = operators.tables(work, groups, width)
-    tables = {f"operators-{name}-g{groups}-{width:g}x": rows for name, rows in found.items()}
-    parts = [f"\n{name}\n\n{standings.markdown(rows)}\n" for name, rows in found.items()]
-    text = (
-        f"# Operators of a training step, g{groups} {width:g}x\n\n{environment.line(work.device)}  \n"
-        f"`{environment.command('benchmarks.peers')}`\n\nOwn time of each operator, in the thread that calls it; the "
-        "reference loop has all cores, ours one.\n" + "".join(parts)
-    )
-    keep(tables, text, out, f"operators-g{groups}-{width:g}x.md")
-    return text
-
-
-def keep(tables: dict[str, list[standings.Row]], text: str, out: Path | None, name: str = "README.md") -> None:
-    """Write the text, and each table as CSV, where a folder is given."""
-    if out is None:
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / name).write_text(text)
-    for table, rows in tables.items():
-        (out / f"{table}.csv").write_text(standings.comma_separated(rows))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Compete, print, and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds cifar-10-batches-py")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="the harness's prepared images")
     parser.add_argument("--out", type=Path, help="folder for README.md and CSV, say results/reference/bench-NAME")
-    parser.add_argument(
-        "--by", choices=("sweep", "width"), default="sweep", help="a command for all cells, or each width"
-    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--contestants", type=lambda text: text.split(","), default=list(CONTESTANTS))
@@ -141,7 +112,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--extra", nargs="*", default=[], help="overrides besides, for everyone (recipe.batch_size=512)"
     )
-    parser.add_argument("--profile", nargs=2, metavar=("GROUPS", "WIDTH"), help="instead: operators of a cell's step")
     chosen = parser.parse_args(arguments)
     unknown = set(chosen.contestants) - set(CONTESTANTS)
     if unknown:
@@ -156,12 +126,8 @@ def main(arguments: list[str] | None = None) -> None:
     work = Work(
         chosen.data, chosen.cache, **amounts, groups=chosen.groups, widths=chosen.widths, extra=tuple(chosen.extra)
     )
-    if chosen.profile:
-        print(profiled(work, int(chosen.profile[0]), float(chosen.profile[1]), chosen.out))
-        return
     macs, roofs = costs(work, chosen.contestants), roof.measure(work.device)
-    blocks = ["all"] if chosen.by == "sweep" else [str(width) for width in work.widths]
-    taken = compete(work, chosen.contestants, blocks, chosen.repeats)
+    taken = compete(work, chosen.contestants, chosen.repeats)
     print(write(work, taken, macs, roofs, chosen.out))
 
 

@@ -19,34 +19,23 @@ OURS = "ours"
 def turns(taken: Sequence[Turn]) -> list[Row]:
     """Every command in the order in which they ran."""
     return [
-        {
-            "repeat": turn.repeat + 1,
-            "block": turn.block,
-            "contestant": turn.contestant,
-            "seconds": round(turn.seconds, 2),
-        }
-        for turn in taken
+        {"repeat": turn.repeat + 1, "contestant": turn.contestant, "seconds": round(turn.seconds, 2)} for turn in taken
     ]
 
 
 def commands(taken: Sequence[Turn]) -> list[Row]:
-    """Each block's commands: median seconds from start to end, and how many times faster ours is.
-
-    With more than one block a row for their sum follows.
-    """
-    blocks = list(dict.fromkeys(turn.block for turn in taken))
-    rows = [row for block in blocks for row in _compared(taken, block, lambda turn: turn.block == block)]  # noqa: B023
-    return rows + (_compared(taken, "sum", lambda turn: True) if len(blocks) > 1 else [])
+    """Whole commands: median seconds from start to end, and how many times faster ours is."""
+    return _ratios("all", taken, lambda turn: turn.seconds)
 
 
 def widths(taken: Sequence[Turn]) -> list[Row]:
     """As `commands`, but for the runs of each width alone: what lies outside of runs (start, tables) is left out."""
+
+    def of(width: float) -> Callable[[Turn], float]:
+        return lambda turn: sum(cell.seconds for cell in turn.cells if cell.width == width)
+
     found = sorted({cell.width for turn in taken for cell in turn.cells})
-    return [
-        row
-        for width in found
-        for row in _ratios(f"{width:g}x", _sums(taken, lambda cell: cell.width == width))  # noqa: B023
-    ]
+    return [row for width in found for row in _ratios(f"{width:g}x", taken, of(width))]
 
 
 def cells(taken: Sequence[Turn], macs: dict[tuple[str, int, float], int], gflops: float) -> list[Row]:
@@ -96,25 +85,11 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _compared(taken: Sequence[Turn], what: str, counts: Callable[[Turn], bool]) -> list[Row]:
-    seconds: dict[str, dict[int, float]] = {}
-    for turn in filter(counts, taken):
-        mine = seconds.setdefault(turn.contestant, {})
-        mine[turn.repeat] = mine.get(turn.repeat, 0.0) + turn.seconds
-    return _ratios(what, seconds)
-
-
-def _sums(taken: Sequence[Turn], counts: Callable[[Cell], bool]) -> dict[str, dict[int, float]]:
-    """Seconds of the cells that count, by contestant and repeat."""
+def _ratios(what: str, taken: Sequence[Turn], seconds_of: Callable[[Turn], float]) -> list[Row]:
+    """A row for each contestant: medians over the repeats; ratios are taken within a repeat, before the median."""
     seconds: dict[str, dict[int, float]] = {}
     for turn in taken:
-        mine = seconds.setdefault(turn.contestant, {})
-        mine[turn.repeat] = mine.get(turn.repeat, 0.0) + sum(cell.seconds for cell in turn.cells if counts(cell))
-    return seconds
-
-
-def _ratios(what: str, seconds: dict[str, dict[int, float]]) -> list[Row]:
-    """A row for each contestant: medians over the repeats; ratios are taken within a repeat, before the median."""
+        seconds.setdefault(turn.contestant, {})[turn.repeat] = seconds_of(turn)
     rows = []
     for name, mine in seconds.items():
         shared = sorted(set(mine) & set(seconds.get(OURS, {})))

@@ -16,27 +16,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from ablations.core.paths import ROOT
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Run
 from ablations.store import run_folder
-from ablations.sweep.hydra_app import register
-from ablations.sweep.resolve import to_config, to_run, typed
+from ablations.sweep.hydra_app import compose
 from benchmarks.environment import line
 
-CELLS = [(groups, width) for width in (0.25, 0.5, 1.0) for groups in (1, 2, 3, 4, 8)]
 
-
-def cells(preset: str, *overrides: str) -> list[Run]:
-    """Seed 0 of each cell of the groups study under a preset."""
-    register()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return [
-            to_run(to_config(typed(compose("config", [f"preset={preset}", f"model.groups={g}", f"model.width={w}"]))))
-            for g, w in CELLS
-        ]
+def cells(preset: str) -> list[Run]:
+    """Seed 0 of each cell of the groups study under a preset, by width and groups."""
+    runs = [job.run for job in compose(["ablation=groups", f"preset={preset}", "seed=0"])]
+    return sorted(runs, key=lambda run: (run.variant.axes["width"], run.variant.axes["groups"]))
 
 
 def finish(results: Path, run: Run) -> None:

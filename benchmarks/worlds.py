@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.claims.budget import carry_out
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
-from analysis.claims.sequential import carry_out
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
 from analysis.runs.cell import Cell
 from analysis.runs.study import study
@@ -103,7 +103,7 @@ def simulate(
     tally = Tally(rounds, Counter(), Counter(), Counter(), 0)
     source = np.random.default_rng(start)
     for _ in range(rounds):
-        found = judge(claims, world.draw(seeds, source))
+        found = judge(claims, world.draw(seeds, source), brief=True)
         tally.family += any(wrong(one.claim, one.verdict) for one in found)
         by_holm = [(one.claim, side(one)) for one in found if one.p_holm <= LEVEL]
         tally.family_holm += any(wrong(claim, verdict) for claim, verdict in by_holm)

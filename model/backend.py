@@ -13,9 +13,6 @@ from model.blog import BlogShuffleNet
 from model.exact import is_exactly
 from model.shufflenet import LAYERS, ShuffleNetV1
 
-KERNELS = ("auto", "reference")
-"""Settings: the fastest available, or PyTorch's own operators."""
-
 Scorer = Callable[[Tensor], Tensor]
 """(N, C, H, W) images -> (N, classes) before any softmax."""
 

@@ -31,12 +31,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 BUILT_IN = ("shufflenet", "blog", "vgg_like", "resnet", "resnext", "mobilenet")
-"""Families of this package, one module each in model/families."""
+"""Families of this package, one module each in model/families; `NAME` is what tables call its networks."""
 
 Value = bool | int | float | str | None
 """A value of an axis."""
 
 KINDS = (bool, int, float, str)
+
+RESERVED = frozenset(
+    (
+        *("behaviour", "path", "run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
+        *("structure", "seed", "error", "top5_error", "loss", "train_loss", "tested", "seconds"),
+        *("images_per_second", "peak_memory_bytes", "images_left_out", "preset", "data", "classes", "channels"),
+        *("train_images", "test_images", "evaluate", "resolution", "stem", "precision", "val_images", "digest"),
+        *("cache_resolution", "epochs", "batch_size", "lr", "momentum", "nesterov", "weight_decay", "decay"),
+        *("label_smoothing", "warmup_epochs", "crop", "pad", "area", "flip", "jitter", "ghost_batches"),
+        *("kernels", "device", "device_type", "commit", "dirty", "started", "written", "protocol", "scope_id"),
+        *("study", "macs", "params", "error_mean", "error_low", "error_high", "seeds_done", "seeds_planned"),
+        *("seeds_failed", "paper_error", "interval", "sd", "df", "levene_p", "seeds", "macs_224", "params_224"),
+        *("paper_macs", "gain", "gain_low", "gain_high", "seeds_off", "seeds_on", "paper_gain", "method"),
+    )
+)
+"""Names that descriptions and tables have for something else; an axis of such a name would hide it, or be hidden."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,11 @@ class Input:
     channels: int = 3
     resolution: int = 224
     stem: str = "imagenet"
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """As networks of this package take them."""
+        return {"num_classes": self.classes, "in_channels": self.channels, "stem": self.stem}
 
 
 @dataclass(frozen=True)
@@ -79,22 +100,13 @@ class Family:
         """
         axes = self._resolved(values, given)
         axes = getattr(self.module, "canonical", lambda one: one)(axes)
-        return self.stored(dataclasses.asdict(axes))
-
-    def stored(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Values without those of `later` axes that are at their default."""
         defaults = self.defaults
-        return {name: v for name, v in values.items() if name not in self.later or v != defaults[name]}
+        return {n: v for n, v in dataclasses.asdict(axes).items() if n not in self.later or v != defaults[n]}
 
     def build(self, values: Mapping[str, Value], given: Input) -> "nn.Module":
         """The network. ValueError: see `settle`."""
         network: nn.Module = self.module.build(self._resolved(values, given), given)
         return network
-
-    def canonical(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The values that stand for all equal networks."""
-        axes = self.module.Axes(**values)
-        return self.stored(dataclasses.asdict(getattr(self.module, "canonical", lambda one: one)(axes)))
 
     def label(self, values: Mapping[str, Value]) -> str:
         """Short name of a network: the module's own, or what differs from the defaults."""
@@ -199,11 +211,10 @@ def _check_module(name: str, module: ModuleType) -> None:
     for field in dataclasses.fields(axes):
         if field.default is dataclasses.MISSING:
             raise LookupError(f"The axis {field.name} in {where} needs a default.")
-        if field.name in ("structure", "stem", "behaviour") or not _kinds(hints[field.name]) <= {*KINDS, type(None)}:
-            raise LookupError(
-                f"The axis {field.name} in {where} must be a bool, an int, a float or a str, and have another name "
-                "than structure, stem or behaviour."
-            )
+        if field.name in RESERVED:
+            raise LookupError(f"The axis {field.name} in {where} needs another name: results call something else so.")
+        if not _kinds(hints[field.name]) <= {*KINDS, type(None)}:
+            raise LookupError(f"The axis {field.name} in {where} must be a bool, an int, a float or a str.")
     unknown = [later for later in getattr(module, "LATER", ()) if later not in hints]
     if unknown:
         raise LookupError(f"LATER in {where} names {unknown[0]}, which is no axis.")

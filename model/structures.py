@@ -5,6 +5,8 @@ Section 4.2 puts other units into ShuffleNet's stages and adapts channels until 
 the printed 140, 38 and 13 M; tests/model/test_structures.py has the counts. No release has these networks.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from model.shufflenet import MakeUnit, make_stages, make_stem
@@ -66,24 +68,29 @@ class BottleneckUnit(nn.Module):
 class StagedNetwork(nn.Module):
     """Table 1's skeleton around other units: stem, stages of 4, 8 and 4 units, global average pool, classifier.
 
-    channels: of the outputs of stages 2, 3 and 4. stem: see model.widths.STEMS.
+    base: channels of the outputs of stages 2, 3 and 4 at 1x; at another width each stage's own, rounded down. stem: see
+    model.widths.STEMS. ValueError, naming the numbers, where the skeleton has no stem for this width.
     """
 
     def __init__(
         self,
         unit: MakeUnit,
-        channels: tuple[int, int, int],
-        stem_channels: int,
+        base: tuple[int, int, int],
+        width: float,
         num_classes: int = 1000,
         in_channels: int = 3,
         stem: str = "imagenet",
     ) -> None:
         super().__init__()
+        if width not in FITTED_STEMS:
+            known = ", ".join(f"{one:g}" for one in FITTED_STEMS)
+            raise ValueError(f"width={width} cannot be built: choose one of {known}.")
         if stem not in STEMS:
             raise ValueError(f"stem={stem!r} is unknown; choose one of {', '.join(STEMS)}.")
-        self.stem = make_stem(stem, in_channels, stem_channels)
-        self.stage2, self.stage3, self.stage4 = make_stages(stem_channels, channels, unit)
-        self.classifier = nn.Linear(channels[2], num_classes)
+        a, b, c = (int(round(width * channels, 9)) for channels in base)
+        self.stem = make_stem(stem, in_channels, FITTED_STEMS[width])
+        self.stage2, self.stage3, self.stage4 = make_stages(FITTED_STEMS[width], (a, b, c), unit)
+        self.classifier = nn.Linear(c, num_classes)
         he_initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,48 +114,33 @@ def he_initialise(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def scaled(base: tuple[int, int, int], width: float) -> tuple[int, int, int]:
-    """Channels of the stages at a width: each stage's own, rounded down.
-
-    ValueError, naming the numbers, where the skeleton has no stem for this width or a stage has no channel left.
-    """
-    if width not in FITTED_STEMS:
-        raise ValueError(f"width={width} cannot be built: choose one of {', '.join(f'{w:g}' for w in FITTED_STEMS)}.")
-    a, b, c = (int(round(width * channels, 9)) for channels in base)
-    return a, b, c
-
-
-def vgg_like(width: float = 1.0, **settings: object) -> StagedNetwork:
+def vgg_like(width: float = 1.0, **settings: Any) -> StagedNetwork:
     """The VGG-like network of Table 4: 50 channels in stage 4 at 38 M, as the paper says."""
-    return StagedNetwork(
-        lambda before, out, stride, first: PlainUnit(before, out, stride),
-        scaled((25, 50, 100), width),
-        FITTED_STEMS[width],
-        **settings,  # type: ignore[arg-type]
-    )
+
+    def unit(before: int, out: int, stride: int, first: bool) -> PlainUnit:
+        return PlainUnit(before, out, stride)
+
+    return StagedNetwork(unit, (25, 50, 100), width, **settings)
 
 
-def resnet(width: float = 1.0, **settings: object) -> StagedNetwork:
+def resnet(width: float = 1.0, **settings: Any) -> StagedNetwork:
     """The ResNet of Table 4: bottleneck ratio 1:4; 192 channels in stage 4 at 38 M, as the paper says."""
-    return StagedNetwork(
-        lambda before, out, stride, first: BottleneckUnit(before, out, stride, out // 4, 1, early=False),
-        scaled((96, 192, 384), width),
-        FITTED_STEMS[width],
-        **settings,  # type: ignore[arg-type]
-    )
+
+    def unit(before: int, out: int, stride: int, first: bool) -> BottleneckUnit:
+        return BottleneckUnit(before, out, stride, out // 4, 1, early=False)
+
+    return StagedNetwork(unit, (96, 192, 384), width, **settings)
 
 
-def resnext(width: float = 1.0, **settings: object) -> StagedNetwork:
+def resnext(width: float = 1.0, **settings: Any) -> StagedNetwork:
     """The ResNeXt of Table 4: 16 groups, bottleneck ratio 1:2, rounded down to a multiple of 16, 16 at the least.
 
     At 1x the stride is in the first 1x1 convolution: with it in the 3x3, as at the other widths, the network has
     156.6 M multiply-adds, not 140. That is a choice of this project; the paper says nothing.
     """
-    return StagedNetwork(
-        lambda before, out, stride, first: BottleneckUnit(
-            before, out, stride, max(1, out // 2 // 16) * 16, RESNEXT_GROUPS, early=width == 1.0
-        ),
-        scaled((96, 192, 384), width),
-        FITTED_STEMS[width],
-        **settings,  # type: ignore[arg-type]
-    )
+
+    def unit(before: int, out: int, stride: int, first: bool) -> BottleneckUnit:
+        bottleneck = max(1, out // 2 // RESNEXT_GROUPS) * RESNEXT_GROUPS
+        return BottleneckUnit(before, out, stride, bottleneck, RESNEXT_GROUPS, early=width == 1.0)
+
+    return StagedNetwork(unit, (96, 192, 384), width, **settings)

@@ -43,7 +43,6 @@ def subjects() -> list[Subject]:
 
 
 if __name__ == "__main__":
-    COUNTED.unlink(missing_ok=True)
     wanted = subjects()
     costs = dict(sorted(zip((one.name for one in wanted), _measure(wanted), strict=True)))
     write_json(COUNTED, {"networks": networks_digest(), "costs": costs})

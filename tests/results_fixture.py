@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.core.run_spec import Protocol, Run, canonical, to_json
+from ablations.core.run_spec import Protocol, Run, to_json
 from ablations.store import run_folder
 from model.widths import resolve_stem
 from tests import make
@@ -29,7 +29,7 @@ def run(
 ) -> Run:
     stem = variant.pop("stem_channels", None) or resolve_stem(groups, width, under.stem, None)
     structure = variant.pop("structure", "shufflenet")
-    return Run(canonical(make.shufflenet(groups, width, shuffle, stem, structure)), under, seed)
+    return Run(make.canonical(make.shufflenet(groups, width, shuffle, stem, structure)), under, seed)
 
 
 def grid(

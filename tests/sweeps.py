@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ablations.core.paths import ROOT
 
@@ -46,6 +49,17 @@ def ablations(results: Path, *arguments: str, timeout: float = 240) -> subproces
 def finished(results: Path) -> dict[str, dict]:
     """All results on disk by run_id."""
     return {path.parent.name: json.loads(path.read_text()) for path in results.glob("runs/*/result.json")}
+
+
+def until(met: Callable[[], Any], seconds: float = 120, what: str = "") -> Any:
+    """Wait for something to come true; what it gives."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = met()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"within {seconds} s it never came to that: {what}")
 
 
 def hear_interrupts() -> None:

@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ablations.core.run_spec import Axes, Variant
 from analysis import compare, tidy
+from analysis.claims.spread import of_runs
 from analysis.compare import COMPATIBLE, DIFFERS, NOTHING, TOO_FEW, differences, verdict
 from analysis.runs import frame
 from analysis.runs.finished import read
 from tests import results_fixture as fixture
+from tests.make import shufflenet_cell
 
 ROUNDS = 200
 LIMIT = 0.05 + 3 * math.sqrt(0.05 * 0.95 / ROUNDS)
@@ -73,12 +77,39 @@ def test_the_table_of_all_runs_in_a_results_folder_is_no_committed_study(tmp_pat
     pd.testing.assert_frame_equal(read(ours), before)
 
 
-def rows(means: list[float], seeds: int, source: np.random.Generator) -> pd.DataFrame:
-    cells = [("shufflenet", 0.5, groups, True, 12) for groups, _ in enumerate(means, start=1)]
-    return pd.DataFrame(
-        [(*cell, source.normal(mean, 0.2)) for cell, mean in zip(cells, means, strict=True) for _ in range(seeds)],
-        columns=[*compare.AXES, "error"],
-    )
+def kinds(path: Path, source: np.random.Generator) -> Path:
+    """Three cells that groups, width and shuffle do not tell apart, 10 points of error from each other."""
+    plain = fixture.run(3, 0.25)
+    variants = [plain.variant, plain.variant.with_axes(se=True), Variant("resnet", Axes({"width": 0.25}))]
+    for k, variant in enumerate(variants):
+        for seed in range(3):
+            error = 0.3 + 0.1 * k + source.normal(0, 0.001)
+            fixture.write_done(path, replace(plain, variant=variant, seed=seed), round(error, 6))
+    return path
+
+
+def test_networks_without_groups_and_with_blocks_are_cells_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = np.random.default_rng(0)
+    ours, theirs = kinds(tmp_path / "ours", source), kinds(tmp_path / "theirs", source)
+    assert compare.main([str(ours), str(theirs)]) == COMPATIBLE
+    text = capsys.readouterr().out
+    assert "all 3 cells agree" in text and all(name in text for name in ("0.25x g=3 ", "0.25x g=3 SE", "ResNet 0.25x"))
+    packed = tmp_path / "packed"  # its rows have no cell_id, and empty fields
+    packed.mkdir()
+    known = read(theirs)
+    known.assign(error=known["error"] / 100).drop(columns=["cell", "cell_id"]).to_csv(packed / "runs.csv", index=False)
+    (packed / "study.json").write_text('{"axes": ["se"]}')
+    assert told(ours, packed, capsys=capsys) == (COMPATIBLE, "Compatible: all 3 cells agree within 0.5 points.")
+    found = of_runs(read(packed), "a pack")
+    assert found is not None and (found.cells, found.df) == (3, 6) and found.sd < 0.5
+
+
+def rows(means: list[float], seeds: int, source: np.random.Generator, width: float = 0.5) -> pd.DataFrame:
+    cells = [shufflenet_cell(groups, width) for groups, _ in enumerate(means, start=1)]
+    each = [(cell, source.normal(mean, 0.2)) for cell, mean in zip(cells, means, strict=True) for _ in range(seeds)]
+    return pd.DataFrame({"cell": [cell for cell, _ in each], "error": [error for _, error in each]})
 
 
 def rate(shift: float, code: int, seeds: int) -> float:
@@ -103,7 +134,7 @@ def test_narrow_networks_that_spread_more_are_no_difference() -> None:
     for _ in range(ROUNDS):
         pair = []
         for _ in range(2):
-            wide, narrow = (rows([40.0] * 5, 3, source).assign(width=width) for width in (1.0, 0.25))
+            wide, narrow = (rows([40.0] * 5, 3, source, width) for width in (1.0, 0.25))
             narrow["error"] = 40 + 5 * (narrow["error"] - 40)
             pair.append(pd.concat([wide, narrow]))
         found += verdict(differences(pair[0], pair[1], 0.5), False, 0.5)[0] == DIFFERS

@@ -10,6 +10,7 @@ import pytest
 
 import analysis
 from ablations.core.errors import UserError
+from ablations.core.paths import REFERENCE
 from analysis import publish, tidy
 from tests import results_fixture as fixture
 from tests.studies.test_any_study import smoothing
@@ -61,6 +62,8 @@ def test_recipe_and_kernels_are_columns_also_beside_a_run_that_cannot_be_read(re
 def test_a_folder_or_table_that_is_not_there_is_named(results: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         analysis.load("nowhere")
+    with pytest.raises(UserError, match=r"neither runs/ nor plans/.*analysis\.reference unpack .*cifar10 FOLDER"):
+        analysis.load(REFERENCE / "cifar10")
     with pytest.raises(ValueError, match="'depth': choose one of groups, shuffle"):
         analysis.load(results).table("depth")
 

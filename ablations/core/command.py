@@ -1,5 +1,6 @@
 """The frame of every command: Ctrl-C, a reader that leaves (`| head`) and closed streams end it as Unix tools end."""
 
+import importlib
 import os
 import select
 import signal
@@ -51,6 +52,17 @@ def command(main: Callable[[], int | str | None]) -> Callable[[], NoReturn]:
         sys.exit(code or 0)
 
     return run
+
+
+def address(module: str) -> Callable[[], NoReturn]:
+    """`main` of a module as a command; the module is imported as it begins."""
+
+    @command
+    def main() -> int | str | None:
+        found: int | str | None = importlib.import_module(module).main()
+        return found
+
+    return main
 
 
 def _open_closed_streams() -> None:

@@ -124,6 +124,7 @@ class Config:
     seed: int = 0
     seeds: Any = None
     pilot: bool = False
+    trial: bool = False
     precision: str = "auto"
     model: dict[str, Any] = field(default_factory=lambda: {"structure": "shufflenet", "stem": "imagenet"})
     """The family, the stem (part of the protocol), and axes: the fields of the family's Axes."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.core.processes import kill_with_parent
 
@@ -16,15 +17,18 @@ OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "allocate memory", "failed to map s
 """Parts of what Python, C++, torch and the dynamic loader say last when they get no memory."""
 
 
-def run_module_json(module: str, question: Any) -> Any:
+def run_module_json(module: str, question: Any, failed: str = "") -> Any:
     """Run `python -m module` with `question` on standard input; returns the last line of its output as JSON.
 
     The subprocess is killed when this process ends. It uses one thread: the modules run here build and trace networks,
     many small operations that more threads slow down.
 
+    Args:
+        failed: what a failure means, for the user; empty where it is a defect.
     Raises:
         RuntimeError: the module failed; the message is the last line of its standard error, or how much memory it
             needed where there was not enough.
+        UserError: the same, behind `failed`, where that is given.
     """
     done = subprocess.run(
         [sys.executable, "-m", module],
@@ -37,7 +41,8 @@ def run_module_json(module: str, question: Any) -> Any:
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(_out_of_memory(module, done.returncode, said) or said)
+        why = _out_of_memory(module, done.returncode, said) or said
+        raise UserError(f"{failed}: {why}") if failed else RuntimeError(why)
     return json.loads(done.stdout.splitlines()[-1])
 
 

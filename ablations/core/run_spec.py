@@ -114,7 +114,8 @@ def _stored_axes(structure: str) -> type[BaseModel]:
 class DataSpec:
     """A data set. `digest` identifies the source images and how they are decoded; numbers of images are resolved.
 
-    `content`: version of how files are hashed for the digest; 0 where they are not, see `unknown_content`.
+    `content`: version of how files are hashed for the digest; 0 where they are not: a folder of images was
+    named by names and sizes of files alone once, so the same digest may have been given to other images.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -129,13 +130,6 @@ class DataSpec:
     test_images: Whole
     evaluate: str
     content: Whole = 0
-
-    @property
-    def unknown_content(self) -> bool:
-        """Whether the digest names a folder of images by names and sizes of files alone, as it did once: the same
-        digest may then have been given to other images.
-        """
-        return self.name == "imagefolder" and self.content == 0
 
 
 @dataclass(frozen=True)
@@ -232,11 +226,6 @@ def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
     if isinstance(part, Protocol):
         return without(asdict(part))
     return {"variant": part.variant.flat(), "protocol": without(asdict(part.protocol)), "seed": part.seed}
-
-
-def canonical(variant: Variant) -> Variant:
-    """The variant of a family of this package that stands for all equal networks."""
-    return replace(variant, axes=Axes(load(variant.structure).canonical(variant.axes)))
 
 
 def label(variant: Variant) -> str:

@@ -9,11 +9,13 @@ record is there and its checksum holds.
 import hashlib
 import io
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -128,12 +130,8 @@ def read_record(folder: Path, stem: str) -> ShardRecord | None:
             plain = {key: content[key] for key in content.files}
         broken = tuple(str(name) for name in plain.pop("broken"))
         return ShardRecord(broken=broken, sha256=str(plain.pop("sha256")), key=str(plain.pop("key")), **plain)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error):
         return None
-    except Exception as error:  # zipfile.BadZipFile and zlib.error, which have no common base
-        if type(error).__module__ in ("zipfile", "zlib"):
-            return None
-        raise
 
 
 def shard_damage(folder: Path, stem: str, record: ShardRecord) -> str | None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
+from ablations.core.run_spec import DataSpec
 
 _SEED = 20170704
 """Of the one permutation behind every subset. Not a setting: subsets are part of what a count means."""
@@ -62,6 +63,13 @@ def counts(config: DataConfig, classes: int, train: int, val: int | None, test: 
     if tested > test:
         raise UserError(f"data.test_images={tested} is more than the {test} images of the test split.")
     return trained, valid, tested
+
+
+def describe(
+    config: DataConfig, digest: str, channels: int, classes: int, images: tuple[int, int, int], content: int = 0
+) -> DataSpec:
+    """The description of a data set; `images`: as `counts` has them."""
+    return DataSpec(config.name, digest, config.cache_resolution, channels, classes, *images, config.evaluate, content)
 
 
 def stratified(labels: np.ndarray, count: int) -> np.ndarray:

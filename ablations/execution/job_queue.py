@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from ablations.core.config import RuntimeConfig
 from ablations.core.device import resolve_device
@@ -14,7 +13,7 @@ from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
 from ablations.core.run_spec import name
 from ablations.execution.job import Job
-from ablations.execution.worker_pool import Outcome
+from ablations.execution.worker_pool import Outcome, WorkerPool
 from ablations.store import lease, run_folder, writable
 
 LOOK_SECONDS = 2.0
@@ -201,29 +200,9 @@ def go_together(one: Job, other: Job) -> bool:
     return shufflenets and same
 
 
-class Pool(Protocol):
-    """What trains the jobs of a queue: a `WorkerPool`, or in a benchmark something that takes no time."""
-
-    @property
-    def busy(self) -> list[int]:
-        """Numbers of the jobs that are being trained."""
-
-    def free(self) -> bool:
-        """Whether another job could be given."""
-
-    def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> None:
-        """Start jobs that train together."""
-
-    def poll(self, seconds: float) -> Iterable[Outcome]:
-        """Outcomes as they come, waiting at most so long for the first."""
-
-    def stop(self, seconds: float) -> Iterable[Outcome]:
-        """Stop what is being trained, within so many seconds; the outcomes of all of it."""
-
-
 def work_off(
     queue: JobQueue,
-    pool: Pool,
+    pool: WorkerPool,
     stop: Callable[[], bool],
     ended: Callable[[Outcome], None] = lambda outcome: None,
     polled: Callable[[], None] = lambda: None,

@@ -33,11 +33,8 @@ def worker_count(runtime: RuntimeConfig) -> int:
     A run of several processes takes as many cores or GPUs.
 
     Raises:
-        UserError: a number makes no sense, or there are not so many GPUs.
+        UserError: there are not so many GPUs, or `runs_per_gpu` counts for nothing here.
     """
-    for key in ("threads", "runs_per_gpu", "processes_per_run"):
-        if getattr(runtime, key) < 1:
-            raise UserError(f"runtime.{key}={getattr(runtime, key)} must be at least 1.")
     if runtime.processes_per_run > 1:
         check_loopback()
     gpus = gpu_names(runtime)
@@ -45,8 +42,6 @@ def worker_count(runtime: RuntimeConfig) -> int:
     if runtime.runs_per_gpu > 1 and device == "cpu":
         raise UserError(f"runtime.runs_per_gpu={runtime.runs_per_gpu}, but runs train on the device cpu; leave it 1.")
     if runtime.workers is not None:
-        if runtime.workers < 1:
-            raise UserError(f"runtime.workers={runtime.workers} must be at least 1.")
         return runtime.workers
     if device != "cpu":
         return max(1, len(gpus)) * runtime.runs_per_gpu

@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--sd {chosen.sd} must be a number above 0.")
         jobs, definitions = compose_studies(chosen.overrides, chosen.config_dir)
         looks = next(filter(None, (seed_plan(one.get("seeds")) for one in definitions.values())), None)
-        show(plan_cost(jobs, Path(jobs[0].config.runtime.results_dir), chosen.calibrate, chosen.sd, looks))
+        results = Path(jobs[0].config.runtime.results_dir)
+        show(plan_cost(jobs, results, chosen.calibrate, chosen.sd, looks, definitions))
     except UserError as error:
         show_error(error)
         return 2
@@ -108,6 +109,8 @@ def show(cost: PlanCost) -> None:
         "Least gain: what one comparison finds with a chance of 80 %. With fewer epochs both may change: their rows "
         "only say what the same effects and the same spread would give."
     )
+    if cost.unknown:
+        out.print(f"{cost.unknown} more can be tested; no effect is printed for them, so what to expect is not known.")
     if cost.looks:
         one, first, most = cost.looks, cost.looks["plan"][0], cost.looks["plan"][-1]
         out.print(

@@ -1,6 +1,6 @@
 """What training will cost: multiply-adds, hours, memory and disk of a plan, by arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,15 @@ from typing import Any
 from ablations.core.device import resolve_device
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
-from ablations.core.run_spec import DataSpec, Run, plain, to_json
+from ablations.core.run_spec import DataSpec, Run, to_json
 from ablations.data.sets.imagenet_files import ILSVRC2012
 from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
 from ablations.execution.job_queue import most_fused
 from ablations.execution.scheduling import relative_cost
 from ablations.store.looks import SeedPlan
-from ablations.sweep.plan import Plan, Planned, make_plan
+from ablations.store.plans import contents
+from ablations.sweep.plan import Plan, Planned, make_plan, planned_runs
 
 TRAINING_PASSES = 3
 """Multiply-adds of a training step in forward passes: one forward, two backward."""
@@ -112,6 +113,7 @@ class PlanCost:
         budgets: the plan with fewer or more seeds, widths and epochs; the plan itself comes first.
         spread: between seeds, and where it was measured, in words; empty where it is not known.
         looks: what a plan of looks would save, of analysis.claims.budget.sequential; None where that is not known.
+        unknown: claims that can be tested, for which no effect is printed: nothing is expected of them.
     """
 
     plan: Plan
@@ -124,6 +126,7 @@ class PlanCost:
     budgets: tuple[Budget, ...]
     spread: str
     looks: dict[str, Any] | None
+    unknown: int
 
 
 def plan_cost(
@@ -132,6 +135,7 @@ def plan_cost(
     calibrate: bool = False,
     sd: float | None = None,
     looks: SeedPlan | None = None,
+    definitions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PlanCost:
     """The cost of the jobs of a sweep.
 
@@ -140,6 +144,7 @@ def plan_cost(
         calibrate: measure the speed of this machine, too.
         sd: standard deviation between seeds' errors, in points; where not given, that which was measured.
         looks: of the study; where it has none, those that its seeds allow.
+        definitions: of the studies by name, which say what they claim; without them no claim counts.
 
     Raises:
         UserError: there is no job, or this machine cannot build or train one of the networks.
@@ -154,16 +159,17 @@ def plan_cost(
     device = resolve_device(config.runtime.device) if calibrate else None
     images, speeds = measure_networks(cells, device, sources, fused)
     todo = [job.run for job in plan.todo]
-    hours = {
-        device.name: (sum(training_seconds(run, images[run.cell_id], device) for run in todo) / 3600, device.source)
-        for device in DEVICES
-    }
+    hours = {}
+    for gpu in DEVICES:
+        seconds = sum(training_images(run) * seconds_per_image(images[run.cell_id], gpu) for run in todo)
+        hours[gpu.name] = (seconds / 3600, gpu.source)
     hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
     if speeds:
         seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
         together = f", {fused} seeds of a cell fused" if fused > 1 else ""
         hours = {speeds.device: (seconds / 3600, f"measured here{together}"), **hours}
-    spread, options, saved = budgets([job.run for job in plan.planned], images, results, sd, looks)
+    plans = list(contents(planned_runs(jobs, definitions), definitions)) if definitions else []
+    spread, options, saved, unknown = budgets([job.run for job in plan.planned], images, results, sd, looks, plans)
     return PlanCost(
         plan=plan,
         images=images,
@@ -175,6 +181,7 @@ def plan_cost(
         budgets=options,
         spread=spread,
         looks=saved,
+        unknown=unknown,
     )
 
 
@@ -193,10 +200,8 @@ def measure_networks(
     """
     runs = [to_json(run) for run in cells.values()]
     question = {"device": device, "fused": fused, "runs": runs, "folders": list(sources)}
-    try:
-        answer = run_module_json("ablations.profiling.measure_networks", question)
-    except RuntimeError as error:
-        raise UserError(f"The networks of this plan cannot be measured on this machine: {error}") from None
+    failed = "The networks of this plan cannot be measured on this machine"
+    answer = run_module_json("ablations.profiling.measure_networks", question, failed)
     images = {cell_id: ImageCost(**found) for cell_id, found in zip(cells, answer["images"], strict=True)}
     if answer["speeds"] is None:
         return images, None
@@ -216,11 +221,6 @@ def run_macs(run: Run, image: ImageCost) -> int:
     data = run.protocol.data
     evaluated = data.val_images if data.evaluate == "val" else data.test_images
     return image.macs * (TRAINING_PASSES * training_images(run) + evaluated)
-
-
-def training_seconds(run: Run, image: ImageCost, device: Device) -> float:
-    """Training time of a run on a type of GPU, by its data sheet."""
-    return training_images(run) * seconds_per_image(image, device)
 
 
 def seconds_per_image(image: ImageCost, device: Device) -> float:
@@ -257,9 +257,18 @@ def width(run: Run) -> float:
 
 
 def budgets(
-    runs: Sequence[Run], images: dict[str, ImageCost], results: Path, sd: float | None, looks: SeedPlan | None
-) -> tuple[str, tuple[Budget, ...], dict[str, Any] | None]:
-    """`spread`, `budgets` and `looks` of PlanCost: the plan with other numbers of seeds, fewer widths, fewer epochs."""
+    runs: Sequence[Run],
+    images: dict[str, ImageCost],
+    results: Path,
+    sd: float | None,
+    looks: SeedPlan | None,
+    plans: Sequence[Mapping[str, Any]],
+) -> tuple[str, tuple[Budget, ...], dict[str, Any] | None, int]:
+    """`spread`, `budgets`, `looks`, `unknown` of PlanCost: with other numbers of seeds, fewer widths, fewer epochs.
+
+    Args:
+        plans: of the studies, as they would be written.
+    """
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
     widths = tuple(sorted({width(run) for run in runs}, reverse=True))
@@ -273,7 +282,7 @@ def budgets(
     spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
     looks = looks or (SeedPlan(min(3, seeds - 1), seeds) if seeds > 2 else None)
     question = {
-        "cells": [plain(run.variant) for run in cells.values()],
+        "plans": list(plans),
         "sd": sd,
         "results": str(results.resolve()),
         "protocol_id": runs[0].protocol_id,
@@ -288,4 +297,4 @@ def budgets(
         share = n * sum(spent[cell_id] for cell_id in inside) / (seeds * sum(spent.values())) * length / epochs
         known = answer or {"decided": None, "claims": 0, "least": None}
         found.append(Budget(n, kept, length, n * len(inside), share, **known))
-    return said["spread"] or "", tuple(found), said["plan"]
+    return said["spread"] or "", tuple(found), said["plan"], said["unknown"]

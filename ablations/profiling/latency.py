@@ -20,6 +20,7 @@ from ablations.core.json_subprocess import run_module_json
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Axes, Variant
 from ablations.store.plans import read_plans
+from ablations.store.writable import probe_folder
 from model import family as families
 
 # torch takes seconds to import: not before the options are known to be right.
@@ -163,7 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             variants(chosen.widths, chosen.groups, stem)
         if not (chosen.rounds > 0 and chosen.seconds > 0 and min(chosen.batches) > 0):
             raise UserError("--rounds, --seconds and --batches must be above 0.")
-        _probe(chosen.results)
+        chosen.results.mkdir(parents=True, exist_ok=True)
+        probe_folder(chosen.results)  # now rather than after minutes of measuring
         given = inputs(chosen.inputs, chosen.results)
         ways = (chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
         found = measure(given, *ways)
@@ -198,14 +200,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=101, help="at most, on each input and batch (101)")
     parser.add_argument("--seconds", type=float, default=50, help="about so long on each input and batch (50)")
     return parser.parse_args(arguments)
-
-
-def _probe(results: Path) -> None:
-    """Raise OSError where results cannot be written: now rather than after minutes of measuring."""
-    results.mkdir(parents=True, exist_ok=True)
-    probe = results / ".probe"
-    files.write(probe, bytes(4096))
-    probe.unlink(missing_ok=True)
 
 
 def _name(given: "Input") -> str:

@@ -3,7 +3,6 @@
 Run by ablations/profiling/cost_model.py, which need not import torch then.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,10 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     runs, device = [from_json(text) for text in question["runs"]], question["device"]
     folders = tuple(map(Path, question["folders"]))
     images = [image_cost(run, folders) for run in runs]
-    speeds = measure_speeds(runs, device, question["fused"], folders) if device else None
-    return {"images": images, "speeds": speeds}
+    if not device:
+        return {"images": images, "speeds": None}
+    speeds = [measure_speed(run, device, question["fused"], folders) for run in runs]
+    return {"images": images, "speeds": {"device": device_name(device), "images_per_second": speeds}}
 
 
 def image_cost(run: Run, folders: tuple[Path, ...] = ()) -> dict[str, int]:
@@ -68,12 +69,6 @@ def count_activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     for hook in hooks:
         hook.remove()
     return count
-
-
-def measure_speeds(runs: Sequence[Run], device: str, fused: int, folders: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Images/s of each run's cell in training, and the name of the device."""
-    speeds = [measure_speed(run, device, fused, folders) for run in runs]
-    return {"device": device_name(device), "images_per_second": speeds}
 
 
 def measure_speed(run: Run, device: str, fused: int = 1, folders: tuple[Path, ...] = ()) -> float:

@@ -92,7 +92,8 @@ def take(results: Path, run_id: str) -> Lease | None:
         part = folder / f".{uuid.uuid4().hex}.part"
         try:
             make_folder(folder, results)
-            part.write_text(_me().model_dump_json())
+            me = Holder(node=_node(), host=platform.node(), pid=os.getpid(), born=_born(os.getpid()))
+            part.write_text(me.model_dump_json())
             number, free = _newest(folder, part.stat().st_mtime)
             if not free:
                 return None
@@ -160,11 +161,6 @@ def _link(part: Path, path: Path) -> bool:
             file.write(part.read_bytes())
             return True
         return False
-
-
-def _me() -> Holder:
-    """This process."""
-    return Holder(node=_node(), host=platform.node(), pid=os.getpid(), born=_born(os.getpid()))
 
 
 @lru_cache(maxsize=1)

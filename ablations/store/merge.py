@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from ablations.core.files import PART, flush_folder, make_folder, read_json, wri
 from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
 from ablations.store import lease, run_folder, writable
 from ablations.store.looks import NAME as LOOKS
-from ablations.store.looks import read_looks, write_looks
+from ablations.store.looks import Look, read_looks, write_looks
 from ablations.store.plans import parse_plan
 from ablations.store.records import Result
 from ablations.store.sources import bring_sources
@@ -229,7 +230,7 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
 
 
 def merge_looks(other: Path, results: Path, dry: bool) -> list[Merged]:
-    """Bring the looks that were taken there: of each study all or none, since one look follows from another."""
+    """Bring the looks that were taken there; of each study all or none."""
     try:
         theirs, ours = read_looks(other).taken, list(read_looks(results).taken)
     except UserError as error:
@@ -238,16 +239,39 @@ def merge_looks(other: Path, results: Path, dry: bool) -> list[Merged]:
     for study, scope in dict.fromkeys((look.study, look.scope_id) for look in theirs):
         there, here = ([one for one in some if (one.study, one.scope_id) == (study, scope)] for some in (theirs, ours))
         name = f"{LOOKS}, {study}-{scope}"
-        if here[: len(there)] == there:
-            found.append(Merged(name, "here"))
-        elif there[: len(here)] == here:
-            ours = [one for one in ours if one not in here] + there
-            found.append(Merged(name, "brought in"))
+        both = together(here, there)
+        if both is None:
+            why = (
+                f"{name}: a look of the plan was taken here and there, of the same cells but with other verdicts, so "
+                f"that no further look follows from both. Those here are kept. Delete {results / LOOKS} to have all "
+                "looks taken anew, of the runs that are here now"
+            )
+            found.append(Merged(name, "conflict", why))
         else:
-            found.append(Merged(name, "conflict", f"{name}: other looks were taken there; those here are kept"))
+            ours = [one for one in ours if one not in here] + both
+            found.append(Merged(name, "here" if both == here else "brought in"))
     if not dry and any(one.outcome == "brought in" for one in found):
         write_looks(results, ours)
     return found
+
+
+def together(here: Sequence[Look], there: Sequence[Look]) -> list[Look] | None:
+    """The looks that two folders took at one study, by time; None where they contradict each other.
+
+    The same look in both counts once. Unplanned looks are readings of the verdicts, whoever read: all are kept. Looks
+    of a plan follow from one another, so those of one folder must go on where those of the other end; of other cells
+    than those here they are left out, since the plan's looks are then taken anew, of all cells.
+    """
+    kept = list(here)
+    for plan in dict.fromkeys(look.plan for look in there):
+        mine, theirs = ([look for look in some if look.plan == plan] for some in (here, there))
+        if plan and mine and {*mine[0].seeds} != {*theirs[0].seeds}:
+            continue
+        if plan and any(_reading(a) != _reading(b) for a, b in zip(mine, theirs, strict=False)):
+            return None
+        seen = [_reading(look) for look in mine]
+        kept += theirs[len(mine) :] if plan else [look for look in theirs if _reading(look) not in seen]
+    return sorted(kept, key=lambda look: _moment(look.when) or 0.0)
 
 
 def say(found: list[Merged], other: Path, results: Path, dry: bool) -> None:
@@ -295,10 +319,20 @@ def _alike(one: Result, other: Result) -> bool:
 
 def _ended(folder: Path, found: Result) -> float:
     """When a run ended, in seconds since 1970: its beginning and what it took; else when its result was written."""
-    started = (read_json(folder / "provenance.json") or {}).get("started")
+    started = _moment((read_json(folder / "provenance.json") or {}).get("started"))
+    return started + found.seconds.total if started else (folder / "result.json").stat().st_mtime
+
+
+def _moment(when: object) -> float | None:
+    """A `timestamp` as seconds since 1970; None where it is none."""
     with suppress(ValueError):
-        return datetime.strptime(str(started), "%Y-%m-%dT%H:%M:%S%z").timestamp() + found.seconds.total
-    return (folder / "result.json").stat().st_mtime
+        return datetime.strptime(str(when), "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    return None
+
+
+def _reading(look: Look) -> Look:
+    """A look without its time."""
+    return look.model_copy(update={"when": None})
 
 
 def _bits(folder: Path) -> bytes | None:

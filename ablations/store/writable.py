@@ -26,7 +26,7 @@ def open_results(results: Path) -> Path:
     """
     try:
         (results / "runs").mkdir(parents=True, exist_ok=True)
-        _probe(results)
+        probe_folder(results / "runs")
     except OSError as error:
         raise UserError(
             f"The results folder {results} cannot be written ({error.strerror}); "
@@ -44,7 +44,7 @@ def still_open(results: Path) -> None:
         Unwritable: with the reason.
     """
     try:
-        _probe(results)
+        probe_folder(results / "runs")
     except OSError as error:
         raise unwritable(results, error) from None
 
@@ -75,10 +75,10 @@ def unwritable(results: Path, error: OSError) -> Unwritable:
     )
 
 
-def _probe(results: Path) -> None:
-    """Write, flush and remove a file of 4 KiB: an empty file can be written even on a full disk."""
-    if shutil.disk_usage(results / "runs").free < 1 << 16:
+def probe_folder(folder: Path) -> None:
+    """Write, flush and remove a file of 4 KiB: an empty file can be written even on a full disk. OSError: it cannot."""
+    if shutil.disk_usage(folder).free < 1 << 16:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    probe = results / "runs" / ".probe"
+    probe = folder / ".probe"
     write(probe, bytes(4096))
     probe.unlink(missing_ok=True)

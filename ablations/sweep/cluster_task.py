@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ablations import data
@@ -104,23 +105,27 @@ def prepare(sources: dict[DataSpec, DataConfig], stop: Callable[[], bool]) -> di
 def run(listed: JobList, first: int, stop: Stop) -> int:
     """Work a list off on this machine's devices. Returns 0 where all its runs are done and published, else 1.
 
+    Who sees the last run end, done or not, publishes, and so takes the look that is due: those who have trained, and a
+    task that Slurm has started again, which may have been killed after the last run.
+
     Raises:
         UserError: nothing can be trained here.
     """
     runtime = listed.runtime
     folders = prepare(listed.data, stop.requested)
-    jobs = in_turn(work_list.located(listed, folders), first)
+    located = [replace(job, data_folder=folders[job.run.protocol.data].resolve()) for job in listed.jobs]
+    jobs = in_turn(located, first)
     writable.open_results(jobs[0].results)
     queue = JobQueue(jobs, runtime.retries, _say, since(listed.written))
-    trained: list[int] = []
+    trained: set[int] = set()
 
     def ended(outcome: Outcome) -> None:
         if outcome.state == JobState.STOPPED:
             _say(f"{name(jobs[outcome.number].run)}  stopped")
         elif outcome.state != JobState.HELD:
             messages.show_run(jobs[outcome.number], outcome.state)
-        if outcome.state == JobState.DONE:
-            trained.append(outcome.number)
+        if outcome.state not in (JobState.STOPPED, JobState.HELD):
+            trained.add(outcome.number)
 
     workers = worker_count(runtime)
     everywhere = workers * int(os.environ.get("SLURM_ARRAY_TASK_COUNT", "1"))
@@ -139,7 +144,8 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
         raise UserError(queue.obstacle)
     done = queue.states.count(JobState.DONE)
     _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {done} are done.")
-    if trained and done == len(jobs) and runtime.publish and not _publish(jobs[0]):
+    again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    if (trained or again) and not queue.left and runtime.publish and not _publish(jobs[0]):
         return 1
     return 0 if done == len(jobs) else 1
 
@@ -167,7 +173,8 @@ def _publish(job: Job) -> bool:
     if not mine:
         return True
     try:
-        return publish(job.results, note=presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name))
+        note = presets.note(str(job.provenance.get("preset")), job.run.protocol.data.name)
+        return publish(job.results, note=note, scope=job.run.protocol_id)
     finally:
         mine.release(done=True)
 

@@ -91,8 +91,9 @@ class Composer:
         Raises:
             UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
         """
-        found = [self._unless_excluded(overrides) for overrides in self.expand(arguments, split)]
-        jobs = identified([job for job in found if job], self.folders)
+        composed = ((self._composed(overrides), overrides) for overrides in self.expand(arguments, split))
+        kept = (one for one in composed if not excluded(one[0], self.exclude.get(one[0].study, [])))
+        jobs = identified([self._planned(*one) for one in kept], self.folders)
         if not jobs:
             raise UserError("The study's `exclude` leaves no cell, so there is nothing to train.")
         check_shared(jobs)
@@ -125,13 +126,12 @@ class Composer:
         own = {o.key_or_group: _values(o) for o in parsed if o.key_or_group in BRING_A_GRID}
         others = [text for text, o in both if o.key_or_group not in BRING_A_GRID]
         fixed = [text for text, o in both if o.key_or_group not in BRING_A_GRID and not o.is_sweep_override()]
+        launch: Any = OmegaConf.to_container(self.master.hydra.overrides.hydra)
         jobs: list[tuple[str, ...]] = []
         for chosen in itertools.product(*own.values()):
             mine = [f"{group}={choice}" for group, choice in zip(own, chosen, strict=True)]
             config = self.loader.load_configuration(
-                self.master.hydra.job.config_name,
-                [*self._launch_overrides(), *mine, *own_grid, *fixed],
-                RunMode.MULTIRUN,
+                self.master.hydra.job.config_name, [*launch, *mine, *own_grid, *fixed], RunMode.MULTIRUN
             )
             sweeper = config.hydra.sweeper
             narrow = sweeper.get("narrow") or {}
@@ -176,14 +176,9 @@ class Composer:
         Raises:
             UserError: the configuration is wrong; nothing has been trained.
         """
-        config = self._composed(overrides)
-        return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
+        return self._planned(self._composed(overrides), overrides)
 
-    def _unless_excluded(self, overrides: Sequence[str]) -> Planned | None:
-        """The same; None where the study leaves the job out, whether it could be built or not."""
-        config = self._composed(overrides)
-        if excluded(config, self.exclude.get(config.study, [])):
-            return None
+    def _planned(self, config: Config, overrides: Sequence[str]) -> Planned:
         return Planned(to_run(config, self.need_files, self.folders, self.describe), config, tuple(overrides))
 
     def _composed(self, overrides: Sequence[str]) -> Config:
@@ -242,9 +237,6 @@ class Composer:
         changes = not (override.is_delete() or override.is_add() or override.is_force_add())
         of_group = "/" in key or key in self.group_names or key.startswith("hydra.")
         return changes and override.package is None and not of_group
-
-    def _launch_overrides(self) -> list[str]:
-        return list(OmegaConf.to_container(self.master.hydra.overrides.hydra))  # type: ignore[arg-type]
 
 
 def by_study(jobs: Sequence[Planned]) -> dict[str, list[Planned]]:

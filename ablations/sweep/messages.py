@@ -17,6 +17,13 @@ from ablations.execution.job import Job
 from ablations.store import run_folder
 from ablations.sweep.plan import Plan, Planned
 
+MORE_SEEDS = (
+    "Nothing was trained. Give more seeds, here (SEEDS=2, or seed=0,1) or in the file of the study or preset that says "
+    "how many there are (seed in hydra.sweeper.params). If one seed is meant, say so: SEEDS=1 here, trial: true in the "
+    "file."
+)
+"""What to do where the seeds of a file can decide no claim."""
+
 
 def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
     """Runs planned, done and to train, with a rough time; and which results could not be believed."""

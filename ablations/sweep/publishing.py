@@ -80,11 +80,12 @@ def standby() -> AbstractContextManager[Process]:
     return _process("--results", "-", "--json", streams=subprocess.PIPE)
 
 
-def publish(results: Path, process: Process | None = None, note: str = "") -> bool:
+def publish(results: Path, process: Process | None = None, note: str = "", scope: str = "") -> bool:
     """Write tables, figures and the report, and say where they are.
 
     Args:
         process: from `standby`; None: a new one.
+        scope: id of the protocol that is shown, or of all that its study does not vary; the last planned if empty.
         note: a sentence on the verdicts, see `presets.note`.
 
     Returns:
@@ -97,25 +98,27 @@ def publish(results: Path, process: Process | None = None, note: str = "") -> bo
         show_error(error)
         return False
     out, content = console(), read_json(results / "claims.json") or {}
-    # The protocol that was planned last comes first. Of several, each has a folder.
-    mine = next((read_folders(results).of(claim["protocol_id"]) for claim in content.get("claims", [])), "")
+    folders = read_folders(results)  # of several protocols, each has a folder
+    if scope not in folders.names:
+        scope = next((claim["protocol_id"] for claim in content.get("claims", [])), "")
+    mine = folders.of(scope)
     files = [path for path in files if path.parent.name == mine] or [p for p in files if p.parent.parent == results]
     if out.is_terminal and not out.is_dumb_terminal:
         for path in files:
             if path.suffix == ".md" and path.stem in STUDY_TABLES:
                 out.print(*terminal_tables(path.read_text(encoding="utf-8"), out.width))
-    for line in verdict_lines(content):
+    for line in verdict_lines(content, scope):
         out.print(line, markup=False)
     if note:
         out.print(note, markup=False)
-    folders = sorted({str(path.parent) for path in files if path.parent != results})
-    out.print(f"Tables and figures: {', '.join(folders)}", markup=False)
+    places = sorted({str(path.parent) for path in files if path.parent != results})
+    out.print(f"Tables and figures: {', '.join(places)}", markup=False)
     out.print(f"Report: {results / REPORT}", markup=False)
     return True
 
 
 def terminal_tables(markdown: str, width: int) -> list[Table]:
-    """The first table of a table file, the protocol that was planned last, as a terminal of `width` columns shows it.
+    """The first table of a table file as a terminal of `width` columns shows it.
 
     Intervals stand below their number; that all seeds are done is not said again, nor are MACs where there is no room.
     """
@@ -147,10 +150,9 @@ def _below(cell: str) -> str:
     return "\n".join(line for line in lines if not re.fullmatch(r"(\d+) of \1 seeds?|\d+ seeds?", line))
 
 
-def verdict_lines(content: dict[str, Any]) -> list[str]:
-    """The verdicts of claims.json in short, of the protocol that was planned last: counts, then what is decided."""
-    claims = content.get("claims", [])
-    mine = [one for one in claims if one["protocol_id"] == claims[0]["protocol_id"]]
+def verdict_lines(content: dict[str, Any], scope: str) -> list[str]:
+    """The verdicts of claims.json on one protocol in short: counts, then what is decided."""
+    mine = [one for one in content.get("claims", []) if one["protocol_id"] == scope]
     lines = [f"Claims: {summary(mine)}."] if mine else []
     return lines + [f"  {one['verdict']:12}  {one['says']}" for one in mine if one["verdict"] not in OPEN]
 

@@ -14,7 +14,6 @@ from typing import Any
 from hydra.core.plugins import Plugins
 
 from ablations.core import console, presets, provenance
-from ablations.core.config import RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.signals import Detached, Interrupted
 from ablations.execution.worker import worker_count
@@ -66,6 +65,7 @@ class Asked:
     jobs: Sequence[Planned]
     definitions: Mapping[str, Mapping[str, Any]]
     results: Path
+    own_seeds: bool = False  # given on the command line, not by the file of a study or preset
 
     @property
     def publish(self) -> bool:
@@ -110,7 +110,7 @@ class AblationSweeper(BasicSweeper):
     def _sweep(self, arguments: list[str]) -> bool:
         """Whether all runs are done and published at the end."""
         assert self.config is not None and self.launcher is not None
-        check_launcher(self.launcher)
+        getattr(self.launcher, "check", lambda: None)()  # of its settings: UserError where they are wrong
         with publishing.standby() if self.config.runtime.publish else nullcontext() as publisher:
             asked = self._asked(arguments)
             plan = self._after(asked, self._plan(asked))
@@ -145,20 +145,29 @@ class AblationSweeper(BasicSweeper):
     def _asked(self, arguments: list[str]) -> Asked:
         """What the command line asks for."""
         assert self.config is not None and self.hydra_context is not None
-        composer = Composer(self.hydra_context.config_loader, self.config, config_adapter(self.launcher))
+        adapt: AdaptConfig = getattr(self.launcher, "adapt_config", lambda config: config)
+        composer = Composer(self.hydra_context.config_loader, self.config, adapt)
         jobs = composer.jobs(arguments, self.split_arguments)
         jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
-        return Asked(jobs, composer.definitions, writable.open_results(Path(jobs[0].config.runtime.results_dir)))
+        own_seeds = any(text.partition("=")[0].lstrip("+") in ("seed", "seeds") for text in arguments)
+        results = writable.open_results(Path(jobs[0].config.runtime.results_dir))
+        return Asked(jobs, composer.definitions, results, own_seeds)
 
     def _plan(self, asked: Asked) -> Plan:
-        """The plan, of the present look where there is a plan of looks, written down and shown."""
+        """The plan, of the present look where there is a plan of looks, written down and shown.
+
+        Raises:
+            UserError: a claim is malformed, or a file's own seeds could not decide one, whatever comes out.
+        """
         runtime, results = asked.jobs[0].config.runtime, asked.results
-        workers = parallel_runs(self.launcher, runtime)
+        workers: int = getattr(self.launcher, "parallel_runs", worker_count)(runtime)
         jobs = at_look(asked.jobs, asked.definitions, results)
         plan = make_plan(jobs, results)
         planned = list(planned_runs(jobs, asked.definitions))
         judged = plan.todo and asked.publish
         notes = publishing.check_claims(contents(planned, asked.definitions), results) if judged else []
+        if notes and not asked.own_seeds and not any(job.config.trial for job in asked.jobs):
+            raise UserError(f"{' '.join(notes)} {messages.MORE_SEEDS}")
         with writable.writing(results):
             keep_difference(provenance.difference(), results)
             if not asked.pilot:  # its few cells would take the place of a study's plan
@@ -186,26 +195,7 @@ class AblationSweeper(BasicSweeper):
             messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
-        published = publishing.publish(asked.results, publisher, note) if asked.publish else True
+        first = next(planned_runs(asked.jobs, asked.definitions))
+        scope = first.scope_id or first.run.protocol_id
+        published = publishing.publish(asked.results, publisher, note, scope) if asked.publish else True
         return published and not left
-
-
-def check_launcher(launcher: Any) -> None:
-    """Have a launcher look at its settings.
-
-    Raises:
-        UserError: they are wrong, or what it needs is not here.
-    """
-    getattr(launcher, "check", lambda: None)()
-
-
-def config_adapter(launcher: Any) -> AdaptConfig:
-    """How a launcher changes composed configurations before they are resolved to runs."""
-    found: AdaptConfig = getattr(launcher, "adapt_config", lambda config: config)
-    return found
-
-
-def parallel_runs(launcher: Any, runtime: RuntimeConfig) -> int:
-    """How many runs are trained at a time."""
-    found: int = getattr(launcher, "parallel_runs", worker_count)(runtime)
-    return found

@@ -26,15 +26,6 @@ NO_PART = ("recipe.name", "data.dir", "data.cache_dir", "data.download")
 PER_RUN = ("runtime.evaluate_every",)
 """Keys that each run has for itself, although they are not part of its identity: presets may differ in them."""
 
-EVERY_SET = frozenset(
-    ("name", "cache_dir", "resolution", "cache_resolution", "train_images", "val_images", "test_images", "evaluate")
-)
-GLYPHS = EVERY_SET | {"typefaces", "characters", "rotation", "shift", "contrast", "noise", "data_seed"}
-CIFAR = EVERY_SET | {"dir", "download"}
-FOLDER = EVERY_SET | {"dir", "skip_broken", "keep"}
-DATA_KEYS = {"glyphs": GLYPHS, "cifar10": CIFAR, "cifar100": CIFAR, "imagefolder": FOLDER, "imagenet": FOLDER}
-"""Keys of `data` that each data set reads."""
-
 Rule = tuple[Callable[[Config], bool], Callable[[Config], str]]
 """Whether a configuration reads a key, and if not, why."""
 
@@ -52,7 +43,7 @@ _MLFLOW: Rule = (
 )
 RULES: dict[str, Rule] = {
     "data.dir": (
-        lambda config: "dir" in DATA_KEYS.get(config.data.name, ()),
+        lambda config: config.data.name != "glyphs",
         lambda config: f"data={config.data.name} (preset={config.preset}) reads no folder",
     ),
     "recipe.name": (lambda config: False, lambda config: "it is a label that nothing reads"),
@@ -74,7 +65,9 @@ SWEEPS_ONLY = {
         ("runtime.workers", "runtime.fuse", "runtime.cells_at_once", "runtime.retries", "runtime.runs_per_gpu"),
         "a single run does not use it",
     ),
-    **dict.fromkeys(("ablation", "cells", "exclude", "seeds", "pilot"), "a single run is trained, not its grid"),
+    **dict.fromkeys(
+        ("ablation", "cells", "exclude", "seeds", "pilot", "trial"), "a single run is trained, not its grid"
+    ),
     "family": "a study's file says it; a single run has model=own model.structure=FOLDER.FILE",
     "hydra/launcher": "a single run is trained by this process",
 }

@@ -108,11 +108,6 @@ def run_ids(path: Path) -> set[str]:
     return {row["run_id"] for row in (read_json(path) or {}).get("jobs", [])}
 
 
-def located(listed: JobList, folders: dict[DataSpec, Path]) -> list[Job]:
-    """The jobs, each with the folder of its data."""
-    return [replace(job, data_folder=folders[job.run.protocol.data].resolve()) for job in listed.jobs]
-
-
 def prepared(planned: Sequence[Planned]) -> bool:
     """Whether the data of all these runs need not be built any more."""
     return all(data.is_ready(config, spec) for spec, config in _sources(planned).items())

@@ -34,10 +34,8 @@ def behaviours(runs: Sequence[Run], source: Path, code: str) -> list[str]:
     missing = [key for key in asked if key not in known]
     if missing:
         question = {"folder": str(source), "networks": [asked[key] for key in missing]}
-        try:
-            answers = run_module_json("ablations.verification.behaviour", question)
-        except RuntimeError as error:
-            raise UserError(f"The networks of {source.name} could not be built: {error}") from None
+        failed = f"The networks of {source.name} could not be built"
+        answers = run_module_json("ablations.verification.behaviour", question, failed)
         for answer in answers:
             if "error" in answer:
                 raise UserError(answer["error"])
@@ -116,11 +114,8 @@ def _answer(question: dict[str, Any]) -> list[dict[str, str]]:
     import torch
 
     torch.set_num_threads(1)
-    return [measure(**{**_given(one), "folder": Path(question["folder"])}) for one in question["networks"]]
-
-
-def _given(one: dict[str, Any]) -> dict[str, Any]:
-    return {"structure": one["structure"], "axes": one["axes"], "given": one["input"]}
+    folder = Path(question["folder"])
+    return [measure(one["structure"], one["axes"], one["input"], folder) for one in question["networks"]]
 
 
 if __name__ == "__main__":

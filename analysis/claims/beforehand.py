@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from ablations.core.run_spec import plain
-from ablations.store.plans import Plan, parse_plan, read_plans
+from ablations.store.plans import Plan, PlanEntry, parse_plan, read_plans
 from analysis.claims.parser import claims_of, read_claims
 from analysis.runs.cell import Cell
 from analysis.runs.study import NO_STUDY, Study, study
 from analysis.runs.text import plural
+
+NAMED = 3
+"""Claims that such a sentence names."""
 
 
 def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
@@ -39,8 +42,8 @@ def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
             which = f"None of the {len(claims)}" if len(lost) == len(claims) else f"{len(lost)} of the {len(claims)}"
             said.append(
                 f"{which} {plural(len(claims), 'claim')} of {one.name} that these runs are about can be decided, "
-                "whatever comes out: one seed a cell does not tell how far seeds spread. Two seeds could decide them "
-                "(SEEDS=2)."
+                f"whatever comes out ({', '.join(lost[:NAMED])}{' ...' if len(lost) > NAMED else ''}): one seed a cell "
+                "does not tell how far seeds spread. Two seeds could decide them (SEEDS=2)."
             )
     return said
 
@@ -53,10 +56,14 @@ def _seeds(of: Study, plans: Sequence[Plan]) -> dict[Cell, set[int]]:
     """Planned seeds by cell, as claims name cells."""
     found: dict[Cell, set[int]] = {}
     for entry in (entry for plan in plans for entry in plan.runs):
-        cell = of.cell({**plain(entry.variant), **entry.axes})
-        ref = cell.but({"stem_channels": None}) if of.built_in else Cell.of({axis: cell.get(axis) for axis in of.axes})
-        found.setdefault(ref, set()).add(entry.seed)
+        found.setdefault(planned_cell(of, entry), set()).add(entry.seed)
     return found
+
+
+def planned_cell(of: Study, entry: PlanEntry) -> Cell:
+    """The cell of a planned run, as claims name it."""
+    cell = of.cell({**plain(entry.variant), **entry.axes})
+    return cell.but({"stem_channels": None}) if of.built_in else Cell.of({axis: cell.get(axis) for axis in of.axes})
 
 
 def _row(of: Study, ref: Cell) -> tuple[Any, ...]:

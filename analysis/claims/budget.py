@@ -4,22 +4,27 @@ Runs in a process of its own (ablations.core.json_subprocess): numpy and scipy t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ablations.core.json_subprocess import answer_json
+from ablations.store.plans import Plan, parse_plan
+from analysis.claims.beforehand import planned_cell
 from analysis.claims.hypothesis_tests import run_test
-from analysis.claims.parser import Claim, read_claims
+from analysis.claims.judge import judge
+from analysis.claims.parser import Claim, claims_of
 from analysis.claims.power import POWER, chance, different
-from analysis.claims.sequential import carry_out
 from analysis.claims.spread import measured
-from analysis.runs.cell import Cell
-from analysis.runs.study import BUILT_IN, study
+from analysis.claims.verdict import DECIDED, SEEDS_ALONE
+from analysis.runs.cell import AXES, Cell
+from analysis.runs.study import BUILT_IN, NO_STUDY, Study, study
 from analysis.stats.intervals import SEEDS
-from analysis.stats.sample import Sample
+from analysis.stats.sample import ERROR, SHUFFLE, Sample
 
 FINEST, LARGEST = 0.01, 20.0
 """Points: effects that a least effect is looked for among."""
@@ -27,71 +32,173 @@ FINEST, LARGEST = 0.01, 20.0
 ROUNDS = 20
 """Studies that are simulated for what a plan of looks saves: its mean number of runs is then known to some 3 %."""
 
+LEVEL_ERROR = 50.0
+"""Percent: the error of cells for which nothing is printed; only differences matter."""
+
+EMPTY = Sample({})
+"""Without errors."""
 
 Sd = float | Mapping[float, float]
 """Standard deviation between seeds in points: one, or of each width."""
 
 
-def answer(cells: Sequence[Cell], seeds: int, sd: Sd) -> dict[str, Any]:
+class Expected(NamedTuple):
+    """A study that was planned, or the paper's two together: its claims, and what is expected of its cells.
+
+    Attributes:
+        claims: that its cells can test. known: those whose effect follows from printed errors, which can be reckoned
+            with; not those about another metric or other images.
+        errors: by cell, in percent: printed, else one and the same. cells: cell_id and width by cell.
+        like: a sample without errors that has the study's pool and gain.
+    """
+
+    claims: tuple[Claim, ...]
+    known: tuple[Claim, ...]
+    errors: Mapping[Cell, float]
+    cells: Mapping[Cell, tuple[str, float]]
+    like: Sample
+
+    def at(self, widths: Sequence[float]) -> "Expected":
+        """The part of it that has these widths."""
+        cells = {ref: known for ref, known in self.cells.items() if known[1] in widths}
+        claims, known = (
+            tuple(claim for claim in some if {*claim.refs} <= {*cells}) for some in (self.claims, self.known)
+        )
+        return Expected(claims, known, {ref: self.errors[ref] for ref in cells}, cells, self.like)
+
+    def sd(self, ref: Cell, sd: Sd) -> float:
+        """The standard deviation of a cell; of a width that was not measured, that of the nearest one."""
+        if not isinstance(sd, Mapping):
+            return sd
+        return sd[min(sd, key=lambda width: abs(width - self.cells[ref][1]))]
+
+    def ideal(self, seeds: int, sd: Sd) -> Sample:
+        """So many seeds of each cell, with exactly these means and standard deviations."""
+        errors = {ref: scattered(value, self.sd(ref, sd), seeds) for ref, value in self.errors.items()}
+        return replace(self.like, errors=errors)
+
+
+def expected(plans: Iterable[Plan]) -> list[Expected]:
+    """What is expected of the studies that these plans are of; claims of the paper's two go by the cells of both.
+
+    Raises:
+        UserError: a claim is malformed.
+    """
+    planned: dict[str, dict[Cell, tuple[str, float]]] = {}
+    known = {name: study(name) for name in BUILT_IN}
+    for plan in plans:
+        papers = plan.study in (*BUILT_IN, *NO_STUDY)  # tables of the paper's show runs of no study, too
+        if plan.study not in NO_STUDY:
+            known[plan.study] = study(plan.study, plan)
+        of = known[BUILT_IN[0] if papers else plan.study]
+        cells = planned.setdefault("" if papers else plan.study, {})
+        for entry in plan.runs:
+            if not papers or {*entry.variant.axes} <= {*AXES}:
+                width = entry.variant.axes.get("width")
+                cells[planned_cell(of, entry)] = entry.cell_id, float(width) if isinstance(width, int | float) else 1.0
+    return [
+        _expected([known[one] for one in ((name,) if name else BUILT_IN)], cells) for name, cells in planned.items()
+    ]
+
+
+def _expected(of: Sequence[Study], cells: Mapping[Cell, tuple[str, float]]) -> Expected:
+    printed = {ref: next((number.value for one in of if (number := one.paper(ref))), None) for ref in cells}
+    claims = tuple(claim for one in of for claim in claims_of(one) if {*claim.refs} <= {*cells})
+    known = tuple(
+        claim
+        for claim in claims
+        if claim.metric == ERROR and claim.over == SEEDS_ALONE and all(printed[ref] is not None for ref in claim.refs)
+    )
+    gain = of[-1].gain
+    like = Sample({}, pool=of[0].pool, gain=(gain.axis, gain.worse, gain.better) if gain else SHUFFLE)
+    return Expected(claims, known, {ref: LEVEL_ERROR if v is None else v for ref, v in printed.items()}, cells, like)
+
+
+def answer(studies: Sequence[Expected], seeds: int, sd: Sd) -> dict[str, Any]:
     """Expected number of right verdicts, of how many claims, and the least gain that is found with POWER.
 
     Each claim takes the strictest share of the level that Holm's rule may give it, so the number is a lower bound. One
     seed decides nothing.
     """
-    claims, errors = _paper(cells)
-    if seeds < 2 or not claims:
-        return {"decided": 0.0, "claims": len(claims), "least": None}
-    ideal = Sample({ref: scattered(value, _at(sd, ref), seeds) for ref, value in errors.items()})
-    rivals = {study: sum(claim.study == study for claim in claims) for study in BUILT_IN}
-    chances = [_chance(claim, ideal, seeds, rivals[claim.study]) for claim in claims]
-    return {"decided": sum(chances), "claims": len(claims), "least": _least(claims, ideal, seeds, sd, rivals)}
+    decided, least, count = 0.0, None, sum(len(one.known) for one in studies)
+    for one in studies if seeds > 1 else ():
+        ideal, rivals = one.ideal(seeds, sd), Counter(claim.study for claim in one.claims)
+        decided += sum(_chance(claim, ideal, seeds, rivals[claim.study]) for claim in one.known)
+        least = _least(one, ideal, seeds, sd, rivals) if least is None else least
+    return {"decided": decided, "claims": count, "least": least}
 
 
-def sequential(cells: Sequence[Cell], plan: Sequence[int], sd: Sd, rounds: int = ROUNDS) -> dict[str, Any] | None:
+def sequential(studies: Sequence[Expected], plan: Sequence[int], sd: Sd, rounds: int = ROUNDS) -> dict[str, Any] | None:
     """Mean runs of a plan of looks, and claims decided, beside all seeds at once: simulated with the paper's effects.
 
     Args:
         plan: seeds a cell at each look.
     """
-    claims, errors = _paper(cells)
-    if not claims:
+    if not any(one.known for one in studies):
         return None
-    studies = [[claim for claim in claims if claim.study == name] for name in BUILT_IN]
+    ids = dict.fromkeys(cell_id for one in studies for cell_id, _ in one.cells.values())
     source, runs, decided, fixed = np.random.default_rng(0), 0, 0, 0
     for _ in range(rounds):
-        full = {
-            ref: dict(enumerate(source.normal(value, _at(sd, ref), plan[-1]).tolist())) for ref, value in errors.items()
-        }
-        seeds = dict.fromkeys(cells, plan[0])
-        for mine in filter(None, studies):
-            verdicts, have = carry_out(mine, full, plan)
-            decided += len(verdicts)
-            fixed += len(carry_out(mine, full, plan[-1:])[0])
-            seeds |= {ref: max(number, seeds[ref]) for ref, number in have.items()}
+        seeds = dict.fromkeys(ids, plan[0])
+        for one in studies:
+            full = {
+                ref: dict(enumerate(source.normal(value, one.sd(ref, sd), plan[-1]).tolist()))
+                for ref, value in one.errors.items()
+            }
+            for name in dict.fromkeys(claim.study for claim in one.known):
+                mine = [claim for claim in one.known if claim.study == name]
+                verdicts, have = carry_out(mine, full, plan, like=one.like)
+                decided += len(verdicts)
+                fixed += len(carry_out(mine, full, plan[-1:], like=one.like)[0])
+                for ref, number in have.items():
+                    seeds[one.cells[ref][0]] = max(number, seeds[one.cells[ref][0]])
         runs += sum(seeds.values())
     return {
         "plan": list(plan),
         "rounds": rounds,
         "runs": runs / rounds,
-        "fixed": plan[-1] * len(cells),
+        "fixed": plan[-1] * len(ids),
         "decided": decided / rounds,
         "decided_fixed": fixed / rounds,
     }
 
 
-def _paper(cells: Sequence[Cell]) -> tuple[list[Claim], dict[Cell, float]]:
-    """The paper's claims that these cells can test, and its errors in percent."""
-    claims = [claim for claim in read_claims() if {*claim.refs} <= {*cells} and claim.paper is not None]
-    both = [study(name) for name in BUILT_IN]
-    printed = {ref: next(filter(None, (one.paper(ref) for one in both)), None) for ref in cells}
-    return claims, {ref: number.value for ref, number in printed.items() if number}
+class Decided(NamedTuple):
+    """A verdict and the look, from 0, that it came of."""
+
+    verdict: str
+    look: int
 
 
-def _at(sd: Sd, ref: Cell) -> float:
-    """The standard deviation of a cell; of a width that was not measured, that of the nearest one."""
-    if not isinstance(sd, Mapping):
-        return sd
-    return sd[min(sd, key=lambda width: abs(width - (ref.get("width") or 1)))]
+def carry_out(
+    claims: Sequence[Claim],
+    full: Mapping[Cell, Mapping[int, float]],
+    seeds: Sequence[int],
+    planned: bool = True,
+    like: Sample = EMPTY,
+) -> tuple[dict[str, Decided], dict[Cell, int]]:
+    """Look at a study at these numbers of seeds; seeds are added only to cells that open claims need.
+
+    Args:
+        full: errors of all runs that there can be, in percent.
+        seeds: at each look, rising. planned: whether alpha is spent over the looks, else each has the full level.
+        like: a sample that is alike but for its errors.
+
+    Returns:
+        The verdict of each claim that is decided, by its id, and the seeds of each cell.
+    """
+    verdicts: dict[str, Decided] = {}
+    have = dict.fromkeys(full, 0)
+    for k, number in enumerate(seeds):
+        needed = {ref for claim in claims if claim.id not in verdicts for ref in claim.refs}
+        if not needed:
+            break
+        have |= dict.fromkeys(needed, number)
+        sample = replace(like, errors={ref: {s: full[ref][s] for s in range(count)} for ref, count in have.items()})
+        for one in judge(claims, sample, [n / seeds[-1] for n in seeds[: k + 1]] if planned else [], brief=True):
+            if one.verdict in DECIDED:
+                verdicts.setdefault(one.claim.id, Decided(one.verdict, k))
+    return verdicts, have
 
 
 def scattered(mean: float, sd: float, seeds: int) -> dict[int, float]:
@@ -108,9 +215,10 @@ def _chance(claim: Claim, sample: Sample, seeds: int, claims: int) -> float:
     return chance(found, seeds, seeds, claims)
 
 
-def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: Sd, rivals: dict[str, int]) -> float | None:
+def _least(of: Expected, sample: Sample, seeds: int, sd: Sd, rivals: Mapping[str, int]) -> float | None:
     """The gain between two cells that is found with POWER, by halving: of the plain gains, the first claim's."""
-    gain = next((c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive"), None)
+    plain = (claim for claim in of.claims if claim.kind == "contrast" and claim.direction == "positive")
+    gain = next((c for c in plain if len(c.refs) == 2 and c.metric == ERROR and c.over == SEEDS_ALONE), None)
     if gain is None:
         return None
     worse, better = gain.refs
@@ -118,10 +226,10 @@ def _least(claims: Sequence[Claim], sample: Sample, seeds: int, sd: Sd, rivals: 
     def found(effect: float) -> bool:
         level = {
             **sample.errors,
-            worse: scattered(50 + effect, _at(sd, worse), seeds),
-            better: scattered(50, _at(sd, better), seeds),
+            worse: scattered(LEVEL_ERROR + effect, of.sd(worse, sd), seeds),
+            better: scattered(LEVEL_ERROR, of.sd(better, sd), seeds),
         }
-        one = run_test(gain, Sample(level))
+        one = run_test(gain, replace(sample, errors=level))
         return one.deciding > 0 and different(one, seeds, seeds, rivals[gain.study]) >= POWER
 
     low, high = 0.0, LARGEST
@@ -143,14 +251,15 @@ def main(question: dict[str, Any]) -> dict[str, Any]:
         found = measured(Path(question["results"]), question["protocol_id"], question["data"])
     sd: Sd | None = (found.by_width or found.sd) if found else question["sd"]
     if sd is None:
-        return {"spread": None, "options": [None] * len(question["options"]), "plan": None}
-    axes = ("structure", "width", "groups", "shuffle")
-    cells = [Cell.of({axis: c[axis] for axis in axes}) for c in question["cells"] if {*axes} <= {*c}]
-    options = [
-        answer([ref for ref in cells if ref["width"] in one["widths"]], one["seeds"], sd) for one in question["options"]
-    ]
-    plan = sequential(cells, question["plan"], sd) if question["plan"] else None
-    return {"spread": found.text if found else f"{sd:g} points (--sd)", "options": options, "plan": plan}
+        return {"spread": None, "options": [None] * len(question["options"]), "plan": None, "unknown": 0}
+    studies = expected(filter(None, map(parse_plan, question["plans"])))
+    options = [answer([of.at(one["widths"]) for of in studies], one["seeds"], sd) for one in question["options"]]
+    return {
+        "spread": found.text if found else f"{sd:g} points (--sd)",
+        "options": options,
+        "plan": sequential(studies, question["plan"], sd) if question["plan"] else None,
+        "unknown": sum(len(one.claims) - len(one.known) for one in studies),
+    }
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def run_test(claim: Claim, sample: Sample, alpha: float = 1 - LEVEL) -> TestResu
         return _largest(estimates, lambdas, claim.margin, alpha / 2)
     if claim.kind == "every":
         # The least of gains is the largest of losses: for and against change places.
-        losses = [_negated(one) for one in estimates]
+        losses = [replace(one, effect=-one.effect) for one in estimates]
         found = _largest(losses, (), claim.margin, alpha / 2)
         return _turned(found)
     return _single(estimates[0], claim, alpha / 2)
@@ -186,10 +186,6 @@ def loadings(
     if not gains or len({c.terms[0] for c in contrasts}) > 1 or len(rows) > 1:
         return ()
     return tuple(math.sqrt(n / (n + n0)) for n0, n in counts)
-
-
-def _negated(one: Estimate) -> Estimate:
-    return replace(one, effect=-one.effect)
 
 
 def _turned(found: TestResult) -> TestResult:

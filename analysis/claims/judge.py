@@ -59,12 +59,13 @@ class Stage:
     shares: Sequence[float] = ()
 
 
-def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) -> list[Judgement]:
+def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = (), brief: bool = False) -> list[Judgement]:
     """Judge all claims of one study.
 
     Args:
         looks: of a sequential plan, the shares of its seeds that were in at each look up to this one (alpha_spending).
             Each p is adjusted for the looks before and then over claims.
+        brief: verdicts alone count, as in simulations: an adjusted p beyond the level is not found any closer.
 
     Supported or contradicted: the two-sided p, adjusted over those claims of the study that the runs can test, is at
     most 5 %. No effect: the effect lies within the claim's margin, by two one-sided tests, adjusted likewise; an effect
@@ -72,18 +73,18 @@ def judge(claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()) 
     claim of the study in at most one study of twenty. One seed decides nothing: its p is that of two trained networks,
     not of two structures.
     """
-    return _judge(claims, sample, looks)[0]
+    return _judge(claims, sample, looks, brief)[0]
 
 
 def _judge(
-    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = ()
+    claims: Sequence[Claim], sample: Sample, looks: Sequence[float] = (), brief: bool = False
 ) -> tuple[list[Judgement], Family, Family]:
     """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
     differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
     of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
     by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
-    adjusted, within = {**by_holm, **differ.adjusted()}, none.adjusted()
+    adjusted, within = {**by_holm, **differ.adjusted(brief)}, none.adjusted(brief)
     verdicts = [_verdict(one, adjusted.get(k, math.nan), within.get(k, math.nan)) for k, one in enumerate(tested)]
     rivals = max(1, sum(verdicts[k] == INCONCLUSIVE for k in differ.p))
     found = [
@@ -137,28 +138,28 @@ def _simultaneous(found: Sequence[Judgement], stage: Stage, differ: Family, none
     """
     sample, raw = stage.sample, {k: one.tested.p for k, one in enumerate(found) if one.tested}
 
-    def level(family: Family, places: Sequence[int]) -> float:
-        chosen = family.level(places)
-        return nominal_levels(chosen, stage.shares)[-1] if stage.shares else chosen
+    def at(level: float, one: TestResult) -> float:
+        return nominal_levels(level, stage.shares, one.cells)[-1] if stage.shares else level
 
     undecided = [k for k in differ.p if not found[k].p_adjusted <= 1 - LEVEL]
-    every = level(differ, list(differ.p))
+    every, within = differ.level(list(differ.p)), none.level(list(none.p))
+    stopped = differ.level(undecided) if undecided else every
     # The least p of those left open is above the level, which the search finds to a few digits only.
-    stopped = min([level(differ, undecided), *(raw[k] * (1 - 1e-9) for k in undecided)]) if undecided else every
+    least = min((raw[k] * (1 - 1e-9) for k in undecided), default=1.0)
     for k, one in enumerate(found):
-        if k not in differ.p:
+        if k not in differ.p or one.tested is None:
             yield {}
             continue
         claim = one.claim
-        at_once = run_test(claim, sample, every)
+        at_once = run_test(claim, sample, at(every, one.tested))
         low, high = at_once.low, at_once.high
         null = claim.margin if claim.direction == NOT_POSITIVE else 0.0
         upwards = (one.verdict == SUPPORTED) == (claim.direction != NOT_POSITIVE)
         if one.verdict == NO_EFFECT:
-            inner = run_test(claim, sample, 2 * level(none, list(none.p)))
+            inner = run_test(claim, sample, 2 * at(within, one.tested))
             low, high = max(inner.low, -claim.margin), min(inner.high, claim.margin)
         elif k in undecided:
-            last = run_test(claim, sample, stopped)
+            last = run_test(claim, sample, min(at(stopped, one.tested), least))
             low, high = last.low, last.high
         else:
             low, high = (max(low, null), high) if upwards else (low, min(high, null))

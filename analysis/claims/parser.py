@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from ablations.core.errors import UserError
 from analysis.claims.grammar import ClaimError, contrasts, fields, named
 from analysis.claims.verdict import ERROR, METRICS, SEEDS_ALONE, SEEDS_AND_IMAGES, TAU
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import Cell, place
 from analysis.runs.study import BUILT_IN, Study, words
 from analysis.runs.study import study as study_of
 from analysis.stats.contrast import Contrast
@@ -64,7 +65,7 @@ class Claim:
         """Of effect and margin."""
         return TAU if self.kind == "order" else METRICS[self.metric][1]
 
-    @property
+    @cached_property
     def refs(self) -> tuple[Cell, ...]:
         """All cells that it is about, each once."""
         return tuple(dict.fromkeys(ref for contrast in self.contrasts for ref in contrast.refs))
@@ -176,7 +177,7 @@ def _claim(
         id=f"{entry['id']}{suffix}",
         study=entry["study"],
         source=entry["source"],
-        says=_filled(entry["says"], {key: _said(key, value) for key, value in values.items()}),
+        says=_filled(entry["says"], {_name(key): _said(key, value) for key, value in values.items()}),
         kind=kind,
         contrasts=terms,
         direction=direction,
@@ -189,14 +190,14 @@ def _claim(
 
 
 def _filled(says: str, words: Mapping[str, str]) -> str:
-    """The sentence of a claim with the values of `for` in place of {width} and {groups}."""
+    """The sentence of a claim with the values of `for` in place of {width}, {groups} or {label_smoothing}."""
     for name in re.findall(r"\{([^{}]*)\}", says):
-        if name not in words:
+        if _name(name) not in words:
             close = difflib.get_close_matches(name, words, 1)
             known = ", ".join(f"{{{key}}}" for key in words)
             hint = f"do you mean {{{close[0]}}}?" if close else f"`for` gives {known or 'no values to put in'}"
             raise ClaimError("says", f"says: {{{name}}} stands for nothing; {hint}")
-    filled = re.sub(r"\{([^{}]*)\}", lambda match: words[match[1]], says)
+    filled = re.sub(r"\{([^{}]*)\}", lambda match: words[_name(match[1])], says)
     if "{" in filled or "}" in filled:
         raise ClaimError("says", "says: a brace has no partner; braces hold {width} or {groups} only")
     return filled
@@ -269,19 +270,24 @@ def _study(entry: dict[str, Any], studies: Mapping[str, Study], root: yaml.Seque
 
 
 def _variants(given: Any, study: Study) -> Iterator[dict[str, Any]]:
-    """The values that `for` makes a claim for: all combinations."""
+    """The values that `for` makes a claim for, by axis: all combinations."""
     known = [axis for axis in fields(study) if axis in study.axes and not (study.gain and axis == study.gain.axis)]
-    known.sort(key=lambda axis: AXES.index(axis) if axis in AXES else len(AXES))
+    known.sort(key=place)
     try:
-        allowed = isinstance(given, Mapping) and set(named("for", dict(given), study)) <= {*known}
+        lists = named("for", dict(given), study) if isinstance(given, Mapping) else None
     except ClaimError:
-        allowed = False
-    if not allowed:
+        lists = None
+    if lists is None or not {*lists} <= {*known}:
         raise ClaimError("for", f"for takes {' and '.join(known)}, each with a list of values")
-    if not all(isinstance(values, list) and values for values in given.values()):
+    if not all(isinstance(values, list) and values for values in lists.values()):
         raise ClaimError("for", "for needs a list of values for each of its keys")
-    for values in itertools.product(*given.values()):
-        yield dict(zip(given, values, strict=True))
+    for values in itertools.product(*lists.values()):
+        yield dict(zip(lists, values, strict=True))
+
+
+def _name(axis: str) -> str:
+    """`width` of `model.width`, `label_smoothing` of `recipe.label_smoothing`."""
+    return axis.rpartition(".")[2]
 
 
 def _short(key: str, value: Any) -> str:

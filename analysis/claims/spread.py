@@ -14,7 +14,6 @@ from scipy import special
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import answer_json
 from ablations.core.paths import REFERENCE
-from analysis.runs.cell import AXES
 from analysis.runs.finished import read
 from analysis.stats.intervals import LEVEL, pool
 
@@ -67,8 +66,7 @@ def measured(results: Path, protocol_id: str, data: str) -> Measured | None:
 
 def of_runs(rows: pd.DataFrame, source: str) -> Measured | None:
     """The spread of finished runs, of a chi-square distribution; None where no cell has two unlike seeds."""
-    cell = ["cell_id"] if "cell_id" in rows else [*AXES]
-    groups = {key: list(part["error"]) for key, part in rows.groupby(["width", *cell], dropna=False)}
+    groups = {key: list(part["error"]) for key, part in rows.groupby(["width", "cell_id"], dropna=False)}
     every = pool(list(groups.values()))
     if not every.sd > 0:
         return None

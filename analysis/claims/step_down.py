@@ -17,7 +17,7 @@ a scenario, and the family's rate is taken at the worst combination of scenarios
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import special
@@ -74,10 +74,16 @@ class Family:
                 break
         return min(bound, max(p, found))
 
-    def adjusted(self) -> dict[int, float]:
-        """Adjusted p by place: at each step the chance that the least p of those still open is as small."""
-        order, most, found = sorted(self.p, key=lambda k: self.p[k]), 0.0, {}
+    def adjusted(self, brief: bool = False) -> dict[int, float]:
+        """Adjusted p by place: at each step the chance that the least p of those still open is as small.
+
+        Args:
+            brief: of p beyond the level it is enough to know that they are: they are 1.
+        """
+        order, most, found = sorted(self.p, key=lambda k: self.p[k]), 0.0, dict.fromkeys(self.p, 1.0)
         for rank, k in enumerate(order):
+            if brief and (most > 1 - LEVEL or self.p[k] > 1 - LEVEL):
+                break
             most = found[k] = max(most, self.chance(self.p[k], order[rank:]))
         return found
 
@@ -94,20 +100,22 @@ def different(
     claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
 ) -> Family:
     """The two-sided p of the claims; `looks`: shares of the seeds at all looks up to this one, of a sequential plan."""
-    return _family(claims, [_spent(one.p, looks) if one else math.nan for one in tested], tested, sample, _different)
+    return _family(
+        claims, [_spent(one.p, looks, one.cells) if one else math.nan for one in tested], tested, sample, _different
+    )
 
 
 def equivalent(
     claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
 ) -> Family:
     """The p of the claims' effects lying within their margins, likewise."""
-    given = [_spent(one.p_none, looks) if one else math.nan for one in tested]
+    given = [_spent(one.p_none, looks, one.cells) if one else math.nan for one in tested]
     return _family(claims, given, tested, sample, _equivalent)
 
 
-def _spent(p: float, looks: Sequence[float]) -> float:
+def _spent(p: float, looks: Sequence[float], cells: int) -> float:
     """A p adjusted for the looks before, which the adjustment over claims then takes for that of a single look."""
-    return sequential_p(p, looks) if looks and not math.isnan(p) else p
+    return sequential_p(p, looks, cells) if looks and not math.isnan(p) else p
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ def _alike(
         tuple((key, sample.spreads[key].df) for key in rows),
     )
 
+    @cache
     def simulate(place: int, draws: int) -> Scenarios:
         claim = claims[place]
         mine = sorted({row[ref] for ref in claim.refs})

@@ -18,7 +18,7 @@ from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.report.folds import arms
 from analysis.runs import frame
-from analysis.runs.cell import AXES, Cell, heading
+from analysis.runs.cell import Cell, heading, place
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
@@ -127,10 +127,7 @@ def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
         if not fits or not value:
             raise UserError(f"--cell {text}: give AXIS=VALUE; the axes of {study.table} are {', '.join(study.axes)}.")
         asked[fits[0]] = yaml.safe_load(value)
-    asked |= {axis: value for axis in ("groups", "width") if (value := getattr(chosen, axis)) is not None}
-    if missing := [axis for axis in study.rows + study.columns if axis not in asked and axis in ("groups", "width")]:
-        raise UserError(f"Say which cell of {study.table}: --{missing[0]} is needed.")
-    return asked
+    return asked | {axis: value for axis in ("groups", "width") if (value := getattr(chosen, axis)) is not None}
 
 
 def _names(results: Path, sections: Sequence[Section]) -> Mapping[str, str]:
@@ -145,11 +142,13 @@ def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace)
         [all(row[axis] == value for axis, value in asked.items()) for _, row in cells.iterrows()]
     ]
     if fit.empty:
-        axes = [axis for axis in AXES if axis in asked] + [axis for axis in asked if axis not in AXES]
+        axes = sorted(asked, key=place)
         known = dict.fromkeys(Cell.of({axis: row[axis] for axis in axes}).name for _, row in cells.iterrows())
         wanted = " ".join(heading(axis, asked[axis]) for axis in reversed(axes)).replace(" ", " at ", 1)
         raise UserError(f"{chosen.table} has no cell with {wanted}. It has {', '.join(known)}.")
     for name, option in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
+        if name == "stem_channels":  # by now the structure is known: not every one has groups
+            _refuse_open(section.of, fit, asked)
         there = fit[name].dropna().unique().tolist()
         if option is None and "shufflenet" in there:
             option, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
@@ -163,6 +162,13 @@ def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace)
     if arm.empty:
         raise UserError(f"{chosen.table} has this cell with shuffle {'on' if fit['shuffle'].iloc[0] else 'off'} only.")
     return arm, structures
+
+
+def _refuse_open(study: Study, fit: pd.DataFrame, asked: Mapping[str, Any]) -> None:
+    """Ask for the groups or the width where they are not given and the networks have them."""
+    for axis in (axis for axis in study.rows + study.columns if axis in ("groups", "width") and axis not in asked):
+        if fit[axis].notna().any():
+            raise UserError(f"Say which cell of {study.table}: --{axis} is needed.")
 
 
 def _section(section: Section) -> Iterator[str]:

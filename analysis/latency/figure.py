@@ -28,7 +28,7 @@ def latency(rows: pd.DataFrame, width: float = WIDE) -> Figure:
     parts = [part for _, part in shown.groupby(list(WAY), sort=False)][:MOST]
     groups = sorted(shown["groups"].unique())
     looks = _looks(shown)
-    columns = 2 if width < 5 else min(3, max(1, _setups(parts)))
+    columns = 2 if width < 5 else min(3, max(1, len({_setup(part) for part in parts})))
     lines = max(1, -(-len(parts) // columns))
     with style():
         text = (
@@ -53,10 +53,6 @@ def latency(rows: pd.DataFrame, width: float = WIDE) -> Figure:
         axes[0][0].set_yticks([tick for tick in ticks if low <= tick <= high])
         _legend(fig, looks, bool((~shown["shuffle"]).any()))
     return fig
-
-
-def _setups(parts: list[pd.DataFrame]) -> int:
-    return len({_setup(part) for part in parts})
 
 
 def _setup(part: pd.DataFrame) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from analysis import paper
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import Cell
 from analysis.runs.macs import NetworkCost, Subject, costs, subject
 from model.widths import STEMS
 
@@ -136,7 +136,7 @@ def _with_macs(rows: pd.DataFrame, results: Path, measure: bool) -> pd.DataFrame
     """Multiply-adds of one image, and their ratio to those of one group at the same width."""
     names = ["stem", "channels", "resolution", "classes"]
     subjects = [
-        subject(Cell.of({axis: row[axis] for axis in AXES if axis != "shuffle"}), *(row[name] for name in names))
+        subject(Cell.of({axis: row[axis] for axis in NETWORK if axis != "shuffle"}), *(row[name] for name in names))
         for row in rows.to_dict("records")
     ]
     known: dict[Subject, NetworkCost | None]

@@ -47,8 +47,9 @@ def study(results: Path, runs: pd.DataFrame) -> Study:
 
 
 def tables(grids: Iterable[Grid]) -> Html:
-    """All tables with their notes, as one output."""
-    return Html(f"<style>{_within('.ablation')}</style>" + "".join(_boxed(html_table(grid)) for grid in grids))
+    """All tables with their notes, as one output; the style of published tables holds within it alone (CSS nesting)."""
+    shown = "".join(map(html_table, grids))
+    return Html(f'<style>.ablation {{{STYLE}}}</style><div class="ablation">{shown}</div>')
 
 
 def figures(figures: Iterable[Figure]) -> Html:
@@ -60,19 +61,3 @@ def _image(figure: Figure) -> str:
     title = figure.texts[0].get_text() if figure.texts else "figure"
     data, width = base64.b64encode(png(figure)).decode(), round(96 * figure.get_figwidth())
     return f'<p><img alt="{title}" width="{width}" src="data:image/png;base64,{data}"></p>\n'
-
-
-def _boxed(table: str) -> str:
-    return f'<div class="ablation">{table}</div>\n'
-
-
-def _within(selector: str) -> str:
-    """The CSS rules of published tables, limited to elements inside `selector`."""
-    rules = [rule.strip() for rule in STYLE.replace("\n", " ").split("}") if rule.strip()]
-    kept = [rule for rule in rules if not rule.startswith(("body", "h1"))]
-    scoped = (f"{_prefix(selector, rule.split('{', 1)[0])} {{{rule.split('{', 1)[1]}}}" for rule in kept)
-    return "\n".join(scoped)
-
-
-def _prefix(selector: str, names: str) -> str:
-    return ", ".join(f"{selector} {name.strip()}" for name in names.split(","))

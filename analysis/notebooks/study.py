@@ -77,7 +77,7 @@ show.tables([*papers, *map(grids.trained_grid, sections)])
 show.tables(map(grids.pivot, sections))
 
 # %%
-show.figures(panels.BY_NAME[name](section) for section in sections for name in study.figures)
+show.figures(getattr(panels, name)(section) for section in sections for name in study.figures)
 
 # %% [markdown]
 # ## Training curves

@@ -38,8 +38,8 @@ COSTS = "complexity.json"
 STEP = 50_000
 """Bytes by which figures inside a page are cut, at least, until it may be committed; they are files beside it, too."""
 
-COLUMN = "-column.svg"
-"""Ends the names of figures for one column of a paper, which the page has inside and nobody else needs here."""
+LEFT_OUT = ("-column.svg", ".png")
+"""Ends the names of figures that are not committed: the same as SVG are, and `unpack` with `make tables` draws them."""
 
 
 def pack_study(results: Path, folder: Path, protocol: str = "") -> list[str]:
@@ -122,7 +122,7 @@ def published(packed: Packed, place: Path) -> dict[str, bytes]:
         shown[f"tables/{publish.RUNS}"] = shown.pop(publish.RUNS)  # the study's data have its name
         return {
             **to_files(gather(results)),
-            **{name: content for name, content in shown.items() if not name.endswith(COLUMN)},
+            **{name: content for name, content in shown.items() if not name.endswith(LEFT_OUT)},
         }
 
 

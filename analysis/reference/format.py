@@ -21,7 +21,7 @@ from ablations.core.files import encode_text
 from ablations.core.run_spec import PROTOCOL, RUN, Run, identity, plain
 from ablations.store import run_folder
 from ablations.store.looks import Look, as_json
-from analysis.reference.csv_fields import encode, flatten
+from analysis.runs.csv_fields import encode, flatten
 
 SCHEMA = 1
 """Version of the file format."""

@@ -13,7 +13,6 @@ from ablations.core.run_spec import RUN, from_json, identity
 from ablations.store import run_folder
 from ablations.store.looks import Look
 from ablations.store.run_state import STATES
-from analysis.reference.csv_fields import decode, nest
 from analysis.reference.format import (
     AXIS,
     BITS,
@@ -29,6 +28,7 @@ from analysis.reference.format import (
     Packed,
     PackedRun,
 )
+from analysis.runs.csv_fields import decode, nest
 from analysis.runs.files import read_json
 
 INVALID = (KeyError, TypeError, ValueError, AttributeError)

@@ -1,4 +1,4 @@
-"""Text alternatives of the figures, with their main numbers."""
+"""Text alternatives of the figures, with their main numbers: a function for each of study.FIGURES, by its name."""
 
 import pandas as pd
 
@@ -75,15 +75,6 @@ def gain(section: Section) -> str:
         found.append(f"{_name(row, section.of, False)}: {ours}{theirs}")
     text = "; ".join(found) or "No two arms are done yet"
     return f"Interval chart of the points that {panels.lower(section.of.title)} takes off the error. {text}."
-
-
-BY_NAME = {
-    "change_by_axis": change_by_axis,
-    "error_by_axis": error_by_axis,
-    "gain": gain,
-    "error_by_cell": error_by_cell,
-    "error_by_macs": error_by_macs,
-}
 
 
 def _name(row: pd.Series, study: Study, columns: bool = True) -> str:

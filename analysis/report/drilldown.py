@@ -16,6 +16,7 @@ from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
 from analysis.studies import notes
 from analysis.studies.assemble import Section
+from analysis.studies.gains import standard_error
 from analysis.studies.grids import cell_anchor, error_text, gain_anchor, gain_seeds, gain_text, row_name
 
 
@@ -188,7 +189,7 @@ def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> Gain
         shown=Shown(
             study.label,
             gain_text(row).split("\n")[0],
-            _how_gain(row),
+            _how_gain(row, study),
             str(study.paper_gain(on.key) or ""),
         ),
         state=gain_seeds(row),
@@ -198,12 +199,12 @@ def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> Gain
     )
 
 
-def _how_gain(row: pd.Series) -> str:
+def _how_gain(row: pd.Series, study: Study) -> str:
     """How a gain's interval was found."""
     if not row["interval"]:
         return "no interval: too few seeds"
     df = f", df {row['df']:.3g}" if pd.notna(row["df"]) else ""
-    return f"95 % interval; {row['method']}; standard error {row['se']:.2f} points{df}"
+    return f"95 % interval; {row['method']}; standard error {row[standard_error(study)]:.2f} points{df}"
 
 
 def difference(off: float | None, on: float | None) -> str:

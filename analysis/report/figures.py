@@ -30,13 +30,18 @@ COLOURS = {
 }
 """Variables of templates/report.css that stand for the colours of figures, so that those follow the page's scheme."""
 
-CAPTIONS = {
-    "change_by_axis": "{label} as changes against its first column, ours and the paper’s on one scale.",
-    "error_by_axis": "{label} as lines.",
-    "gain": "{label}’s last column: does {word} take anything off the error?",
-    "error_by_cell": "{label}, a row for each network.",
-    "error_by_macs": "What the errors cost; a ring is a step that noise does not explain.",
+WORDS = {
+    "change_by_axis": (
+        "Change of error against {axis}",
+        "{label} as changes against its first column, ours and the paper’s on one scale.",
+    ),
+    "error_by_axis": ("Error against {axis}", "{label} as lines."),
+    "gain": ("What {study} gains", "{label}’s last column: does {word} take anything off the error?"),
+    "error_by_cell": ("Error by network", "{label}, a row for each network."),
+    "error_by_macs": ("Error against cost", "What the errors cost; a ring is a step that noise does not explain."),
 }
+"""Title and caption by figure."""
+
 CURVES = "Whether training had ended: a line still falling means a budget too short to settle much."
 
 
@@ -103,16 +108,10 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
     for name in FIGURES:
         for section in (section for section in sections if name in section.of.figures):
             study = section.of
-            titles = {
-                "change_by_axis": f"Change of error against {words(panels.x_axis(study))}",
-                "error_by_axis": f"Error against {words(panels.x_axis(study))}",
-                "gain": f"What {panels.lower(study.title)} gains",
-                "error_by_cell": "Error by network",
-                "error_by_macs": "Error against cost",
-            }
-            word = study.gain.word if study.gain else ""
-            caption = study.captions.get(name) or CAPTIONS[name].format(label=study.label, word=word)
-            shown.append((study.figures[name], titles[name], caption, alt.BY_NAME[name](section)))
+            known = {"axis": words(panels.x_axis(study)), "study": panels.lower(study.title), "label": study.label}
+            title, caption = (text.format(**known, word=study.gain.word if study.gain else "") for text in WORDS[name])
+            text = getattr(alt, name)(section)
+            shown.append((study.figures[name], title, study.captions.get(name) or caption, text))
     if any(section.of.built_in for section in sections):
         shown.append(("curves", "Training curves", CURVES, alt.curves(rows[rows["structure"] == "shufflenet"])))
     others = [section for section in sections if not section.of.built_in]

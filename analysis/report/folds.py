@@ -1,17 +1,23 @@
-"""Details of a cell or a gain, collapsed on the page: runs, provenance, missing runs."""
+"""What runs recorded, collapsed on the page: of a cell or a gain, and hardware, software and time of a protocol.
+
+Nothing of the machine that makes the page.
+"""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import pandas as pd
 from markupsafe import Markup
 
+from ablations.core.console import duration
+from ablations.store.plans import Plan
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
-from analysis.runs.cell import AXES, Cell
+from analysis.runs.cell import AXES, Cell, own_stem
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Gain
-from analysis.runs.text import shorten
+from analysis.runs.text import plural, shorten
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""
@@ -19,10 +25,17 @@ RUNS = 10
 GAPS, VARIANTS, LONG = 6, 3, 301
 """Limits of the page: sentences on missing runs of a cell, values of one fact, characters of a text from a run."""
 
+LISTED = 8
+"""Values of one fact of all runs that are listed."""
+
+
+Facts = list[tuple[str, list[tuple[str, str]]]]
+"""Names, each with its values and whose they are."""
+
 
 @dataclass(frozen=True)
 class Fold:
-    """Details of a cell or a gain for the template; `facts` are names with (value, which seeds) of each."""
+    """Details of a cell or a gain for the template."""
 
     name: str
     number: str
@@ -31,7 +44,7 @@ class Fold:
     warnings: Sequence[str]
     gaps: Sequence[str]
     shown: Sequence[Shown]
-    facts: list[tuple[str, list[tuple[str, str]]]]
+    facts: Facts
     heads: tuple[str, ...]
     rows: list[tuple[str, ...]]
     more: str
@@ -89,25 +102,71 @@ def arms(gain: Gain) -> tuple[str, str]:
     return ("without", "with") if gain.better is True else (str(gain.worse), str(gain.better))
 
 
-def _facts(cell: CellOrigin) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Provenance of a cell's runs: versions that all share in one line, differing values with their seeds."""
-    known = [run for run in cell.runs if run.facts]
+def _facts(cell: CellOrigin) -> Facts:
+    """Provenance of a cell's runs, differing values with their seeds."""
+    found = _shared_facts(cell.runs, VARIANTS, seeds, lambda name, count: name != "device type" or count > 1)
+    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
+    return [*found, ("cell", [(cell.cell_id, "")])]
+
+
+def describe(rows: pd.DataFrame, runs: Sequence[RunOrigin], plans: Sequence[Plan]) -> Facts:
+    """Facts with their values, and of how many runs each where they differ."""
+    known = [run for run in runs if run.facts]
+    found = [(f"planned, {plan.study}", [(shorten(str(plan.command), LONG), plan.written or "")]) for plan in plans]
+    if known:
+        times = sorted(run.facts["started"] for run in known if "started" in run.facts)
+        span = [times[0]] if times and times[0] == times[-1] else times[:1] + times[-1:]
+        found.append(("runs began", [(" to ".join(span), "")]))
+    found += _shared_facts(
+        known,
+        LISTED,
+        lambda same: f"{len(same):,} {plural(len(same), 'run')}",
+        lambda name, _: name not in ("device type", "command"),
+    )
+    found += [("training", [(text, "")]) for text in _effort(rows)]
+    return found or [("unknown", [("no run has begun, or none left a provenance.json that can be read", "")])]
+
+
+def _effort(rows: pd.DataFrame) -> list[str]:
+    """Time and memory of the runs that are done."""
+    done = rows[rows["state"] == "done"]
+    seconds = pd.to_numeric(done["seconds"], errors="coerce").dropna()
+    peak = pd.to_numeric(done["peak_memory_bytes"], errors="coerce").max()
+    if seconds.empty:
+        return []
+    memory = "" if pd.isna(peak) else f"; at most {peak / 1e9:.2f} GB of memory"
+    return [
+        f"{duration(float(seconds.sum()))} of run time in all, {duration(float(seconds.median()))} a run at the median"
+        f"{memory}"
+    ]
+
+
+def _shared_facts(
+    runs: Iterable[RunOrigin],
+    most: int,
+    whose: Callable[[Sequence[RunOrigin]], str],
+    shown: Callable[[str, int], bool],
+) -> Facts:
+    """Facts of runs, versions that all share in one line.
+
+    Args:
+        most: values of a fact that are listed, each with `whose` it is where there are several.
+        shown: whether a fact is, by its name and number of values.
+    """
+    known = [run for run in runs if run.facts]
     packages = {name for run in known for name in run.versions}
     found, alike = [], []
     for name, by_value in values(known).items():
         if name in packages and len(by_value) == 1:
             alike.append(f"{name} {shorten(next(iter(by_value)), LONG)}")
-        elif name != "device type" or len(by_value) > 1:
-            found.append((name, first_values(by_value, VARIANTS, seeds)))
-    found += [("versions", [(", ".join(alike), "")])] if alike else []
-    found += [("fingerprint", [(shorten(cell.fingerprint, LONG), "")])] if cell.fingerprint else []
-    return [*found, ("cell", [(cell.cell_id, "")])]
+        elif shown(name, len(by_value)):
+            found.append((name, _first_values(by_value, most, whose)))
+    return found + ([("versions", [(", ".join(alike), "")])] if alike else [])
 
 
-def first_values(
+def _first_values(
     by_value: Mapping[str, Sequence[RunOrigin]], most: int, whose: Callable[[Sequence[RunOrigin]], str]
 ) -> list[tuple[str, str]]:
-    """The first `most` values of a fact, each with `whose` it is where there are several, and how many more."""
     several = len(by_value) > 1
     shown = [(shorten(value, LONG), whose(runs) if several else "") for value, runs in list(by_value.items())[:most]]
     return shown + ([(f"{len(by_value) - most} more", "")] if len(by_value) > most else [])
@@ -122,8 +181,10 @@ def _options(key: Cell) -> str:
     """The arguments by which make explain finds a cell."""
     usual = [(axis, key.get(axis)) for axis in ("groups", "width") if key.get(axis) is not None]
     others = [f"{axis}={json.dumps(value)}" for axis, value in key.values if axis not in AXES]
-    words = [f"--{axis} {value:g}" for axis, value in usual] + (["--cell", *others] if others else [])
-    return " ".join(words)
+    words = [f"--{axis} {value:g}" for axis, value in usual]
+    words += [f"--structure {key['structure']}"] if key.get("structure", "shufflenet") != "shufflenet" else []
+    words += [f"--stem-channels {key['stem_channels']:g}"] if own_stem(key) else []
+    return " ".join([*words, *(["--cell", *others] if others else [])])
 
 
 def _more(there: int, listed: int, options: str, table: str) -> str:

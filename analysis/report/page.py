@@ -14,14 +14,15 @@ from analysis import paper
 from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
-from analysis.report.across import across
 from analysis.report.figures import Picture, picture, share_letters
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
+from analysis.runs.cell import Cell
 from analysis.runs.study import BUILT_IN, Study, study
 from analysis.studies import assemble, claims_table, gains, notes, places, selection
 from analysis.studies.assemble import Section
 from analysis.studies.figures.panels import lower
+from analysis.studies.grids import Grid, cell_anchor, error_text
 from analysis.studies.render import linked_table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -50,6 +51,10 @@ HOW = (
 )
 """Terms and what they mean here; {claims} stands for the files of the claims."""
 
+ACROSS = (
+    "Top-1 error (%) with its interval, where two protocols or more have the cell. Each column has data and a recipe "
+    "of its own: a difference between columns is no verdict."
+)
 
 LATENCY = (
     "Inference time against number of groups",
@@ -123,7 +128,7 @@ def page(
         .get_template("report.html.j2")
         .render(
             title="; ".join(view.name or view.title for view in views) or "too large to show",
-            across=across([(rows, sections) for _, rows, sections in shown_ones]),
+            across=_across([(rows, sections) for _, rows, sections in shown_ones]),
             paper=paper.TITLE,
             studies=_named(one for _, _, sections in shown_ones for one in _studies(sections)),
             views=views,
@@ -134,6 +139,31 @@ def page(
             how=[(term, text.replace("{claims}", " and ".join(files))) for term, text in HOW],
         )
     )
+
+
+def _across(protocols: Sequence[tuple[pd.DataFrame, Sequence[Section]]]) -> Table | None:
+    """A row for each cell that is planned under several protocols, a column for each protocol; None without such cells.
+
+    Args:
+        protocols: runs and sections of each.
+    """
+    texts: dict[Cell, dict[int, str]] = {}
+    anchors: dict[Cell, dict[int, str]] = {}
+    for k, (_, sections) in enumerate(protocols, start=1):
+        for section in sections:
+            for _, row in section.cells[section.cells["seeds_planned"] > 0].iterrows():
+                cell = section.of.cell(row)
+                text, complete = error_text(row), row["seeds_done"] == row["seeds_planned"]
+                texts.setdefault(cell, {})[k] = text.split("\n")[0] if complete else text
+                anchors.setdefault(cell, {})[k] = cell_anchor(row)
+    shared = [cell for cell, by_protocol in texts.items() if len(by_protocol) > 1]
+    if not shared:
+        return None
+    heads = ["Cell", *(str(rows["protocol"].iloc[0]) or notes.title(rows) for rows, _ in protocols)]
+    body = [[cell.name, *(texts[cell].get(k, "") for k in range(1, len(heads)))] for cell in shared]
+    links = {(i, k): anchor for i, cell in enumerate(shared) for k, anchor in anchors[cell].items()}
+    grid = Grid("across", "Protocols beside each other", pd.DataFrame(body, columns=heads), (ACROSS,), anchors=links)
+    return Table(grid.name, grid.title, linked_table(grid, 1), grid.notes)
 
 
 def _apart(rows: Sequence[pd.DataFrame]) -> frozenset[str]:

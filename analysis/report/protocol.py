@@ -12,10 +12,10 @@ from ablations.store import run_folder
 from ablations.store.plans import Plan
 from analysis import paper
 from analysis.claims.verdict import VERDICTS
-from analysis.report import drilldown, environment, missing, scope
+from analysis.report import drilldown, missing, scope
 from analysis.report.drilldown import CellOrigin
 from analysis.report.figures import Picture, pictures
-from analysis.report.folds import Fold, cell_fold, gain_fold
+from analysis.report.folds import Fold, cell_fold, describe, gain_fold
 from analysis.report.scope import Lines
 from analysis.report.verdict_lines import SIGNS, LineGroup, groups
 from analysis.runs.study import Study
@@ -130,7 +130,7 @@ def view(
         cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
         failed=missing.failed(results, rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
-        environment=environment.describe(rows, [run for cell in cells for run in cell.runs], mine),
+        environment=describe(rows, [run for cell in cells for run in cell.runs], mine),
     )
 
 

@@ -4,21 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.family import BUILT_IN, load
 from model.widths import stem_name
 
 AXES = ("structure", "width", "groups", "shuffle", "stem_channels")
 """Axes of the paper's networks, in the order that names and tables have them; others follow by name."""
-
-
-NETWORKS = {
-    "shufflenet": "ShuffleNet",
-    "blog": "blog variant",
-    "vgg_like": "VGG-like",
-    "resnet": "ResNet",
-    "resnext": "ResNeXt",
-    "mobilenet": "MobileNet",
-}
-"""Structures as tables call them; one of a user's own goes by its name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +24,7 @@ class Cell:
     def of(cls, values: Mapping[Any, Any]) -> "Cell":
         """The cell of a mapping such as a row of a frame; what is None or NaN is left out."""
         known = [(str(axis), value) for axis, value in values.items() if value is not None and value == value]
-        return cls(tuple(sorted(known, key=lambda item: (*_place(item[0]), item[0]))))
+        return cls(tuple(sorted(known, key=lambda item: (place(item[0]), item[0]))))
 
     def __getitem__(self, axis: str) -> Any:
         """The value of an axis; KeyError where the cell has no such axis."""
@@ -80,8 +70,8 @@ def heading(axis: str, value: Any) -> str:
 
 
 def network(structure: str) -> str:
-    """A structure as tables call it."""
-    return NETWORKS.get(structure, structure)
+    """A structure as tables call it; one of a user's own, whose code is not imported here, goes by its name."""
+    return str(load(structure).module.NAME) if structure in BUILT_IN else structure
 
 
 def own_stem(values: Any) -> str:
@@ -92,5 +82,6 @@ def own_stem(values: Any) -> str:
     return stem_name(int(given[0]), float(given[1]), int(given[2]))
 
 
-def _place(axis: str) -> tuple[int]:
-    return (AXES.index(axis) if axis in AXES else len(AXES),)
+def place(axis: str) -> int:
+    """Where an axis stands in names and tables; those of other families come after AXES."""
+    return AXES.index(axis) if axis in AXES else len(AXES)

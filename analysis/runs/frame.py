@@ -16,6 +16,7 @@ from ablations.store.plans import read_plans
 from ablations.store.records import Result
 from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
+from analysis.runs.cell import AXES
 from analysis.runs.files import read_json
 from model.widths import default_stem_channels
 
@@ -85,6 +86,11 @@ def runs(results: Path) -> pd.DataFrame:
     return table.sort_values(order, ignore_index=True)
 
 
+def variant_axes(frame: pd.DataFrame) -> list[str]:
+    """Columns that are axes of networks."""
+    return [*AXES, *(name for name in frame.columns if name not in COLUMNS and "." not in name)]
+
+
 def _folders(runs_folder: Path) -> Iterator[str]:
     """Folders of runs, without those set aside and the hidden files that writing leaves for a moment."""
     if not runs_folder.is_dir():
@@ -106,7 +112,8 @@ def _read_folder(folder: str, row: dict[str, Any]) -> dict[str, Any]:
         key: _plain(provenance.get(key)) for key in ("kernels", "device", "device_type", "commit", "dirty", "started")
     }
     found["preset"] = row.get("preset") or _plain(provenance.get("preset"))
-    found.update(_state(folder, names, row["run_id"]))
+    state = state_in(folder, names, row["run_id"])
+    found.update({"state": state.state, "reason": state.reason, **(_result(state.result) if state.result else {})})
     why = "cannot be read, and no plan names the run"
     try:
         if description:
@@ -120,13 +127,6 @@ def _read_folder(folder: str, row: dict[str, Any]) -> dict[str, Any]:
         return found
     # Nothing says which cell this is, so no table can show it but as a note.
     return {**found, "state": "damaged", "reason": row.get("reason") or f"runs/{row['run_id']}/run.json {why}."}
-
-
-def _state(folder: str, names: set[str], run_id: str) -> dict[str, Any]:
-    """State, reason and, of a run that is done, its result."""
-    found = state_in(folder, names, run_id)
-    columns = _result(found.result) if found.result else {}
-    return {**columns, "state": found.state, "reason": found.reason}
 
 
 def _result(result: Result) -> dict[str, Any]:

@@ -19,6 +19,7 @@ NO_STUDY = ("single",)
 """What plans of runs without a grid are called."""
 
 FIGURES = ("change_by_axis", "error_by_axis", "gain", "error_by_cell", "error_by_macs")
+"""What a study may ask for; functions of studies/figures/panels.py and, as words, of report/alt.py."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ class Study:
 
     def cell(self, row: Any) -> Cell:
         """The cell of a run, from a row of the frame; axes of other studies at their default are left out."""
-        known, usual = {axis: row.get(axis) for axis in (*AXES, *self.axes)}, self.defaults_of(row.get("structure"))
-        return Cell.of({axis: usual.get(axis) if _none(value) else value for axis, value in known.items()})
+        axes, usual = (*AXES, *self.axes), self.defaults_of(row.get("structure"))
+        given = Cell.of({axis: row.get(axis) for axis in axes})
+        return Cell.of({**{axis: usual.get(axis) for axis in axes}, **dict(given.values)})
 
     def paper(self, cell: Cell) -> Number | None:
         """The error in percent that the paper prints for a cell."""
@@ -254,7 +256,3 @@ def _plain(plan: Plan | None) -> dict[str, Any]:
         for axis, value in plain(entry.variant).items():
             found.setdefault(axis, set()).add(value)
     return {"axes": [axis for axis, values in found.items() if len(values) > 1 and axis != "stem_channels"]}
-
-
-def _none(value: Any) -> bool:
-    return value is None or value != value

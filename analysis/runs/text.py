@@ -6,6 +6,11 @@ def plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def one_line(text: object) -> str:
+    """Text without line breaks or runs of spaces."""
+    return " ".join(str(text).split())
+
+
 def shorten(text: str, length: int) -> str:
     """Text of at most `length` characters; an ellipsis stands for what was cut."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

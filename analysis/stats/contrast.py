@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from analysis.runs.cell import Cell
 
@@ -12,7 +13,7 @@ class Contrast:
 
     terms: tuple[tuple[Cell, float], ...]
 
-    @property
+    @cached_property
     def refs(self) -> tuple[Cell, ...]:
         """Its cells."""
         return tuple(ref for ref, _ in self.terms)

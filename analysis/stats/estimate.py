@@ -83,10 +83,9 @@ def estimate(contrast: Contrast, sample: Sample, images: bool = False) -> Estima
 
 
 def _over_seeds(contrast: Contrast, sample: Sample) -> Estimate:
-    means = {ref: float(np.mean(list(sample.errors[ref].values()))) for ref in contrast.refs}
-    effect = contrast.of(means)
-    gains = _as_gains(contrast, sample)
-    if gains and all(sample.pairs(sample.row(ref)) for ref, _ in gains):
+    effect = contrast.of(sample.means)
+    gains = _as_gains(contrast, sample) if sample.paired else []
+    if gains and all(sample.row(ref) in sample.paired for ref, _ in gains):
         return _paired(gains, sample)
     rows = {sample.row(ref): sample.spreads[sample.row(ref)] for ref in contrast.refs}
     if all(len(sample.errors[ref]) == 1 for ref in contrast.refs) and any(s.df == 0 for s in rows.values()):
@@ -97,7 +96,7 @@ def _over_seeds(contrast: Contrast, sample: Sample) -> Estimate:
         row = sample.row(ref)
         source = row if equal_variances(rows[row]) else ref
         parts.append((sample.spread(ref), weight**2 / len(sample.errors[ref]), source))
-    cells = max(sum(len(v) > 0 for r, v in sample.errors.items() if sample.row(r) == row) for row in rows)
+    cells = max(sum(ref in sample.means for ref in sample.rows[row]) for row in rows)
     se, df = _satterthwaite(parts)
     levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, WELCH if welch else POOLED, levene_p, cells)
@@ -123,7 +122,7 @@ def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float
 def _as_gains(contrast: Contrast, sample: Sample) -> list[tuple[Cell, float]]:
     """The contrast as a weighted sum of gains (by the worse cell of each); empty where it is none."""
     weights = dict(contrast.terms)
-    off = [(ref, weight) for ref, weight in contrast.terms if sample.is_worse(ref)]
+    off = [(ref, weight) for ref, weight in contrast.terms if ref in sample.worse.get(sample.row(ref), ())]
     paired = all(weights.get(sample.better(ref)) == -weight for ref, weight in off)
     return off if off and paired and len(contrast.terms) == 2 * len(off) else []
 
@@ -139,7 +138,7 @@ def _paired(gains: list[tuple[Cell, float]], sample: Sample) -> Estimate:
         mine: tuple[Spread, object] = (pooled, row) if equal_variances(pooled) else (own(values, pooled), ref)
         parts.append((mine[0], weight**2 / len(values), mine[1]))
     se, df = _satterthwaite(parts)
-    cells = max(sum(sample.row(r) == row and sample.is_worse(r) for r in sample.errors) for row in rows)
+    cells = max(len(sample.worse[row]) for row in rows)
     levene_p = least_known(spread.levene_p for spread in rows.values())
     return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
 

@@ -79,21 +79,50 @@ class Sample:
         return replace(self, errors={ref: values for ref, values in kept.items() if values})
 
     @cached_property
+    def means(self) -> dict[Cell, float]:
+        """Mean over seeds of each cell that has a run."""
+        return {ref: float(np.mean(list(values.values()))) for ref, values in self.errors.items() if values}
+
+    @cached_property
+    def rows(self) -> dict[Row, list[Cell]]:
+        """The cells that share a standard deviation."""
+        found: dict[Row, list[Cell]] = {}
+        for ref in self.errors:
+            found.setdefault(self.row(ref), []).append(ref)
+        return found
+
+    @cached_property
+    def worse(self) -> dict[Row, list[Cell]]:
+        """Of rows that have gains, the worse arm of each."""
+        axis, value, _ = self.gain
+        found = {row: [ref for ref in refs if ref.get(axis) == value] for row, refs in self.rows.items()}
+        return {row: refs for row, refs in found.items() if refs}
+
+    @cached_property
     def spreads(self) -> dict[Row, Spread]:
         """Standard deviation between seeds, in points, pooled over all cells of a row: the more cells, the surer."""
-        rows: dict[Row, list[list[float]]] = {}
-        for ref, values in self.errors.items():
-            rows.setdefault(self.row(ref), []).append(list(values.values()))
-        return {row: pool(groups) for row, groups in rows.items()}
+        return {row: pool([[*self.errors[ref].values()] for ref in refs]) for row, refs in self.rows.items()}
 
     @cached_property
     def gain_spreads(self) -> dict[Row, Spread]:
         """The same of paired gains: error of the worse arm minus that of the better one, of equal seed."""
-        rows: dict[Row, list[list[float]]] = {}
-        for ref in self.errors:
-            if self.is_worse(ref):
-                rows.setdefault(self.row(ref), []).append(list(self.gains(ref).values()))
-        return {row: pool(groups) for row, groups in rows.items()}
+        return {row: pool([[*self.gains(ref).values()] for ref in refs]) for row, refs in self.worse.items()}
+
+    @cached_property
+    def paired(self) -> set[Row]:
+        """The rows whose gains are taken pair by pair: by rule, from the numbers of seeds alone.
+
+        Pairing removes what a seed does to both arms alike, and pays for it with degrees of freedom: two gains a row
+        instead of all its cells. It is used where it narrows intervals at PAIR_CORRELATION, and every seed has both
+        arms: t(paired) sqrt(1 - correlation) < t(unpaired).
+        """
+        found = set()
+        for row, refs in self.worse.items():
+            complete = all(self.errors[ref].keys() == self.errors.get(self.better(ref), {}).keys() for ref in refs)
+            df, unpaired = self.gain_spreads[row].df, max(1, self.spreads[row].df)
+            if complete and df and quantile(df) * math.sqrt(1 - PAIR_CORRELATION) < quantile(unpaired):
+                found.add(row)
+        return found
 
     def gains(self, ref: Cell) -> dict[int, float]:
         """The gain by seed that both arms have, in points; `ref` is the worse arm."""
@@ -103,11 +132,6 @@ class Sample:
     def row(self, ref: Cell) -> Row:
         """Key of the cells that share a standard deviation with a cell."""
         return tuple(ref.get(axis) for axis in self.pool)
-
-    def is_worse(self, ref: Cell) -> bool:
-        """Whether a cell is the worse arm of a gain."""
-        axis, worse, _ = self.gain
-        return bool(ref.get(axis) == worse)
 
     def better(self, ref: Cell) -> Cell:
         """The better arm to a worse one."""
@@ -126,24 +150,6 @@ class Sample:
         """The standard deviation of a cell's seeds: pooled over its width, or its own where variances differ."""
         pooled = self.spreads.get(self.row(ref), Spread(math.nan, 0, math.nan))
         return pooled if equal_variances(pooled) else own(list(self.errors.get(ref, {}).values()), pooled)
-
-    def pairs(self, row: Row) -> bool:
-        """Whether gains of a row are taken pair by pair: by rule, from the numbers of seeds alone.
-
-        Pairing removes what a seed does to both arms alike, and pays for it with degrees of freedom: two gains a row
-        instead of all its cells. It is used where it narrows intervals at PAIR_CORRELATION, and every seed has both
-        arms: t(paired) sqrt(1 - correlation) < t(unpaired).
-        """
-        arms = [ref for ref in self.errors if self.row(ref) == row and self.is_worse(ref)]
-        complete = all(self.errors[r].keys() == self.errors.get(self.better(r), {}).keys() for r in arms)
-        paired, unpaired = self._df(self.gain_spreads, row), self._df(self.spreads, row)
-        if not (arms and complete and paired):
-            return False
-        return quantile(paired) * math.sqrt(1 - PAIR_CORRELATION) < quantile(max(1, unpaired))
-
-    @staticmethod
-    def _df(spreads: Mapping[Row, Spread], row: Row) -> int:
-        return spreads[row].df if row in spreads else 0
 
 
 def equal_variances(spread: Spread) -> bool:

@@ -139,13 +139,13 @@ def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     known = costs(results, map(at_224, networks), measure)
     rows = []
     for network in networks:
-        cost, printed = known[at_224(network)], paper.complexity(network["width"], network["groups"])
+        cost, (printed, where) = known[at_224(network)], paper.complexity(network["width"], network["groups"])
         rows.append(
             {
                 **dict(network.values),
                 **{key: getattr(cost, key, None) for key in ("conv_macs", "macs", "params")},
-                "paper_macs": int(1_000_000 * printed.value) if printed else None,
-                "paper_table": printed.table if printed else "",
+                "paper_macs": printed,
+                "paper_table": where,
             }
         )
     table = pd.DataFrame(rows, columns=list(TABLE_1_COLUMNS))

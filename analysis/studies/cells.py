@@ -58,7 +58,7 @@ def summarise(
         mean = _interval(done[k], spread)
         printed = study.paper(key)
         ours = key.get("structure") == "shufflenet" and {axis for axis, _ in key.values if "." not in axis} <= {*AXES}
-        complexity = paper.complexity(key["width"], key["groups"]) if ours else None
+        complexity = paper.complexity(key["width"], key["groups"])[0] if ours else None
         table.append(
             {
                 **dict(key.values),
@@ -70,7 +70,7 @@ def summarise(
                 "params": cost.params if cost else None,
                 "macs_224": cost_224.macs if cost_224 else None,
                 "params_224": cost_224.params if cost_224 else None,
-                "paper_macs": 1_000_000 * complexity.value if complexity else None,
+                "paper_macs": complexity,
                 "paper_error": printed.value if printed else None,
             }
         )

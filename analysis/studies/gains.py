@@ -16,7 +16,7 @@ COLUMNS = (
     *("width", "groups", "gain", "gain_low", "gain_high", "seeds_off", "seeds_on", "paper_gain", "interval", "method"),
     *("se", "df", "levene_p", "structure", "stem_channels", "protocol_id"),
 )
-"""Columns of gains.csv."""
+"""Columns of gains.csv; `se` is the standard error, which see `standard_error` for."""
 
 RULE = (
     "Δ of both arms' means; seeds are paired only where, at the correlation of the arms measured beforehand "
@@ -24,6 +24,11 @@ RULE = (
     "rounded after subtraction."
 )
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
+
+
+def standard_error(study: Study) -> str:
+    """The column of the standard error: `se`, but in a study with an axis of that name (squeeze-and-excitation)."""
+    return "standard_error" if "se" in study.axes else "se"
 
 
 def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sample) -> pd.DataFrame:
@@ -37,7 +42,7 @@ def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sa
             each, from which test images each arm has right: run-to-run variation not covered), or empty.
     """
     table = []
-    cells, by = list(keys), study.gain
+    cells, by, se = list(keys), study.gain, standard_error(study)
     for key in (key for key in cells if by and key.get(by.axis) == by.better):
         worse = sample.better(key).but({sample.gain[0]: sample.gain[1]})
         if worse not in cells:
@@ -52,19 +57,20 @@ def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sa
                 **dict(key.values),
                 **{"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high},
                 **{"interval": interval.kind, "seeds_off": seeds[off], "seeds_on": seeds[on]},
-                **_how(found),
+                **_how(found, se),
                 "paper_gain": printed.value if printed else None,
                 "protocol_id": rows["protocol_id"].iloc[0],
             }
         )
-    frame = pd.DataFrame(table, columns=[*COLUMNS, *(axis for axis in study.axes if axis not in (*COLUMNS, "shuffle"))])
-    real = ["gain", "gain_low", "gain_high", "se", "df", "levene_p", "paper_gain"]
+    names = [se if name == "se" else name for name in COLUMNS]
+    frame = pd.DataFrame(table, columns=[*names, *(axis for axis in study.axes if axis not in (*names, "shuffle"))])
+    real = ["gain", "gain_low", "gain_high", se, "df", "levene_p", "paper_gain"]
     frame[real] = frame[real].astype(float).round(4)
     return frame
 
 
-def _how(found: Estimate | None) -> dict[str, object]:
+def _how(found: Estimate | None, se: str) -> dict[str, object]:
     if not found:
-        return {"method": "", "se": None, "df": None, "levene_p": None}
+        return {"method": "", se: None, "df": None, "levene_p": None}
     df = found.df if math.isfinite(found.df) else None  # test images have none
-    return {"method": found.method, "se": found.se, "df": df, "levene_p": found.levene_p}
+    return {"method": found.method, se: found.se, "df": df, "levene_p": found.levene_p}

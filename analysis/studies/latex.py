@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from analysis.runs.text import one_line
 from analysis.studies.grids import Grid
 
 LINE, PAGE = 450.0, 540.0
@@ -95,13 +96,13 @@ class Layout:
 
 def latex(title: str, grids: Sequence[Grid]) -> str:
     r"""Tables as text of a file to be \input in a paper of two columns; it needs the booktabs package."""
-    start = f"% {_one_line(title)}; needs \\usepackage{{booktabs}}\n{LINES}"
+    start = f"% {one_line(title)}; needs \\usepackage{{booktabs}}\n{LINES}"
     return "\n\n".join([start, *(text for grid in grids for text in _floats(grid))]) + "\n"
 
 
 def tex(text: str) -> str:
     """Text with every character replaced that LaTeX reads as a command; long words may break."""
-    words = ([w] if len(w) <= WORD else re.findall(f".{{1,{PIECE}}}", w) for w in _one_line(text).split(" "))
+    words = ([w] if len(w) <= WORD else re.findall(f".{{1,{PIECE}}}", w) for w in one_line(text).split(" "))
     return " ".join(r"\allowbreak{}".join("".join(LATEX.get(c, c) for c in piece) for piece in word) for word in words)
 
 
@@ -242,7 +243,7 @@ def _heads(body: Body, layout: Layout, part: dict[int, float]) -> list[str]:
 def _stack(head: str, width: float, size: Size, align: str = "r") -> str:
     """A heading in as many lines as its width needs."""
     lines: list[str] = []
-    for word in _one_line(head).split(" "):
+    for word in one_line(head).split(" "):
         if lines and _width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
@@ -272,8 +273,4 @@ def _longest_word(text: str, size: Size) -> float:
 
 def _width(text: str, size: Size) -> float:
     """Estimated width of a line in points, rather too wide."""
-    return 1.02 * size.points * size.scale * sum(LETTERS.get(sign, 0.76) for sign in _one_line(text))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())
+    return 1.02 * size.points * size.scale * sum(LETTERS.get(sign, 0.76) for sign in one_line(text))

@@ -190,7 +190,7 @@ def on_signal(found: SignalAndNoise, study: Study) -> str:
     so = (
         "can decide such claims"
         if enough
-        else f"hardly can, it would take {max(found.seeds_needed, found.seeds + 1):,} seeds or more"
+        else f"can hardly decide such claims: that takes {max(found.seeds_needed, found.seeds + 1):,} seeds or more"
     )
     return f"{said}{reach} {found.usual:.1f} (root mean square). This data and budget {so}."
 

@@ -8,6 +8,7 @@ from itertools import groupby
 import jinja2
 from markupsafe import Markup, escape
 
+from analysis.runs.text import one_line
 from analysis.studies.grids import Grid
 
 STYLE = """
@@ -134,10 +135,6 @@ def _flat(column: object) -> str:
 
 def _mark(text: str) -> str:
     """Text that Markdown shows as it is."""
-    lines = [_one_line(line) for line in str(text).split("\n")]
+    lines = [one_line(line) for line in str(text).split("\n")]
     safe = (re.sub(r"([\\`*_|]|(?<=\])\()", r"\\\1", html.escape(line, quote=False)) for line in lines)
     return "<br>".join(safe)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.runs.cell import AXES, Cell
-from analysis.runs.frame import COLUMNS
+from analysis.runs.frame import variant_axes
 from analysis.runs.study import BUILT_IN, NO_STUDY, Study
 from model.widths import resolve_stem
 
@@ -75,11 +75,6 @@ def runs_of(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     other = [axis for axis in variant_axes(frame) if axis not in AXES]
     plain = frame[list(AXES)].notna().all(axis=1) & frame[other].isna().all(axis=1)
     return _typed(frame[pd.Series(mine, index=frame.index, dtype=bool) & plain])
-
-
-def variant_axes(frame: pd.DataFrame) -> list[str]:
-    """Columns that are axes of networks."""
-    return [*AXES, *(name for name in frame.columns if name not in COLUMNS and "." not in name)]
 
 
 def scope(study: Study) -> str:

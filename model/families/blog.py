@@ -10,7 +10,8 @@ from model.widths import resolve_stem
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "blog variant", 1
+canonical = shufflenet.canonical
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,6 @@ def resolve(axes: Axes, given: Input) -> Axes:
     return replace(axes, stem_channels=resolve_stem(axes.groups, axes.width, given.stem, axes.stem_channels))
 
 
-def canonical(axes: Axes) -> Axes:
-    """As shufflenet's."""
-    return replace(axes, shuffle=True) if axes.groups == 1 else axes
-
-
 def label(axes: Axes) -> str:
     """`blog g3 0.5x`; see shufflenet.label."""
     return f"blog {shufflenet.label(shufflenet.Axes(axes.groups, axes.width, axes.shuffle, axes.stem_channels))}"
@@ -42,15 +38,7 @@ def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.blog import BlogShuffleNet
 
-    return BlogShuffleNet(
-        groups=axes.groups,
-        width=axes.width,
-        shuffle=axes.shuffle,
-        num_classes=given.classes,
-        in_channels=given.channels,
-        stem=given.stem,
-        stem_channels=axes.stem_channels,
-    )
+    return BlogShuffleNet(axes.groups, axes.width, axes.shuffle, stem_channels=axes.stem_channels, **given.keywords)
 
 
 def check(traced: Any) -> list[str]:

@@ -8,7 +8,7 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "MobileNet", 1
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Axes:
 
 def label(axes: Axes) -> str:
     """`MobileNet 0.5x`."""
-    return f"MobileNet {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.mobilenet import MobileNetV1
 
-    return MobileNetV1(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
+    return MobileNetV1(axes.width, **given.keywords)

@@ -1,31 +1,23 @@
 """The ResNet of Table 4: ShuffleNet's skeleton with other units; see model/structures.py."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from model.families.vgg_like import Axes
 from model.family import Input
-from model.widths import FITTED_STEMS
 
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The width; its widths are those whose stems are fitted to the paper's complexities."""
-
-    width: float = field(default=1.0, metadata={"help": "scale factor of the channels", "choices": tuple(FITTED_STEMS)})
+NAME, VERSION = "ResNet", 1
 
 
 def label(axes: Axes) -> str:
     """`ResNet 0.5x`."""
-    return f"ResNet {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.structures import resnet
 
-    return resnet(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
+    return resnet(axes.width, **given.keywords)

@@ -10,7 +10,7 @@ from model.widths import resolve_stem, stem_name
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "ShuffleNet", 1
 LATER = ("se", "units")
 UNITS = "4/8/4"
 
@@ -72,12 +72,10 @@ def build(axes: Axes, given: Input) -> "nn.Module":
         groups=axes.groups,
         width=axes.width,
         shuffle=axes.shuffle,
-        num_classes=given.classes,
-        in_channels=given.channels,
-        stem=given.stem,
         stem_channels=axes.stem_channels,
         se=axes.se,
         units=units(axes.units),
+        **given.keywords,
     )
 
 

@@ -9,7 +9,7 @@ from model.widths import FITTED_STEMS
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+NAME, VERSION = "VGG-like", 1
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Axes:
 
 def label(axes: Axes) -> str:
     """`VGG-like 0.5x`."""
-    return f"VGG-like {axes.width:g}x"
+    return f"{NAME} {axes.width:g}x"
 
 
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.structures import vgg_like
 
-    return vgg_like(axes.width, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
+    return vgg_like(axes.width, **given.keywords)

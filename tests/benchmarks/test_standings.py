@@ -10,12 +10,12 @@ from benchmarks import contest, environment, gpu_study, peers, roof, standings
 from benchmarks.contest import Cell, Turn, Work
 
 
-def turn(contestant: str, repeat: int, seconds: float, block: str = "all", widths=(0.25, 1.0)) -> Turn:
+def turn(contestant: str, repeat: int, seconds: float) -> Turn:
     """A command of two cells a width; its runs take nine tenths of it, 1x three times as long as others."""
-    parts = [(width, groups, 3.0 if width == 1.0 else 1.0) for width in widths for groups in (1, 8)]
+    parts = [(width, groups, 3.0 if width == 1.0 else 1.0) for width in (0.25, 1.0) for groups in (1, 8)]
     whole = sum(part for _, _, part in parts)
     cells = [Cell(g, w, 0.9 * seconds * part / whole, 100.0 / seconds, 0.5) for w, g, part in parts]
-    return Turn(contestant, repeat, block, seconds, cells)
+    return Turn(contestant, repeat, seconds, cells)
 
 
 TAKEN = [
@@ -30,14 +30,6 @@ def test_ratios_are_taken_within_a_repeat_and_then_their_median():
     assert (reference["contestant"], reference["seconds"], reference["repeats"]) == ("reference", 60.0, 3)
     assert (reference["least"], reference["ours is faster by"], reference["most"]) == (2.0, 3.0, 4.0)
     assert ours["ours is faster by"] == 1.0
-
-
-def test_blocks_have_a_row_each_and_one_for_their_sum():
-    taken = [turn(name, 0, s, block) for name, s, block in [("reference", 9, "0.25"), ("ours", 3, "0.25")]]
-    taken += [turn(name, 0, s, block) for name, s, block in [("ours", 7, "1.0"), ("reference", 21.0, "1.0")]]
-    rows = {(row["of"], row["contestant"]): row["seconds"] for row in standings.commands(taken)}
-    assert rows["sum", "reference"] == 30 and rows["sum", "ours"] == 10 and rows["1.0", "ours"] == 7
-    assert "sum" not in {row["of"] for row in standings.commands(TAKEN)}
 
 
 def test_widths_are_the_sums_of_their_cells():
@@ -89,10 +81,10 @@ def test_turns_rotate_and_cover_everybody():
 def test_every_contestant_is_given_the_same_work(tmp_path):
     """The recipe of the preset goes to the reference loop number by number; images are the harness's."""
     (tmp_path / "data").mkdir()
-    work = Work(tmp_path / "data", tmp_path, train_images=320, epochs=3, extra=("recipe.lr=0.07",))
-    ours = contest.command("ours", work, (0.5,), Path("images.npz"), Path("out"))
-    assert {"recipe.epochs=3", "recipe.lr=0.07", "model.width=0.5", "ablation=groups", "seed=0"} <= set(ours)
-    theirs = contest.command("pytorchcv", work, (0.5, 1.0), Path("images.npz"), Path("out"))
+    work = Work(tmp_path / "data", tmp_path, train_images=320, epochs=3, widths=(0.5, 1.0), extra=("recipe.lr=0.07",))
+    ours = contest.command("ours", work, Path("images.npz"), Path("out"))
+    assert {"recipe.epochs=3", "recipe.lr=0.07", "model.width=0.5,1.0", "ablation=groups", "seed=0"} <= set(ours)
+    theirs = contest.command("pytorchcv", work, Path("images.npz"), Path("out"))
     told = dict(word.split("=", 1) for word in theirs if "=" in word)
     assert (told["network"], told["width"], told["groups"]) == ("pytorchcv", "0.5,1.0", "1,2,3,4,8")
     _, run = contest.composed(work, 3, 0.5)
@@ -107,7 +99,7 @@ def test_a_recipe_that_the_reference_loop_does_not_know_is_refused(tmp_path):
     (tmp_path / "data").mkdir()
     work = Work(tmp_path / "data", tmp_path, extra=("recipe.jitter=0.4",))
     with pytest.raises(SystemExit, match="jitter"):
-        contest.command("reference", work, (0.5,), Path("images.npz"), Path("out"))
+        contest.command("reference", work, Path("images.npz"), Path("out"))
 
 
 def test_the_gpu_study_is_judged_by_its_time_and_by_the_sampled_rates():
@@ -138,20 +130,17 @@ def test_the_report_names_everything_and_its_tables_are_written_beside_it(tmp_pa
     (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
     asked = []
 
-    def stand_in(contestant, work, repeat, block, images, out):
-        asked.append((repeat, block, contestant))
-        return turn(contestant, repeat, 30.0 if contestant == "reference" else 10.0, block, (float(block),))
+    def stand_in(contestant, work, repeat, images, out):
+        asked.append((repeat, contestant))
+        return turn(contestant, repeat, 30.0 if contestant == "reference" else 10.0)
 
     monkeypatch.setattr(peers, "take_turn", stand_in)
     monkeypatch.setattr(peers, "choose_images", lambda work, path: None)
     monkeypatch.setattr(roof, "measure", lambda device: {"per core, all busy": roof.Roof(90.0, {"L2": 50.0})})
     places = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     few = ["--contestants=reference,ours", "--groups=1,8", "--widths=0.25,1.0"]
-    peers.main([*places, *few, "--by=width", "--repeats=2"])
-    assert sorted(asked) == sorted(
-        (repeat, block, name) for repeat in (0, 1) for block in ("0.25", "1.0") for name in ("reference", "ours")
-    )
-    assert {name for repeat, block, name in (asked[0], asked[2])} == {"reference", "ours"}, "turns rotate"
+    peers.main([*places, *few, "--repeats=2"])
+    assert asked == [(0, "reference"), (0, "ours"), (1, "ours"), (1, "reference")], "turns rotate"
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {"README.md", "commands.csv", "widths.csv", "cells.csv", "roof.csv", "turns.csv"}
     text = (tmp_path / "out" / "README.md").read_text()

@@ -25,7 +25,7 @@ def test_one_seed_cannot_decide_and_two_could(tmp_path: Path) -> None:
     assert said.endswith("Two seeds could decide them (SEEDS=2).")
     assert undecidable(plans({0.5: 2, 0.25: 2}), tmp_path) == []
     (said,) = undecidable(plans({0.5: 2, 0.25: 1}), tmp_path)
-    assert said.startswith("1 of the 2 claims of groups")
+    assert said.startswith("1 of the 2 claims of groups") and "(eight-groups-help-0.25x): one seed" in said
 
 
 def test_seeds_that_were_planned_before_count(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablations.core.errors import UserError
+from ablations.core.paths import ROOT
+from ablations.sweep import new_study
 from analysis import paper
-from analysis.claims.parser import CLAIMS, read_claims
-from analysis.runs.study import study
+from analysis.claims.parser import CLAIMS, claims_of, read_claims
+from analysis.runs.study import parse, study
 from analysis.stats.contrast import Contrast
 from tests.make import shufflenet_cell
 
@@ -85,6 +88,30 @@ def test_for_makes_a_claim_of_each_value(tmp_path: Path) -> None:
     three, eight = read_claims(write(tmp_path, text))
     assert (three.id, three.says) == ("helps-0.5x-g3", "At 0.5x with 3.")
     assert eight.contrasts[0].refs == (shufflenet_cell(8, 0.5, False), shufflenet_cell(8, 0.5)) and eight.paper == 5.8
+
+
+@pytest.mark.parametrize("says", ["At {width}.", "At {model.width}."])
+@pytest.mark.parametrize("key", ["width", "model.width"])
+def test_the_axes_of_for_may_be_written_either_way(says: str, key: str) -> None:
+    """As the example of docs/your-own-ablation.md writes them; it was refused."""
+    claim = {"id": "a", "says": says, "for": {key: [0.25]}, "trend": {"depth": [1, 2, 3]}, "margin": 1}
+    axes = {"axes": ["model.width", "model.depth"], "defaults": {"model.structure": "mine.net"}}
+    (found,) = claims_of(parse("mine", {**axes, "claims": [claim]}))
+    assert (found.id, found.says) == ("a-0.25x", "At 0.25x.")
+
+
+@pytest.mark.parametrize("name", ["se", "smoothing", "width", "silu"])
+def test_the_claims_of_the_examples_and_of_a_new_study_can_be_read(tmp_path: Path, name: str) -> None:
+    folder = ROOT / "examples" / name
+    if name == "silu":
+        new_study.create(name, folder := tmp_path / "mine")
+    content = yaml.safe_load((folder / "ablation" / f"{name}.yaml").read_text())
+    if isinstance(content["claims"], str):
+        content["claims"] = yaml.safe_load((folder / "ablation" / content["claims"]).read_text())
+    axes = {"axes": [*content["table"]["rows"], *content["table"]["columns"]]}
+    defaults = {"defaults": {"model.structure": "x", "model.groups": 3}}
+    found = claims_of(parse(name, {**content, **axes, **defaults}))
+    assert found and "{" not in found[0].says
 
 
 def test_one_group_has_one_cell(tmp_path: Path) -> None:

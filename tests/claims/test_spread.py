@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ablations.store.plans import PlannedRun, contents, parse_plan
 from analysis.claims import spread
-from analysis.claims.budget import main, sequential
+from analysis.claims.budget import expected, main, sequential
 from analysis.claims.spread import measured, of_runs
-from analysis.runs.cell import Cell
 from tests import results_fixture as fixture
-from tests.make import shufflenet_cell
 
 
 def rows(*cells: tuple[float, list[float]]) -> pd.DataFrame:
@@ -69,11 +68,11 @@ def test_this_folder_counts_first_then_its_data_then_committed_studies(tmp_path,
 def test_without_a_spread_nothing_is_promised(tmp_path, monkeypatch):
     monkeypatch.setattr(spread, "REFERENCE", tmp_path)
     question = {
-        "cells": [{"structure": "shufflenet", "width": 0.25, "groups": g, "shuffle": True} for g in (1, 8)],
+        "plans": list(contents([PlannedRun("groups", "quick", fixture.run(g, 0.25)) for g in (1, 8)])),
         "options": [{"seeds": 3, "widths": [0.25]}],
         **{"results": str(tmp_path), "protocol_id": "", "data": "glyphs", "plan": None, "sd": None},
     }
-    assert main(question) == {"spread": None, "options": [None], "plan": None}
+    assert main(question) == {"spread": None, "options": [None], "plan": None, "unknown": 0}
     known = main({**question, "sd": 0.2})
     assert known["options"][0]["claims"] == 1 and known["options"][0]["decided"] > 0.9
     protocol = folder(tmp_path, sd=30.0)
@@ -82,7 +81,8 @@ def test_without_a_spread_nothing_is_promised(tmp_path, monkeypatch):
 
 
 def test_a_plan_of_looks_saves_runs_where_seeds_agree_and_none_where_nothing_is_decided():
-    cells: list[Cell] = [shufflenet_cell(groups, 0.25, shuffle) for groups in (3, 8) for shuffle in (True, False)]
+    runs = [fixture.run(groups, 0.25, shuffle) for groups in (3, 8) for shuffle in (True, False)]
+    cells = expected(filter(None, map(parse_plan, contents(PlannedRun("shuffle", "quick", one) for one in runs))))
     sure, vain = (sequential(cells, [3, 5, 8], sd, 4) for sd in (0.1, 50.0))
     assert sure and vain and sure["fixed"] == vain["fixed"] == 32
     assert sure["runs"] < 16 and sure["decided"] == sure["decided_fixed"] == 3

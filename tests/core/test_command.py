@@ -28,6 +28,8 @@ COMMANDS = {
     "analysis.notebooks": ("analysis.notebooks.execute", ["--help"]),
     "analysis.reference": ("analysis.reference.commands", ["unpack", "{packed}", "{other}/unpacked"]),
 }
+PRINTERS = ("ablations", "ablations.cost", "ablations.merge", "ablations.status", "analysis", "analysis.explain")
+"""One for each way to print: Hydra's help, argparse's, Rich's text and tables, plain lines."""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_ctrl_c_while_a_worker_starts(tmp_path: Path) -> None:
     assert not list(results.glob("runs/*/failure.json")) and len(sweeps.finished(results)) == 1
 
 
-@pytest.mark.parametrize("address", COMMANDS)
+@pytest.mark.parametrize("address", PRINTERS)
 def test_a_reader_that_leaves(address: str, results: Path, tmp_path: Path) -> None:
     """As `| head` does: nobody reads what is written."""
     theirs, ours = os.pipe()
@@ -133,7 +135,7 @@ def test_a_reader_that_leaves(address: str, results: Path, tmp_path: Path) -> No
     assert (done.returncode, done.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("address", COMMANDS)
+@pytest.mark.parametrize("address", PRINTERS)
 def test_without_standard_streams(address: str, results: Path, tmp_path: Path) -> None:
     closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *line(address, results, tmp_path)]
     done = subprocess.run(closed, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)

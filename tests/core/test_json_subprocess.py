@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablations.core import json_subprocess
+from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
 
 
@@ -31,8 +32,11 @@ def test_a_question_is_answered(module) -> None:
 
 
 def test_a_failure_is_its_last_line(module) -> None:
+    name = module("answer_json(lambda question: question['width'])")
     with pytest.raises(RuntimeError, match=r"^KeyError: 'width'$"):
-        run_module_json(module("answer_json(lambda question: question['width'])"), {})
+        run_module_json(name, {})
+    with pytest.raises(UserError, match=r"^It cannot be measured: KeyError: 'width'$"):
+        run_module_json(name, {}, "It cannot be measured")
 
 
 @pytest.mark.parametrize(

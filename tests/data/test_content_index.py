@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from ablations import data
-from ablations.core.config import FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, Run, from_json, to_json
 from ablations.data import content_index, work
@@ -19,15 +18,9 @@ LONG_AGO = 1_500_000_000
 
 
 @pytest.fixture
-def config(tmp_path):
-    plant(tmp_path / "images")
-    return FolderConfig(
-        name="imagefolder",
-        dir=str(tmp_path / "images"),
-        cache_dir=str(tmp_path / "cache"),
-        resolution=8,
-        cache_resolution=8,
-    )
+def config(config):
+    plant(Path(config.dir))
+    return config
 
 
 def plant(root, suffix="ppm", each=3):
@@ -168,14 +161,13 @@ def test_a_special_file_is_never_read(tmp_path):
         content_index.read_content(str(tmp_path / "x.jpg"))
 
 
-def test_names_of_runs_made_before_are_kept_and_their_content_is_unknown():
+def test_names_of_runs_made_before_are_kept():
     """Descriptions without `content` are of listings; they and their names stay as they are."""
     old = run()
     listing = replace(old.protocol.data, name="imagefolder")
     before = replace(old, protocol=replace(old.protocol, data=listing))
     text = to_json(before)
-    assert "content" not in text["protocol"]["data"] and from_json(text).protocol.data.unknown_content
+    assert "content" not in text["protocol"]["data"] and from_json(text).protocol.data.content == 0
     now = replace(before, protocol=replace(before.protocol, data=replace(listing, content=1)))
-    assert not from_json(to_json(now)).protocol.data.unknown_content and now.run_id != before.run_id
-    assert not old.protocol.data.unknown_content
+    assert from_json(to_json(now)).protocol.data.content and now.run_id != before.run_id
     assert isinstance(before, Run) and isinstance(listing, DataSpec)

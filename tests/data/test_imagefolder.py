@@ -10,23 +10,11 @@ import pytest
 from PIL import Image
 
 from ablations import data
-from ablations.core.config import FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.data.decode import decode
 
 TINY = ROOT.parent / "shared" / "data" / "tiny-imagenet-50"
-
-
-@pytest.fixture
-def config(tmp_path):
-    return FolderConfig(
-        name="imagefolder",
-        dir=str(tmp_path / "images"),
-        cache_dir=str(tmp_path / "cache"),
-        resolution=8,
-        cache_resolution=8,
-    )
 
 
 def picture(path, seed=0, size=(12, 10)):

@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 
 from ablations import data
-from ablations.core.config import FolderConfig
 from ablations.core.errors import UserError
 from ablations.data import cache, shard, shard_source, verify, work
 from ablations.data.decode import decode_whole
@@ -30,18 +29,11 @@ SIDE = 12
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
+def config(config, monkeypatch):
     """Two classes of ten training and three test images of unlike sizes, four to a shard."""
     monkeypatch.setattr(shard_source, "PER_SHARD", 4)
-    plant(tmp_path / "images")
-    return FolderConfig(
-        name="imagefolder",
-        dir=str(tmp_path / "images"),
-        cache_dir=str(tmp_path / "cache"),
-        resolution=8,
-        cache_resolution=SIDE,
-        keep="whole",
-    )
+    plant(Path(config.dir))
+    return replace(config, cache_resolution=SIDE, keep="whole")
 
 
 def plant(root, each=10):

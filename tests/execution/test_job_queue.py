@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ablations.execution import job_queue
@@ -11,7 +10,7 @@ from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
-from tests.make import run
+from tests.make import finish, run
 
 
 @pytest.fixture
@@ -23,12 +22,6 @@ def of(results: Path, runs: int = 2, retries: int = 1) -> tuple[JobQueue, list[s
     said: list[str] = []
     jobs = [Job(run(seed=seed), results, results, "cpu", 1, False, 0, {}) for seed in range(runs)]
     return JobQueue(jobs, retries, said.append), said
-
-
-def finish(results: Path, job: Job) -> None:
-    run_folder.write_metrics(run_folder.begin(results, job.run, {}), [])
-    result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": 1.0}}
-    run_folder.finish(run_folder.path_of(results, job.run.run_id), result, np.ones(8, bool))
 
 
 @pytest.mark.parametrize("state", ["failed", "diverged", "killed"])
@@ -78,7 +71,7 @@ def test_what_another_sweep_trains_is_passed_over_taken_over_or_found_done(resul
     assert it.next() == 2 and it.next() is None
     assert len(said) == 2 and all("left to another sweep that trains it" in line for line in said)
     assert it.next() is None and len(said) == 2, "said once"
-    finish(results, it.jobs[0])
+    finish(results, it.jobs[0].run)
     for each in theirs:
         each.release(done=False)
     assert it.next() == 1 and it.states == ["done", "running", "running"]

@@ -87,15 +87,6 @@ def test_an_exception_is_recorded_with_its_traceback_and_retried(job, monkeypatc
     assert run_folder.failure(job.results, job.run.run_id) is None
 
 
-def test_divergence_is_a_state_of_its_own(job):
-    from dataclasses import replace
-
-    recipe = replace(job.run.protocol.recipe, lr=1e25)
-    wild = replace(job, run=replace(job.run, protocol=replace(job.run.protocol, recipe=recipe)))
-    assert job_runner.run_job(wild) == "diverged"
-    assert "not finite" in run_folder.failure(wild.results, wild.run.run_id).error
-
-
 def test_a_run_that_another_process_holds_is_left_alone(job):
     theirs = lease.take(job.results, job.run.run_id)
     assert job_runner.run_job(job) == "held" and not folder(job).exists()
@@ -166,12 +157,3 @@ def test_stopped_between_the_weights_and_the_result_costs_an_epoch_at_most(job, 
     assert checkpoint.load(folder(job) / "checkpoint.pt", job.run.run_id)["history"][-1]["epoch"] == 1
     assert job_runner.run_job(job) == "done"
     assert not (folder(job) / "checkpoint.pt.previous").exists()
-
-
-def test_a_damaged_run_is_set_aside_and_trained_to_the_same_weights(job):
-    job_runner.run_job(job)
-    before = run_folder.result(job.results, job.run.run_id).weights_sha256
-    (folder(job) / "correct.npy").unlink()
-    assert job_runner.run_job(job) == "done"
-    assert run_folder.result(job.results, job.run.run_id).weights_sha256 == before
-    assert list(run_folder.aside(job.results)) == [f"{job.run.run_id}.damaged-1"]

@@ -112,18 +112,11 @@ def dilated(net: ShuffleNetV1) -> nn.Module:
     return net
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 MODIFIED: list[Modify] = [
     *(squeezed, overridden, own_forward, activated, added, hooked, hooked_before, hooked_back),
     *(parametrized, averaged, unshuffled, dilated),
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def network(modify: Modify = lambda net: net) -> nn.Module:

@@ -18,19 +18,14 @@ from ablations.execution.scheduling import relative_cost
 from ablations.monitor import status
 from ablations.monitor.forecast import forecast
 from ablations.monitor.live import Live
-from ablations.store import plans, run_folder, run_state
+from ablations.store import run_folder, run_state
 from ablations.store.records import Progress, Result
 from ablations.store.run_state import RunStatus
 from ablations.sweep import messages
 from ablations.sweep.plan import Planned, make_plan
 from tests.make import run
+from tests.sweep.test_plan import write_plans
 from tests.sweeps import ROOT, environment
-
-
-def write_plans(jobs, results, command):
-    plans.write_plans(
-        [plans.PlannedRun(job.config.study, job.config.preset, job.run) for job in jobs], results, command
-    )
 
 
 @pytest.fixture

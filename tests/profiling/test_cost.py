@@ -14,8 +14,10 @@ from ablations.core.errors import UserError
 from ablations.profiling import cost_model
 from ablations.profiling.cost import show
 from ablations.profiling.cost_model import DEVICES, ImageCost, plan_cost, seconds_per_image
-from ablations.sweep.hydra_app import compose
-from analysis.claims.budget import answer, scattered
+from ablations.store.plans import PlannedRun, contents, parse_plan
+from ablations.sweep.hydra_app import compose, compose_studies
+from ablations.sweep.plan import planned_runs
+from analysis.claims.budget import answer, expected, main, scattered
 from analysis.claims.parser import read_claims
 from model import ShuffleNetV1, complexity
 from tests.results_fixture import write_done
@@ -32,7 +34,7 @@ def jobs():
 @pytest.fixture(scope="module")
 def found(jobs, tmp_path_factory):
     """The cost of the paper's two studies, on a machine without ImageNet."""
-    return plan_cost(jobs, tmp_path_factory.mktemp("results"), sd=0.2)
+    return plan_cost(jobs, tmp_path_factory.mktemp("results"), sd=0.2, definitions=compose_studies(PAPER)[1])
 
 
 def network(found, **what):
@@ -102,7 +104,7 @@ def test_activations_are_counted():
 def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch, capsys):
     images = lambda cells, *_: (dict.fromkeys(cells, ImageCost(100, 10, 1000)), None)  # noqa: E731
     monkeypatch.setattr(cost_model, "measure_networks", images)
-    monkeypatch.setattr(cost_model, "budgets", lambda *what: ("", (), None))
+    monkeypatch.setattr(cost_model, "budgets", lambda *what: ("", (), None, 0))
     jobs = compose(["preset=smoke", "ablation=single", "model.groups=1,2", "model.width=0.25"])
     before = plan_cost(jobs, tmp_path)
     write_done(tmp_path, jobs[0].run, 0.5)
@@ -144,18 +146,38 @@ def test_budgets_in_proportion(found):
 
 def test_the_least_gain_is_that_of_the_t_test(jobs):
     """One comparison of two cells, of seven of a width; the level is shared by Holm's strictest rule."""
-    from tests.make import shufflenet_cell
-
-    refs = {shufflenet_cell(v["groups"], v["width"], v["shuffle"]) for v in (job.run.variant.axes for job in jobs)}
+    planned = contents(PlannedRun(job.config.study, job.config.preset, job.run) for job in jobs)
+    studies = expected(filter(None, map(parse_plan, planned)))
     claims = read_claims()
     gain = next(c for c in claims if c.kind == "contrast" and len(c.refs) == 2 and c.direction == "positive")
     rivals = sum(claim.study == gain.study for claim in claims)
     for seeds, sd in ((2, 0.2), (3, 0.2), (3, 0.4), (5, 0.2)):
         df = 7 * (seeds - 1)
         critical = stats.t.isf(0.05 / 2 / rivals, df)
-        least = answer(sorted(refs), seeds, sd)["least"]
+        least = answer(studies, seeds, sd)["least"]
         chance = stats.nct.sf(critical, df, least / (sd * math.sqrt(2 / seeds)))
         assert chance == pytest.approx(0.8, abs=0.02), (seeds, sd)
+
+
+def test_a_studys_own_claims_count():
+    """They stand in a file beside the study's; Table 4 prints errors of all but three cells."""
+    jobs, definitions = compose_studies(["preset=smoke", "ablation=structures", "seed=0,1,2"])
+    plans = contents(planned_runs(jobs, definitions), definitions)
+    question = {"plans": json.loads(json.dumps(list(plans))), "plan": [2, 3], "sd": 0.3}
+    question["options"] = [{"seeds": 3, "widths": widths} for widths in ([1.0, 0.5, 0.25], [0.25])]
+    found = main(question)
+    claims = len(definitions["structures"]["claims"])
+    assert found["options"][0]["claims"] + found["unknown"] == claims > found["options"][1]["claims"] > 0
+    assert found["options"][0]["decided"] > 5 and found["plan"]["fixed"] == 15 * 3 and found["options"][0]["least"] < 3
+
+
+def test_of_claims_without_a_printed_effect_the_least_gain_is_known():
+    jobs, definitions = compose_studies(["preset=smoke", "ablation=se", "seed=0,1,2"], ROOT / "examples" / "se")
+    plans = contents(planned_runs(jobs, definitions), definitions)
+    question = {"plans": json.loads(json.dumps(list(plans))), "plan": None, "sd": 0.3}
+    found = main({**question, "options": [{"seeds": 3, "widths": [0.5, 0.25]}]})
+    (one,) = found["options"]
+    assert (one["claims"], one["decided"], found["unknown"]) == (0, 0, 2) and 0.3 < one["least"] < 3
 
 
 def test_scattered_errors_have_the_spread_that_is_asked_for():
@@ -165,8 +187,8 @@ def test_scattered_errors_have_the_spread_that_is_asked_for():
 
 
 def test_a_network_that_cannot_be_built_here_is_a_sentence(jobs, tmp_path, monkeypatch):
-    def fail(module, question):
-        raise RuntimeError("no memory")
+    def fail(module, question, failed):
+        raise UserError(f"{failed}: no memory")
 
     monkeypatch.setattr(cost_model, "run_module_json", fail)
     with pytest.raises(UserError, match="cannot be measured on this machine: no memory"):

@@ -384,7 +384,8 @@ def test_published_twice_figures_and_page_are_the_same(tmp_path, monkeypatch):
         patch.setattr(publish, "_draw", DRAW)
         packed = gather(results)
         first, second = commands.published(packed, tmp_path), commands.published(packed, tmp_path)
-    assert first == second and b"<svg" in first["report.html"] and first["figures/curves.png"][:4] == b"\x89PNG"
+    assert first == second and b"<svg" in first["report.html"] and first["figures/curves.svg"][:5] == b"<?xml"
+    assert not [name for name in first if name.endswith((".png", "-column.svg"))]
 
 
 DRAW = publish._draw

@@ -9,7 +9,7 @@ from tests.sweeps import environment
 
 def test_printing_a_duration_imports_only_core_and_store() -> None:
     code = (
-        "import sys, analysis.report.environment\n"
+        "import sys, analysis.report.folds\n"
         "parts = {name.split('.')[1] for name in sys.modules if name.startswith('ablations.')}\n"
         "sys.exit(f'imports {parts}' if parts - {'core', 'store'} or 'torch' in sys.modules else 0)"
     )

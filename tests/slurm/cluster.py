@@ -9,11 +9,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+
+from tests.sweeps import until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 NODES = ("n1", "n2")
@@ -128,17 +128,6 @@ def running(folder: Path) -> Iterator[Cluster]:
             cluster.start_node(node)
         until(lambda: _ready(cluster))
         yield cluster
-
-
-def until(met: Callable[[], Any], seconds: float = 60, what: str = "") -> Any:
-    """Wait for something to come true; what it gives."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = met()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"within {seconds} s it never came to that: {what}")
 
 
 def free_ports(number: int) -> list[int]:

@@ -18,9 +18,9 @@ from PIL import Image
 
 from ablations.core import files
 from tests import sweeps
-from tests.slurm.cluster import NODES, Cluster, obstacle, running, until
+from tests.slurm.cluster import NODES, Cluster, obstacle, running
 from tests.sweep.test_faults import outcome
-from tests.sweeps import ROOT, environment, finished
+from tests.sweeps import ROOT, environment, finished, until
 
 pytestmark = pytest.mark.slurm
 
@@ -121,6 +121,40 @@ def test_wrong_settings_are_refused_before_anything(cluster: Cluster, tmp_path: 
     assert process.returncode == 2
     assert "invalid partition specified: fast" in said and "partitions here: main, urgent" in said
     assert list(tmp_path.iterdir()) == []
+
+
+PLAN = (
+    "-m",
+    "ablation=shuffle",
+    "model.groups=3",
+    "seeds=2..3",
+    "runtime.publish=true",
+    "hydra.launcher.timeout_min=5",
+)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_ends_the_last_run_of_a_look_judges_it_and_the_next_look_is_submitted(
+    cluster: Cluster, tmp_path: Path, waits: bool
+) -> None:
+    results = tmp_path / "results"
+
+    def looks() -> int:
+        return len((files.read_json(results / "looks.json") or {"looks": []})["looks"])
+
+    if waits:
+        process = submit(cluster, results, *PLAN)
+        said, _ = process.communicate(timeout=600)
+        assert process.returncode == 0 and said.count("as Slurm job") == 2, said
+    else:
+        for runs, taken in ((4, 1), (2, 2)):
+            assert f"Submitted {runs} runs" in submitted(cluster, results, *PLAN)
+            until(lambda: not cluster.jobs(), 400, "every task ends")
+            assert looks() == taken, "nobody but the last task could judge"
+        assert "0 to train" in submitted(cluster, results, *PLAN)
+    assert looks() == 2 and len(finished(results)) == 6
+    logs = [path.read_text() for path in results.glob("tasks/*/*_log.out")]
+    assert sum("Report:" in text for text in logs) == 2, "once a look"
 
 
 def test_a_disturbed_study_ends_like_a_local_one(cluster: Cluster, tmp_path: Path) -> None:

@@ -70,11 +70,11 @@ def test_across_widths_satterthwaite() -> None:
 def test_pairing_is_decided_by_numbers_of_seeds_alone() -> None:
     for other in (0.0, 3.0):  # whatever the errors are
         few = {ref: seeds(40, 42 + other, 41) for ref in (OFF, ON, OFF3, ON3, A)}
-        assert not Sample(few).pairs(ROW)
+        assert not Sample(few).paired
         many = {ref: {k: 40 + (k * 7 % 5) + other * (k % 2) for k in range(30)} for ref in (OFF, ON, OFF3, ON3, A)}
-        assert Sample(many).pairs(ROW)
-    assert not Sample({**many, ON: {k: 40.0 + k % 3 for k in range(29)}}).pairs(ROW), "a seed without its pair"
-    assert not Sample({A: seeds(1, 2)}).pairs(ROW) and not Sample({}).pairs(ROW)
+        assert Sample(many).paired == {ROW}
+    assert not Sample({**many, ON: {k: 40.0 + k % 3 for k in range(29)}}).paired, "a seed without its pair"
+    assert not Sample({A: seeds(1, 2)}).paired and not Sample({}).paired
 
 
 def test_paired_is_the_paired_t_with_a_common_spread() -> None:

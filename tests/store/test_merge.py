@@ -12,7 +12,7 @@ from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.core.run_spec import SCHEMA, Run
 from ablations.store import lease, merge, run_folder
-from ablations.store.looks import Look, read_looks, write_looks
+from ablations.store.looks import Look, SeedPlan, read_looks, write_looks
 from ablations.store.manifest import describe, seal
 from ablations.store.merge import main
 from ablations.store.plans import read_plans
@@ -327,11 +327,15 @@ def test_a_poisoned_plan_stays_out_and_its_other_entries_are_kept_here(places, c
     assert "is no plan that can be read" in capsys.readouterr().out
 
 
-def test_looks_come_along_and_are_never_taken_apart(places, capsys):
+def look(hour: int, seeds: int, cell: str = "a", plan: SeedPlan | None = None, verdict: str = "inconclusive") -> Look:
+    when = f"2026-01-01T{hour:02}:00:00+0000"
+    mine = {cell: tuple(range(seeds))}
+    return Look(study="groups", scope_id="s", when=when, seeds=mine, verdicts={"claim": verdict}, plan=plan)
+
+
+def test_looks_come_along(places, capsys):
     there, here = places
-    first, second, other = (
-        Look(study="groups", scope_id="s", when=when, seeds={"a": (0, 1)}) for when in ("1", "2", "3")
-    )
+    first, second = look(1, 2), look(2, 3)
     write_looks(there, [first, second])
     assert main([str(there), "--results", str(here), "--dry-run"]) == 0 and not (here / "looks.json").exists()
     assert main([str(there), "--results", str(here)]) == 0
@@ -340,8 +344,44 @@ def test_looks_come_along_and_are_never_taken_apart(places, capsys):
     assert main([str(there), "--results", str(here)]) == 0 and read_looks(here).taken == (first, second)
     write_looks(there, [first])
     assert main([str(there), "--results", str(here)]) == 0 and read_looks(here).taken == (first, second)
-    write_looks(there, [first, other])
-    assert main([str(there), "--results", str(here)]) == 1 and read_looks(here).taken == (first, second)
-    assert "other looks were taken there" in capsys.readouterr().out
     (there / "looks.json").write_text("{")
     assert main([str(there), "--results", str(here)]) == 1 and read_looks(here).taken == (first, second)
+
+
+def test_of_folders_published_apart_every_reading_of_the_verdicts_counts_once_and_by_time(places, capsys):
+    there, here = places
+    here.mkdir()
+    write_looks(here, [look(1, 2), look(5, 4)])
+    write_looks(
+        there, [look(2, 2), look(3, 3), look(6, 4, verdict="supported")]
+    )  # the first: the same runs, read again
+    for _ in range(2):
+        assert main([str(there), "--results", str(here)]) == 0
+        expected = (look(1, 2), look(3, 3), look(5, 4), look(6, 4, verdict="supported"))
+        assert read_looks(here).taken == expected, capsys.readouterr().out
+
+
+def test_looks_of_one_plan_go_on_where_those_here_end_and_never_contradict_each_other(places, capsys):
+    there, here = places
+    here.mkdir()
+    plan = SeedPlan(2, 4)
+    write_looks(here, [look(1, 2, plan=plan)])
+    write_looks(there, [look(2, 2, plan=plan), look(3, 3, plan=plan)])
+    assert main([str(there), "--results", str(here)]) == 0
+    assert read_looks(here).taken == (look(1, 2, plan=plan), look(3, 3, plan=plan)), "the longer history"
+    write_looks(there, [look(2, 2, plan=plan, verdict="supported")])
+    before = (here / "looks.json").read_bytes()
+    assert main([str(there), "--results", str(here)]) == 1 and (here / "looks.json").read_bytes() == before
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of the same cells but with other verdicts" in said and f"Delete {here}/looks.json" in said.replace(
+        "/ ", "/"
+    )
+
+
+def test_looks_of_one_plan_at_other_cells_wait_for_those_at_all_cells(places):
+    there, here = places
+    here.mkdir()
+    write_looks(here, [look(1, 2, plan=SeedPlan(2, 4))])
+    write_looks(there, [look(2, 2, "b", plan=SeedPlan(2, 4)), look(3, 3, "b")])
+    assert main([str(there), "--results", str(here)]) == 0
+    assert read_looks(here).taken == (look(1, 2, plan=SeedPlan(2, 4)), look(3, 3, "b")), "looks.take judges anew"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from ablations.store.plans import PlannedRun, read_plans, write_plans
 from analysis.explain.commands import main as explain
 from analysis.publish import publish
 from analysis.reference.commands import check_study, pack_study
+from analysis.report import drilldown, folds
 from analysis.runs import frame
 from analysis.runs.study import studies
-from analysis.studies import assemble
+from analysis.studies import assemble, grids
 from analysis.studies.figures import curves, panels
 from model.family import Input, load
 from tests import make
@@ -225,6 +227,28 @@ def test_an_axis_of_the_network_that_came_later_has_its_default_where_a_run_leav
     assert explain(["blocks", "--cell", "se=true", "width=0.25", "--results", str(tmp_path)]) == 0
 
 
+def test_blocks_beside_a_gain_keep_their_rows(tmp_path):
+    """The axis `se` and the standard error of a gain, which was a column of that name, are two things."""
+    jobs = []
+    for se, shuffle, seed in itertools.product((False, True), (False, True), (0, 1)):
+        one = fixture.run(3, 0.25, shuffle, seed)
+        one = replace(one, variant=one.variant.with_axes(se=True)) if se else one
+        jobs.append(PlannedRun("arms", "quick", one))
+        fixture.write_done(tmp_path, one, 0.3 + 0.001 * seed - 0.04 * se * shuffle)
+    gain = {"axis": "model.shuffle", "from": False, "to": True}
+    table = {"rows": ["model.se"], "columns": ["model.shuffle"], "gain": gain}
+    definition = {**SE, "axes": ["model.se", "model.shuffle"], "table": table, "figures": ["gain"], "claims": []}
+    write_plans(jobs, tmp_path, "python -m ablations", {"arms": definition})
+    known = frame.runs(tmp_path)
+    (study,) = studies(read_plans(tmp_path), known["planned_by"])
+    (section,) = assemble.sections(study, known, tmp_path)
+    assert section.gains[["se", "gain"]].round(2).values.tolist() == [[False, 0.0], [True, 4.0]]
+    shown = grids.pivot(section).frame["Ours", "Δ (points)"]
+    assert [text.partition(" [")[0] for text in shown] == ["+0.0", "+4.0"]
+    origins = drilldown.gains(section, drilldown.cells(tmp_path, [section]))
+    assert ["standard error" in one.shown.how for one in origins] == [True, True]
+
+
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
     runs = [fixture.run(groups, 0.25, seed=seed) for groups in (1, 3) for seed in (0, 1)]
     fixture.write_plan(tmp_path, "shuffle-mine", runs)
@@ -244,7 +268,7 @@ def test_a_definition_that_is_none_is_a_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "table", "rows"), [("structures", "table4", 15), ("mobilenet", "table5", 10)])
-def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, name, table, rows):
+def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeypatch, capsys, name, table, rows):
     """Tables 4 and 5: a family lacks axes of another, and what a description leaves out is its own family's default."""
     monkeypatch.setattr("analysis.runs.macs._measure", lambda subjects: [None] * len(subjects))
     content = yaml.safe_load((CONF / "ablation" / f"{name}.yaml").read_text())
@@ -269,6 +293,13 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
     assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+    # What the page says of a cell with many runs finds that cell, also where its network has no groups.
+    runs = frame.runs(tmp_path)
+    (study,) = studies(read_plans(tmp_path), runs["planned_by"])
+    cells = drilldown.cells(tmp_path, assemble.sections(study, runs, tmp_path))
+    for cell in (next(one for one in cells if one.key["structure"] != "shufflenet"), cells[0]):
+        assert explain([table, *shlex.split(folds._options(cell.key)), "--results", str(tmp_path)]) == 0
+        assert cell.name in capsys.readouterr().out
 
 
 def _product(one):

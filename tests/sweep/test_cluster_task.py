@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from ablations import data
 from ablations.core.config import CifarConfig, Config, GlyphsConfig, LoggerConfig, RecipeConfig, RuntimeConfig
 from ablations.core.errors import UserError
+from ablations.core.job_state import JobState
 from ablations.execution import job_queue
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue
@@ -24,9 +24,9 @@ from ablations.store import lease, run_folder, writable
 from ablations.sweep import cluster_task, work_list
 from ablations.sweep.plan import Planned
 from tests import make
-from tests.make import run
-from tests.sweep.test_faults import training, until
-from tests.sweeps import ROOT, command, environment, finished
+from tests.make import finish, run
+from tests.sweep.test_faults import training
+from tests.sweeps import ROOT, command, environment, finished, until
 
 
 def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
@@ -37,12 +37,6 @@ def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
         logger=LoggerConfig(name="tensorboard"),
     )
     return [Planned(run(seed=seed, groups=groups), config, ()) for seed in range(seeds) for groups in (1, 2, 4)]
-
-
-def finish(job: Job) -> None:
-    run_folder.write_metrics(run_folder.begin(job.results, job.run, {}), [])
-    result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": 1.0}}
-    run_folder.finish(run_folder.path_of(job.results, job.run.run_id), result, np.ones(8, bool))
 
 
 @pytest.fixture
@@ -64,6 +58,35 @@ def test_tables_come_with_the_presets_note(listed, monkeypatch):
     assert cluster_task._publish(job)
     assert said[0][0] == job.results and said[0][1].startswith("Demonstration on drawn characters")
     assert said[1:] == [(job.results, "")]
+
+
+@pytest.mark.parametrize(
+    ("last", "trains", "restarts", "published"),
+    [
+        (JobState.DONE, True, "0", True),
+        (JobState.DIVERGED, True, "0", True),
+        (JobState.WAITING, True, "0", False),
+        (JobState.DONE, False, "0", False),
+        (JobState.DONE, False, "1", True),
+    ],
+)
+def test_who_sees_the_last_run_end_publishes(listed, monkeypatch, last, trains, restarts, published):
+    """A run that diverged will do so again: the look is complete without it."""
+    said = []
+
+    def work_off(queue, pool, stop, ended, **more):
+        queue.states = [JobState.DONE] * 5 + [last]
+        if trains:
+            ended(Outcome(0, JobState.DONE, ""))
+
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    monkeypatch.setattr(cluster_task, "publish", lambda results, note="": said.append(results) or True)
+    monkeypatch.setattr(cluster_task, "prepare", lambda sources, stop: dict.fromkeys(sources, Path()))
+    monkeypatch.setattr(cluster_task, "work_off", work_off)
+    monkeypatch.setattr(cluster_task.messages, "show_run", lambda *what: None)
+    one = replace(listed, runtime=replace(listed.runtime, device="cpu"))
+    code = cluster_task.run(one, 0, SimpleNamespace(requested=lambda: False))
+    assert bool(said) == published and code == (last != JobState.DONE)
 
 
 def test_a_list_says_all_that_a_task_needs(listed, tmp_path, monkeypatch):
@@ -141,7 +164,7 @@ def test_what_came_of_a_list_is_known_without_reading_it(listed, monkeypatch):
     assert over(job, 1) is None, "this one may try again what it has tried itself"
     os.utime(folder / "failure.json", ns=(0, listed.written - 1))
     assert over(job, 0) is None, "a failure before the list was written is why it is on the list"
-    finish(job)
+    finish(job.results, job.run)
     os.utime(folder / "result.json", ns=(0, listed.written - 1))
     assert over(job, 0) == "done", "merged from elsewhere, say"
     (folder / "metrics.csv").write_text("cut")
@@ -169,7 +192,7 @@ class Hands:
         state = self.states.pop(0) if self.states else "done"
         self.given.append(number)
         if state == "done":
-            finish(job)
+            finish(job.results, job.run)
         self.ended.append(Outcome(number, state, ""))
 
     def poll(self, seconds: float) -> list[Outcome]:

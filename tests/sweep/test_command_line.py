@@ -1,15 +1,11 @@
 """The Hydra command line end to end: sweeps, what a second one trains, failures that stay local, bad input."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import time
 
 import pytest
 
-from ablations.core import files
 from ablations.core.paths import ROOT
 from ablations.store import run_folder
 from tests.sweeps import ablations, command, environment, finished
@@ -116,40 +112,6 @@ def test_a_run_that_fails_and_one_that_diverges_leave_the_others_alone(tmp_path)
     failures = [json.loads(path.read_text()) for path in results.glob("runs/*/failure.json")]
     assert {record["status"] for record in failures} == {"diverged"}
     assert "FileExistsError" in swept.stdout or "NotADirectoryError" in swept.stdout
-
-
-def test_a_killed_worker_costs_its_one_run(tmp_path):
-    results = tmp_path / "results"
-    # One long run, to be killed, among short ones.
-    sweep = subprocess.Popen(
-        command(results, "-m", "model.groups=1,2", "recipe.epochs=1,4000", "runtime.workers=2", "runtime.retries=0"),
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    killed = 0
-    deadline = time.monotonic() + 200
-    try:
-        while killed < 2 and time.monotonic() < deadline:
-            time.sleep(0.1)
-            for path in results.glob("runs/*/progress.json"):
-                now = files.read_json(path)
-                if now and now["epochs"] == 4000 and now["step"] > 0:
-                    os.kill(now["pid"], signal.SIGKILL)
-                    path.unlink()
-                    killed += 1
-        said, _ = sweep.communicate(timeout=200)
-    finally:
-        sweep.kill()
-    assert killed == 2, said
-    assert sweep.returncode == 1
-    assert "2 of 4 runs done" in said, said
-    assert said.count("killed: The worker process ended") == 2
-    assert len(finished(results)) == 2
-    again = ablations(results, "-m", "model.groups=1,2", "recipe.epochs=1")
-    assert again.returncode == 0 and "0 to train" in again.stdout
 
 
 def test_config_help_and_completion_are_hydras(tmp_path):

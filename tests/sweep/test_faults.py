@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 
 from ablations.core import files
 from ablations.store import run_folder
-from tests.sweeps import ROOT, ablations, command, environment, finished, hear_interrupts
+from tests.sweeps import ROOT, ablations, command, environment, finished, hear_interrupts, until
 
 LENGTH = ("recipe.epochs=4", "data.train_images=192", "runtime.checkpoint_every=0.2")
 GRID = ("-m", "model.groups=1,2", "runtime.workers=2", *LENGTH)
@@ -37,16 +36,6 @@ def start(results: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> "subp
         start_new_session=True,
         preexec_fn=hear_interrupts,
     )
-
-
-def until(met: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = met()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it never came to that")
 
 
 def training(results: Path, step: int = 6) -> list[dict[str, Any]]:
@@ -327,13 +316,6 @@ def test_steps_that_would_not_be_slower_end_the_process(tmp_path, gone):
         text=True,
     )
     assert done.returncode != 0 and "Checkpointer" in done.stderr
-
-
-def test_a_sweep_imports_no_torch_to_find_nothing_to_do():
-    """The parent's imports: workers, leases and checksums need neither torch nor pandas."""
-    modules = "ablations.sweep.local_launcher, ablations.execution.worker_pool"
-    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'pandas'}} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
 
 
 @pytest.mark.parametrize("moment", ["write_plans", "show_plan"])

@@ -3,17 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ablations.core import files
 from ablations.core.config import Config, RecipeConfig
-from ablations.core.run_spec import canonical
 from ablations.execution.scheduling import relative_cost
 from ablations.store import plans, run_folder
 from ablations.sweep.plan import Planned, estimate_seconds, make_plan
-from tests.make import run, variant
+from tests.make import canonical, finish, run
 
 GROUPS = [(g, w, True) for g in (1, 2, 3, 4, 8) for w in (0.25, 0.5, 1.0)]
 SHUFFLE = [(g, w, s) for g in (3, 8) for w in (0.25, 0.5, 1.0) for s in (True, False)]
@@ -34,13 +32,6 @@ def planned(cells, seeds=(0,), study="groups", preset="quick") -> list[Planned]:
             one = replace(one, variant=canonical(one.variant))
             jobs.append(Planned(one, config, (f"model.groups={groups}", f"seed={seed}")))
     return jobs
-
-
-def finish(results: Path, job: Planned, seconds: float = 2.0) -> None:
-    folder = run_folder.begin(results, job.run, {})
-    run_folder.write_metrics(folder, [])
-    result = {"run_id": job.run.run_id, "error": 0.1, "seconds": {"total": seconds}}
-    run_folder.finish(folder, result, np.ones(8, bool))
 
 
 def ids(jobs):
@@ -76,8 +67,8 @@ def test_a_plan_is_rewritten_only_when_it_changes(tmp_path):
 
 def test_finished_runs_are_dropped_and_damaged_ones_are_not(tmp_path):
     jobs = planned(GROUPS)
-    finish(tmp_path, jobs[0])
-    finish(tmp_path, jobs[1])
+    finish(tmp_path, jobs[0].run)
+    finish(tmp_path, jobs[1].run)
     (run_folder.path_of(tmp_path, jobs[1].run.run_id) / "result.json").write_text("{")
     plan = make_plan(jobs, tmp_path)
     assert plan.done == 1
@@ -103,15 +94,10 @@ def test_a_run_does_not_know_where_it_runs(groups, width, seed):
     assert len(make_plan([a, b], Path("nowhere")).planned) == 1
 
 
-def test_g1_without_shuffle_is_g1_with_shuffle():
-    assert len(ids(planned([(1, 0.5, True), (1, 0.5, False)]))) == 1
-    assert variant(groups=1, shuffle=False) != canonical(variant(groups=1, shuffle=False))
-
-
 def test_the_estimate_learns_from_what_finished_runs_took(tmp_path):
     jobs = planned(GROUPS)
     before = estimate_seconds(make_plan(jobs, tmp_path), 2)
-    finish(tmp_path, jobs[0], seconds=10 * relative_cost(jobs[0].run))
+    finish(tmp_path, jobs[0].run, seconds=10 * relative_cost(jobs[0].run))
     after = estimate_seconds(make_plan(jobs, tmp_path), 2)
     assert 8 < after / before < 11
     assert estimate_seconds(make_plan(jobs[:1], tmp_path), 2) == 0

@@ -3,6 +3,7 @@
 import io
 import shutil
 
+import pytest
 from rich.console import Console
 
 from ablations.core import files
@@ -44,12 +45,16 @@ def test_publishing_ahead_leaves_less_to_do(tmp_path, capsys, monkeypatch):
     assert table.read_text() == before
 
 
-def test_of_several_protocols_the_last_ones_files_are_named(tmp_path, capsys, monkeypatch):
-    """They have a folder: the files at the top are those of the first."""
+@pytest.mark.parametrize(("swept", "epochs"), [(False, 20), (True, 8)])
+def test_of_several_protocols_the_files_of_the_one_swept_are_named_else_of_the_last(
+    swept, epochs, tmp_path, monkeypatch
+):
+    """Each has a folder: the files at the top are those of the first."""
     monkeypatch.setattr(macs, "_measure", cheap_costs)
     monkeypatch.setattr(analysis_publish, "_draw", lambda *_: {})
     finished_study(tmp_path)
     publish_here(tmp_path)
+    first = grid("groups", [0], widths=[0.25])[0].protocol_id
     later = grid("groups", [0], fixture.protocol(epochs=20), widths=[0.25])
     write_plan(tmp_path, "groups", later, day=2)
     write_done(tmp_path, later[0], 0.2)
@@ -59,10 +64,10 @@ def test_of_several_protocols_the_last_ones_files_are_named(tmp_path, capsys, mo
     monkeypatch.setattr(publishing, "terminal_tables", lambda text, width: shown.append(text) or [])
     said = []
     monkeypatch.setattr(Console, "print", lambda self, *words, **how: said.extend(map(str, words)))
-    assert publish(tmp_path)
-    name = f"glyphs-20ep-{later[0].protocol_id[:4]}"
+    assert publish(tmp_path, scope=first if swept else "")
+    name = f"glyphs-{epochs}ep-{(first if swept else later[0].protocol_id)[:4]}"
     assert f"Tables and figures: {tmp_path}/figures/{name}, {tmp_path}/tables/{name}" in said
-    assert shown and all("20 epochs" in text and " 8 epochs" not in text for text in shown)
+    assert shown and all(f" {epochs} epochs" in text and f" {28 - epochs} epochs" not in text for text in shown)
 
 
 def test_tables_that_cannot_be_written_are_a_sentence(tmp_path, capsys, monkeypatch):
@@ -111,9 +116,9 @@ def test_verdicts_are_told_in_short():
         {"protocol_id": "a", "verdict": "not tested", "says": "Wide ones gain."},
         {"protocol_id": "b", "verdict": "contradicted", "says": "Another protocol."},
     ]
-    lines = verdict_lines({"claims": claims})
+    lines = verdict_lines({"claims": claims}, "a")
     assert lines == [
         "Claims: 1 supported; 2 open, 1 of them surely smaller than in the paper; 1 not tested.",
         "  supported     Groups [help].",
     ]
-    assert verdict_lines({}) == []
+    assert verdict_lines({}, "") == []

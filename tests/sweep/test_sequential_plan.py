@@ -124,3 +124,17 @@ def test_a_pilot_takes_the_cheapest_cells():
     assert max(relative_cost(job.run) for job in chosen) <= min(
         relative_cost(job.run) for job in jobs if job not in chosen
     )
+
+
+def test_seeds_of_a_file_that_can_decide_nothing_are_refused_and_those_of_a_user_are_not(tmp_path):
+    results = tmp_path / "results"
+    study = ("-m", "ablation=shuffle", "model.groups=3", "runtime.publish=true")
+    done = ablations(results, *study, "trial=false")
+    assert done.returncode == 2 and "error: None of the 1 claim of shuffle" in done.stderr
+    assert "(shuffle-helps-0.25x-g3): one seed a cell" in done.stderr and "Two seeds could decide them" in done.stderr
+    assert "Give more seeds, here (SEEDS=2" in done.stderr and "trial: true in the file" in done.stderr
+    assert not list(results.glob("plans/*")) and not list(results.glob("runs/*"))
+    for consent in ("seed=0", "trial=true"):  # the second has nothing left to train
+        done = ablations(results, *study, "trial=false", consent)
+        assert done.returncode == 0 and len(finished(results)) == 2, done.stderr
+        assert ("None of the 1 claim" in done.stdout) == (consent == "seed=0")

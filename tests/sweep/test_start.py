@@ -17,7 +17,8 @@ from ablations.sweep.compose import Composer
 from ablations.sweep.hydra_app import compose, register
 from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks import start
-from tests.sweep.test_plan import GROUPS, finish, ids, planned
+from tests.make import finish
+from tests.sweep.test_plan import GROUPS, ids, planned
 from tests.sweeps import ROOT, environment
 
 
@@ -77,7 +78,7 @@ def test_a_seed_that_is_none_is_refused_after_one_that_is(composer, seed, compla
 def test_results_are_read_once_for_a_plan_and_its_estimate_and_not_again_when_all_are_done(tmp_path, monkeypatch):
     jobs = planned(GROUPS)
     for job in jobs:
-        finish(tmp_path, job)
+        finish(tmp_path, job.run)
     read, result = [], run_folder.result
     monkeypatch.setattr(run_folder, "result", lambda results, run_id: read.append(run_id) or result(results, run_id))
     whole = plan.make_plan(jobs, tmp_path)

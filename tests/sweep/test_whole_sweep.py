@@ -1,14 +1,9 @@
 """What a command line must not say: values that differ where a sweep has one, and values that nothing reads."""
 
-from dataclasses import fields
-
 import pytest
 
-from ablations import data
-from ablations.core import config as schema
 from ablations.core.errors import UserError
 from ablations.sweep.hydra_app import compose
-from ablations.sweep.whole_sweep import DATA_KEYS
 from tests.sweep.test_bad_inputs import run
 from tests.sweeps import command
 
@@ -112,19 +107,3 @@ def test_a_single_run_refuses_what_only_sweeps_read(tmp_path, capsys, monkeypatc
     said = run(monkeypatch, capsys, command(tmp_path / "results", override)[2:])
     assert f"{override.partition('=')[0]} has no effect here" in said and "-m" in said
     assert not (tmp_path / "results").exists()
-
-
-KINDS = {
-    "glyphs": schema.GlyphsConfig,
-    "cifar10": schema.CifarConfig,
-    "cifar100": schema.CifarConfig,
-    "imagefolder": schema.FolderConfig,
-    "imagenet": schema.FolderConfig,
-}
-
-
-def test_every_data_set_has_its_keys_listed():
-    assert set(DATA_KEYS) == set(data._SETS) == set(KINDS)
-    for name, kind in KINDS.items():
-        left = {field.name for field in fields(kind)} - DATA_KEYS[name]
-        assert left == ({"dir"} if name == "glyphs" else set())

@@ -34,19 +34,6 @@ def data():
     return splits(ONE.protocol.data)
 
 
-@pytest.fixture
-def captured(monkeypatch):
-    """All steps are captured ones; what was captured is counted."""
-    captures = []
-
-    def capture(body):
-        captures.append(body)
-        return body
-
-    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: CudaGraphStep(train_step, batch, capture))
-    return captures
-
-
 def test_it_trains_what_the_eager_one_trains_to_the_bit(data, captured, monkeypatch):
     with double():
         replayed = train(ONE, data, evaluate_every=1)

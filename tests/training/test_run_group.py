@@ -11,7 +11,7 @@ from ablations.training.step import EagerStep
 from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train, train_together
 from tests.golden.numerics import _double as double
 from tests.make import run
-from tests.training.test_resume import after
+from tests.training.test_resume import after, same
 from tests.training.test_trainer import digest, splits, timeless
 
 # Batches and images large enough, and a rate small enough, that training does not blow rounding up.
@@ -36,11 +36,6 @@ def together(entries, data, **settings) -> dict[int, TrainResult | Exception]:
 @pytest.fixture(scope="module")
 def undisturbed(data):
     return together([TrainingEntry(one) for one in RUNS], data, evaluate_every=2)
-
-
-def same(a: TrainResult, b: TrainResult) -> bool:
-    bits = bool((a.last.correct == b.last.correct).all())
-    return digest(a) == digest(b) and timeless(a.history) == timeless(b.history) and bits and a.last.loss == b.last.loss
 
 
 def close(a: TrainResult, b: TrainResult, within: float) -> bool:

@@ -24,6 +24,7 @@ from tests.make import run
 from tests.training import test_random_crops as whole_images
 from tests.training.test_cuda_graph import NoSync
 from tests.training.test_resume import after, same
+from tests.training.test_streams import Stream
 from tests.training.test_trainer import splits
 
 CPU = torch.device("cpu")
@@ -48,17 +49,10 @@ load = batches.to_batch_loader
 
 
 @pytest.fixture
-def captured(monkeypatch):
-    """All steps are captured ones, and data are elsewhere; what was captured is counted."""
-    captures = []
-
-    def capture(body):
-        captures.append(body)
-        return body
-
+def captured(captured, monkeypatch):
+    """And data are elsewhere."""
     monkeypatch.setattr(trainer, "to_batch_loader", squares_elsewhere)
-    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: CudaGraphStep(train_step, batch, capture))
-    return captures
+    return captured
 
 
 def data_of(one):
@@ -113,16 +107,6 @@ def test_the_captured_part_reads_nothing_back_and_copies_nothing_over(one):
     with NoSync() as mode:
         step.body()
     assert len(mode.seen) > 300
-
-
-class Stream:
-    """In place of torch.cuda.Stream: notes what waits for what."""
-
-    def __init__(self, name, seen):
-        self.name, self.seen = name, seen
-
-    def wait_stream(self, other):
-        self.seen.append(f"{self.name} waits for {other.name}")
 
 
 def test_the_next_batch_is_copied_while_the_step_computes(monkeypatch):

@@ -10,13 +10,13 @@ import torch
 
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint, run_group, streams, trainer
-from ablations.training.cuda_graph import WARM_UP, CudaGraphStep
+from ablations.training.cuda_graph import WARM_UP
 from ablations.training.step import EagerStep
 from ablations.training.streams import in_turn
 from ablations.training.trainer import Diverged, TrainingEntry, build_model, train_together
 from tests.make import run
-from tests.training.test_resume import after
-from tests.training.test_trainer import digest, splits, timeless
+from tests.training.test_resume import after, same
+from tests.training.test_trainer import splits
 
 CPU = torch.device("cpu")
 RECIPE = {"epochs": 2, "crop": "pad", "pad": 2, "flip": True}
@@ -44,11 +44,6 @@ def one_at_a_time(data):
     return [found[n % 3][n // 3] for n in range(6)]
 
 
-def same(a, b) -> bool:
-    bits = bool((a.last.correct == b.last.correct).all())
-    return digest(a) == digest(b) and timeless(a.history) == timeless(b.history) and bits and a.last.loss == b.last.loss
-
-
 @pytest.fixture
 def order(monkeypatch):
     """In which order steps ran: names of the cells, by their number of groups."""
@@ -71,15 +66,8 @@ def test_cells_at_once_are_to_the_bit_what_they_are_one_at_a_time(data, one_at_a
     assert told.count({"cells_at_once": 3}) == 6
 
 
-def test_captured_steps_too(data, one_at_a_time, monkeypatch):
+def test_captured_steps_too(data, one_at_a_time, captured):
     """Each cell captures its own, after its own warm-up."""
-    captured = []
-
-    def capture(body):
-        captured.append(body)
-        return body
-
-    monkeypatch.setattr(run_group, "EagerStep", lambda train_step, batch: CudaGraphStep(train_step, batch, capture))
     outcomes = together([TrainingEntry(one) for one in RUNS], data)
     assert len(captured) == 3 and WARM_UP < STEPS
     assert all(same(outcomes[n], one_at_a_time[n]) for n in range(6))

@@ -76,18 +76,9 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     archive = ARCHIVES[config.name]
     if config.cache_resolution != SIDE:
         raise UserError(f"data.cache_resolution={config.cache_resolution}: {config.name} has images of 32; set 32.")
-    train, val, test = subsets.counts(config, archive.classes, archive.images[0], None, archive.images[1])
-    spec = DataSpec(
-        name=config.name,
-        digest=digest({"decoder": _DECODER, "md5": {**archive.train, **archive.test, **archive.meta}}),
-        cache_resolution=SIDE,
-        channels=3,
-        classes=archive.classes,
-        train_images=train,
-        val_images=val,
-        test_images=test,
-        evaluate=config.evaluate,
-    )
+    images = subsets.counts(config, archive.classes, archive.images[0], None, archive.images[1])
+    named = digest({"decoder": _DECODER, "md5": {**archive.train, **archive.test, **archive.meta}})
+    spec = subsets.describe(config, named, 3, archive.classes, images)
     if (
         need_files
         and not config.download

@@ -43,11 +43,7 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     description = {
         "generator": GENERATOR,
         "characters": config.characters,
-        "size": look.size,
-        "rotation": look.rotation,
-        "shift": look.shift,
-        "contrast": look.contrast,
-        "noise": look.noise,
+        **vars(look),
         "seed": config.data_seed,
         "counts": [train, val, test],
         "fonts": glyph_fonts.digests(),
@@ -55,17 +51,7 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     }
     if config.typefaces != "heldout":  # the key is younger than stored runs, whose digests must not change
         description["typefaces"] = config.typefaces
-    return DataSpec(
-        name=config.name,
-        digest=digest(description),
-        cache_resolution=config.cache_resolution,
-        channels=1,
-        classes=classes,
-        train_images=train,
-        val_images=val,
-        test_images=test,
-        evaluate=config.evaluate,
-    )
+    return subsets.describe(config, digest(description), 1, classes, (train, val, test))
 
 
 def source(config: DataConfig, spec: DataSpec, report: Report | None) -> array_source.ArraySource:

@@ -45,21 +45,10 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     listed = image_tree.read_tree(config.dir)
     splits = _roles(listed)
     val = len(listed.splits[splits["val"]]) if "val" in splits else None
-    counts = subsets.counts(
-        config, len(listed.classes), len(listed.splits["train"]), val, len(listed.splits[splits["test"]])
-    )
-    return DataSpec(
-        name=config.name,
-        digest=_digest(listed, _hashed(listed, config, report), config),
-        cache_resolution=config.cache_resolution,
-        channels=3,
-        classes=len(listed.classes),
-        train_images=counts[0],
-        val_images=counts[1],
-        test_images=counts[2],
-        evaluate=config.evaluate,
-        content=CONTENT,
-    )
+    classes, test = len(listed.classes), len(listed.splits[splits["test"]])
+    images = subsets.counts(config, classes, len(listed.splits["train"]), val, test)
+    named = _digest(listed, _hashed(listed, config, report), config)
+    return subsets.describe(config, named, 3, classes, images, CONTENT)
 
 
 def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSource:

@@ -22,18 +22,9 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     assert isinstance(config, FolderConfig)
     imagefolder.check_keep(config)
     known = imagenet_files.ILSVRC2012
-    train, val, test = subsets.counts(config, known.classes, known.train, None, known.val)
-    spec = DataSpec(
-        name=config.name,
-        digest=digest({**imagefolder.pixels(config), "set": known.name, "images": [known.train, known.val]}),
-        cache_resolution=config.cache_resolution,
-        channels=3,
-        classes=known.classes,
-        train_images=train,
-        val_images=val,
-        test_images=test,
-        evaluate=config.evaluate,
-    )
+    images = subsets.counts(config, known.classes, known.train, None, known.val)
+    named = digest({**imagefolder.pixels(config), "set": known.name, "images": [known.train, known.val]})
+    spec = subsets.describe(config, named, 3, known.classes, images)
     if need_files and cache.damage(cache.folder(config, spec)) is not None:
         imagenet_files.find_files(config.dir)
     return spec

@@ -1,4 +1,7 @@
-"""Figures of a section: change and error against groups, what shuffle gains, error against cost."""
+"""Figures of a section: change and error against groups, what shuffle gains, error against cost.
+
+A function for each figure that a study may ask for, by its name (study.FIGURES).
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -427,13 +430,3 @@ def _bands(kinds: pd.Series, what: str = "Bands", pooled: str = ", sd pooled by 
     if (kinds == EXAMPLES).any():
         text.append("Bars: 95 % over test images of one seed, run-to-run variation not covered.")
     return " ".join(text) or "Too few seeds for an interval."
-
-
-BY_NAME = {
-    "change_by_axis": change_by_axis,
-    "error_by_axis": error_by_axis,
-    "gain": gain,
-    "error_by_cell": error_by_cell,
-    "error_by_macs": error_by_macs,
-}
-"""The figures that a study may ask for."""
