@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -128,26 +129,22 @@ def study(seconds: float, reference: float, tiny: bool) -> int:
     returns the studies' exit code."""
     began, environment, place = time.monotonic(), unpack(), ROOT / PLACE
     options: dict[str, object] = {"data": place / "data", "cache": place / "cache", "out": place / "study"}
-    few = {
-        "train-images": 128,
-        "test-images": 20,
-        "epochs": 1,
-        "seeds": 1,
-        "device": "cpu",
-        "extra": "model.width=0.25",
-    }
+    options |= {"sample": 3, "reference-images": 20 if tiny else 12800}
+    if tiny:
+        options |= {"train-images": 40, "test-images": 20, "epochs": 1, "seeds": 1, "device": "cpu"}
     words = [sys.executable, "-m", "benchmarks.gpu_study"]
-    options |= {"sample": 3, "reference-images": 128 if tiny else 12800, **(few if tiny else {})}
     words += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    words += ["--extra", "model.width=0.25", "recipe.batch_size=10"] if tiny else []
     limit = seconds - reference - (time.monotonic() - began)
     ours = ["--part", "ours", "--results", str(place / "results"), "--limit", str(limit)]
     code = subprocess.run([*words, *ours], cwd=ROOT, env=environment).returncode
     hand_back("study", [place / "study", place / "results"])
     if reference:
-        left = seconds - (time.monotonic() - began)
+        loop = subprocess.Popen([*words, "--part", "reference"], cwd=ROOT, env=environment, start_new_session=True)
         try:
-            subprocess.run([*words, "--part", "reference"], cwd=ROOT, env=environment, timeout=left)
+            loop.wait(seconds - (time.monotonic() - began))
         except subprocess.TimeoutExpired:
+            os.killpg(loop.pid, signal.SIGKILL)  # with what it has started
             print("The reference loop's sample did not end in time.")
         hand_back("study", [place / "study", place / "results"])
     return code

@@ -35,7 +35,7 @@ def test_they_import_torch_triton_and_numpy_only(script):
 
 def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     """By stand-ins for what only a GPU has: it must not fail there for want of a trial."""
-    command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path)]
+    command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path), "--seconds", "3000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     names = ["versions", "compiling", "kernels", "equality", "steps", "products", "together", "epochs", "faults"]
@@ -60,7 +60,7 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     assert memory["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
     assert "illegal access" in found["faults"]["illegal_access"]["raised"]
     assert [fault["exit_code"] for name, fault in found["faults"].items() if name != "took"] == [0, 0, 0]
-    assert [row["g"] for row in found["compiling"]["rows"]] == [1, 3] and found["compiling"]["failed"], "no GPU here"
+    assert [row["g"] for row in found["compiling"]["rows"]] == [1, 3] and found["compiling"]["not_compiled"] > 0
     assert all(name in done.stdout.splitlines()[-1 - k] for k, name in enumerate(reversed(names))), "a table comes last"
 
 
