@@ -38,7 +38,7 @@ def test_the_example_is_true(results: Path) -> None:
     assert runner.summarize(verbose=False).failed == 0 and runner.tries > 5
     curves = analysis.load(results)[lambda runs: runs.seed == 0].curves
     assert curves[curves.run_id == done.run_id].test_error.tolist() == [50.0, 30.0]
-    assert curves.columns[-2:].tolist() == ["structure", "stem_channels"] and set(curves.structure) == {"shufflenet"}
+    assert curves.structure.tolist() == ["shufflenet"] * len(curves) and "stem_channels" in curves
 
 
 def test_a_run_that_is_planned_has_its_recipe_and_no_error(results: Path) -> None:
