@@ -84,7 +84,7 @@ def claims_of(study: Study) -> tuple[Claim, ...]:
         return ()
     preset = {"study": study.name, "source": study.title, "paper": PRINTED}
     text = yaml.safe_dump([{**preset, **claim} for claim in study.claims], sort_keys=False, allow_unicode=True)
-    return _read(text, f"the claims of {study.name}", known)
+    return _read(text, f"the claims of {study.name}", known, lines=False)
 
 
 def read_claims(path: Path = CLAIMS, studies: Mapping[str, Study] | None = None) -> tuple[Claim, ...]:
@@ -107,8 +107,8 @@ def _papers() -> dict[str, Study]:
     return {name: study_of(name) for name in BUILT_IN}
 
 
-def _read(text: str, path: str, studies: Mapping[str, Study]) -> tuple[Claim, ...]:
-    """The claims of a text; `path` is what errors call it."""
+def _read(text: str, path: str, studies: Mapping[str, Study], lines: bool = True) -> tuple[Claim, ...]:
+    """The claims of a text. Errors call it `path` and name a claim by its line, or by its number in the list."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -119,14 +119,16 @@ def _read(text: str, path: str, studies: Mapping[str, Study]) -> tuple[Claim, ..
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise UserError(f"{path}, line 1: a list of claims is needed, each an entry that starts with `- id: ...`.")
     claims: dict[str, Claim] = {}
-    for node in root.value:
+    for number, node in enumerate(root.value, 1):
         try:
             for claim in _claims(node, studies, root):
                 if claim.id in claims:
-                    raise ClaimError("id", f"{claim.id} stands in line {claims[claim.id].line} already; ids are unique")
+                    before = f" in line {claims[claim.id].line}" if lines else ""
+                    raise ClaimError("id", f"{claim.id} stands{before} already; ids are unique")
                 claims[claim.id] = claim
         except ClaimError as error:
-            raise UserError(f"{path}, line {_line(node, error.key)}: {error}.") from None
+            where = f"line {_line(node, error.key)}" if lines else f"claim {number}"
+            raise UserError(f"{path}, {where}: {error}.") from None
     return tuple(claims.values())
 
 

@@ -72,7 +72,8 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
         UserError: there is none.
     """
     rows = frame.runs(results)
-    for study in sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table):
+    known = sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table)
+    for study in known:
         sections = assemble.sections(study, rows, results) if table in (None, study.table) else []
         for section in sections:
             yield f"{study.table} PROTOCOL={_names(results, sections)[section.protocol_id]}  {section.title}"
@@ -86,6 +87,8 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
             yield ""
     if rows.empty:
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
+    if table not in (None, *(there := {study.table for study in known})):
+        raise UserError(f"There is no table {table}: choose one of {', '.join(sorted(there))}.")
     several = " PROTOCOL=name" if rows["protocol_id"].nunique() > 1 else ""
     yield f"One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5{several} (SHUFFLE=true|false in table3)"
 

@@ -19,6 +19,8 @@ from analysis.studies.assemble import Section
 from analysis.studies.gains import standard_error
 from analysis.studies.grids import cell_anchor, error_text, gain_anchor, gain_seeds, gain_text, row_name
 
+NO_INTERVAL = "no interval: the spread between seeds is not known; it takes two seeds or more, with unlike results"
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -173,7 +175,7 @@ def _how_error(row: pd.Series, shared: str) -> str:
         )
     if row["interval"] == EXAMPLES:
         return "one seed: 95 % interval from its test images alone, run-to-run variation not covered"
-    return "no interval: too few seeds"
+    return NO_INTERVAL
 
 
 def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
@@ -202,7 +204,7 @@ def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> Gain
 def _how_gain(row: pd.Series, study: Study) -> str:
     """How a gain's interval was found."""
     if not row["interval"]:
-        return "no interval: too few seeds"
+        return NO_INTERVAL
     df = f", df {row['df']:.3g}" if pd.notna(row["df"]) else ""
     return f"95 % interval; {row['method']}; standard error {row[standard_error(study)]:.2f} points{df}"
 

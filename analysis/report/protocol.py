@@ -179,10 +179,9 @@ def _reach(rows: pd.DataFrame) -> str:
 
 def _remarks(section: Section) -> list[str]:
     """How often a study's verdicts were read, and whether its cells can be told apart with such data and budget."""
+    axes = [axis for axis in section.of.pool if axis != "structure" or "structure" not in section.of.axes]
     found = signal_and_noise(
-        CellMean(
-            tuple(row.get(axis) for axis in section.of.pool), row["error_mean"], row["seeds_done"], row["sd"], row["df"]
-        )
+        CellMean(tuple(row.get(axis) for axis in axes), row["error_mean"], row["seeds_done"], row["sd"], row["df"])
         for row in section.cells.to_dict("records")
     )
     looks = [f"{section.of.title}: {text}" for text in section.looks]

@@ -51,6 +51,6 @@ def test_a_study_of_the_users_is_read_and_reckoned_alike(tmp_path: Path) -> None
     assert said.startswith("None of the 1 claim of smoothing")
     wrong = {**SMOOTHING, "claims": [{**SMOOTHING["claims"][0], "gain": {"from": {}, "to": {"deep": 3}}}]}
     with pytest.raises(
-        UserError, match=r"the claims of smoothing, line \d+: gain: deep is not part of a cell; its parts"
+        UserError, match=r"the claims of smoothing, claim 1: gain: deep is not part of a cell; its parts"
     ):
         undecidable(contents(known, {"smoothing": wrong}), tmp_path)

@@ -93,6 +93,7 @@ def test_a_cell_without_runs_is_told(results: Path, capsys: pytest.CaptureFixtur
     [
         (["table2", "--groups", "5", "--width", "0.25"], "table2 has no cell with g=5 at 0.25x. It has 1x g=1, 1x g=2"),
         (["table3", "--groups", "1", "--width", "1"], "table3 has no cell with g=1 at 1x"),
+        (["table9"], "There is no table table9: choose one of table2, table3."),
         (["table2", "--groups", "3", "--width", "1", "--protocol", "zz"], "PROTOCOL=zz fits none of the protocols"),
         (["table2", "--groups", "3", "--width", "1", "--structure", "blog"], "Say which with --structure: this cell"),
         (["table2", "--groups", "3", "--width", "1", "--shuffle", "false"], "has this cell with shuffle on only"),

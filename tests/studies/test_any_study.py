@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -293,6 +294,12 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
     assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+    # Networks of different structures are compared with each other: how far they differ counts as signal.
+    widths = [one["model.width"] if name == "structures" else None for one in grid]
+    groups = [np.array([k for k, at in enumerate(widths) if at == width], float) for width in set(widths)]
+    signal = np.sqrt(sum(((one - one.mean()) ** 2).sum() for one in groups) / (len(grid) - len(groups)))
+    said = re.search(r"signal and noise:.*?spread by\s+([\d.]+)", (tmp_path / "report.html").read_text())
+    assert said and float(said[1]) == pytest.approx(signal, abs=0.01)
     # What the page says of a cell with many runs finds that cell, also where its network has no groups.
     runs = frame.runs(tmp_path)
     (study,) = studies(read_plans(tmp_path), runs["planned_by"])

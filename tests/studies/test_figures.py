@@ -183,3 +183,10 @@ def test_figures_carry_what_the_preset_says_of_its_results(results: Path) -> Non
 def test_front() -> None:
     assert panels.front([3, 1, 2, 2, 5], [10, 30, 40, 20, 10]) == [1, 3, 0]
     assert panels.front([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "within"), [("Structures", "structures"), ("SE blocks", "SE blocks"), ("MobileNet", "MobileNet")]
+)
+def test_a_title_within_a_sentence(title: str, within: str) -> None:
+    assert panels.lower(title) == within

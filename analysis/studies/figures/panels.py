@@ -398,8 +398,9 @@ def _marker(section: Section, value: Any) -> str:
 
 
 def lower(title: str) -> str:
-    """A title within a sentence; abbreviations keep their letters."""
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+    """A title within a sentence; abbreviations and names such as MobileNet keep their letters."""
+    rest = title.partition(" ")[0][1:]
+    return title if rest != rest.lower() else title[:1].lower() + title[1:]
 
 
 def _row_keys(cells: pd.DataFrame, axes: Sequence[str]) -> list[Line2D]:
