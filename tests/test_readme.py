@@ -11,6 +11,7 @@ from ablations.core.verdict_summary import summary
 from analysis.claims.verdict import Verdict
 from analysis.studies.claims_table import effect_text, signed
 from scripts import configuration
+from tests import results_fixture as fixture
 from tests.sweeps import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,12 +84,15 @@ def test_the_page_of_all_keys_is_what_conf_says():
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
-def test_python_code_runs_and_gives_what_it_says(name):
-    """What needs results of the user's is left out."""
+@pytest.mark.usefixtures("made_up_costs")
+def test_python_code_runs_and_gives_what_it_says(name, tmp_path):
+    """A folder of one run stands for results of the user's; what needs particular files in it is left out."""
+    fixture.write_plan(tmp_path, "groups", [fixture.run(3, 0.25)])
+    fixture.write_done(tmp_path, fixture.run(3, 0.25), 0.3)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
     known: dict = {}
     for block in (block for block in blocks if "results/" not in block):
-        exec(block, known)
+        exec(block.replace('"results"', repr(str(tmp_path))), known)
         for expression, value in re.findall(r"^(complexity\(.*\)\.macs) +# (\d+)", block, re.M):
             assert eval(expression, known) == int(value)
     assert known["network"](torch.zeros(2, 3, 32, 32)).shape == (2, 10)

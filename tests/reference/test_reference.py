@@ -106,8 +106,8 @@ def test_what_is_published_of_the_packed_is_what_is_published_of_the_results(pac
 def test_a_committed_study_is_what_its_data_gives(packed_once, capsys):
     assert commands.main(["check", str(packed_once)]) == 0
     out = capsys.readouterr().out
-    assert out == f"35 files of {packed_once} are what its data gives\n"
-    assert not list(packed_once.glob("figures/*-column.svg")) and len(list(packed_once.glob("figures/*"))) == 10
+    assert out == f"30 files of {packed_once} are what its data gives\n"
+    assert not list(packed_once.glob("figures/*-column.svg")) and len(list(packed_once.glob("figures/*"))) == 5
     assert (packed_once / "latency.csv").read_text() == "run_id,ms\n1,2.5\n"
     assert not list(packed_once.rglob("*.part")) and not (packed_once / "complexity.json").exists()
 

@@ -50,7 +50,9 @@ def listed(tmp_path: Path) -> work_list.JobList:
 def test_tables_come_with_the_presets_note(listed, monkeypatch):
     """The last task publishes: what a preset says of its results belongs to them there, too."""
     said = []
-    monkeypatch.setattr(cluster_task, "publish", lambda results, note="": said.append((results, note)) or True)
+    monkeypatch.setattr(
+        cluster_task, "publish", lambda results, note="", scope="": said.append((results, note)) or True
+    )
     glyphs = replace(make.DATA, name="glyphs")
     job = listed.jobs[0]
     quick = replace(job.run, protocol=replace(job.run.protocol, data=glyphs))
@@ -80,7 +82,7 @@ def test_who_sees_the_last_run_end_publishes(listed, monkeypatch, last, trains, 
             ended(Outcome(0, JobState.DONE, ""))
 
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
-    monkeypatch.setattr(cluster_task, "publish", lambda results, note="": said.append(results) or True)
+    monkeypatch.setattr(cluster_task, "publish", lambda results, note="", scope="": said.append(results) or True)
     monkeypatch.setattr(cluster_task, "prepare", lambda sources, stop: dict.fromkeys(sources, Path()))
     monkeypatch.setattr(cluster_task, "work_off", work_off)
     monkeypatch.setattr(cluster_task.messages, "show_run", lambda *what: None)
