@@ -42,7 +42,7 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmdParameters=config_overrides
 SlurmdTimeout=10
-KillWait=5
+KillWait=20
 InactiveLimit=0
 MinJobAge=300
 NodeName=n[1-2] NodeAddr=127.0.0.1 Port={ports[1]},{ports[2]} CPUs=2 State=UNKNOWN
