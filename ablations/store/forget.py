@@ -60,9 +60,7 @@ def choose(plans: dict[Path, Plan], study: str, protocol: str, names: Mapping[st
         UserError: there is none.
     """
     chosen = {
-        path: plan
-        for path, plan in plans.items()
-        if study in ("", plan.study) and means(protocol, plan.scope_id or plan.protocol_id, names)
+        path: plan for path, plan in plans.items() if study in ("", plan.study) and means(protocol, plan.scope, names)
     }
     if not chosen:
         known = ", ".join(f"{plan.study} {plan.protocol_id}" for plan in plans.values()) or "none"

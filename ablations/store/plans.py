@@ -62,9 +62,14 @@ class Plan(Record):
             yield entry, Run(entry.variant, protocol, entry.seed)
 
     @property
+    def scope(self) -> str:
+        """Identity of what its study does not vary: `scope_id` or, where that is the whole protocol, its id."""
+        return self.scope_id or self.protocol_id
+
+    @property
     def file_name(self) -> str:
         """Its name in results/plans."""
-        return f"{self.study}-{self.scope_id or self.protocol_id}.json"
+        return f"{self.study}-{self.scope}.json"
 
 
 class PlannedRun(NamedTuple):
@@ -80,6 +85,11 @@ class PlannedRun(NamedTuple):
     run: Run
     scope_id: str | None = None
     axes: Mapping[str, Any] = {}
+
+    @property
+    def scope(self) -> str:
+        """As of a plan."""
+        return self.scope_id or self.run.protocol_id
 
 
 def write_plans(
@@ -109,8 +119,7 @@ def contents(
     """The plan of each study and scope, but for its command and time; arguments as for `write_plans`."""
     together: dict[tuple[str, str], dict[str, PlannedRun]] = {}
     for job in jobs:
-        scope = job.scope_id or job.run.protocol_id
-        together.setdefault((job.study, scope), {}).setdefault(job.run.run_id, job)
+        together.setdefault((job.study, job.scope), {}).setdefault(job.run.run_id, job)
     for (study, scope), unique in together.items():
         planned = list(unique.values())
         content: dict[str, Any] = {

@@ -149,7 +149,7 @@ class Composer:
             )
             self.exclude[config.study] = OmegaConf.to_container(config.exclude)  # type: ignore[assignment]
             known = self.loader.get_group_options("model")
-            family = choose_family(config.family, known) if config.family and "model" not in self._keys(others) else []
+            family = choose_family(config.family, known) if config.family and "model" not in self.keys(others) else []
             each, grid_of_file = grid(params, cells, known)
             self.grids[config.study] = axes_of(params, cells, swept), config
             for cell in each:
@@ -160,14 +160,15 @@ class Composer:
 
     def _seed_plan(self, given: Any, arguments: Sequence[str]) -> SeedPlan | None:
         """The plan of looks of a study; seeds on the command line take the place of a file's."""
-        keys = self._keys(arguments)
+        keys = self.keys(arguments)
         if "seed" not in keys:
             return seed_plan(OmegaConf.to_container(given) if OmegaConf.is_config(given) else given)
         if "seeds" in keys:
             raise UserError("seed and seeds exclude each other: seeds plans how many there are at each look.")
         return None
 
-    def _keys(self, arguments: Sequence[str]) -> set[str]:
+    def keys(self, arguments: Sequence[str]) -> set[str]:
+        """Keys and groups that arguments are about."""
         return {self._parse(text).key_or_group for text in arguments}
 
     def compose(self, overrides: Sequence[str]) -> Planned:

@@ -149,7 +149,7 @@ class AblationSweeper(BasicSweeper):
         composer = Composer(self.hydra_context.config_loader, self.config, adapt)
         jobs = composer.jobs(arguments, self.split_arguments)
         jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
-        own_seeds = any(text.partition("=")[0].lstrip("+") in ("seed", "seeds") for text in arguments)
+        own_seeds = not composer.keys(arguments).isdisjoint({"seed", "seeds"})
         results = writable.open_results(Path(jobs[0].config.runtime.results_dir))
         return Asked(jobs, composer.definitions, results, own_seeds)
 
@@ -195,7 +195,6 @@ class AblationSweeper(BasicSweeper):
             messages.show_spread(publishing.spread(asked.results, plan.planned[0].run))
         config = plan.planned[0].config
         note = presets.note(config.preset, config.data.name)
-        first = next(planned_runs(asked.jobs, asked.definitions))
-        scope = first.scope_id or first.run.protocol_id
+        scope = next(planned_runs(asked.jobs, asked.definitions)).scope
         published = publishing.publish(asked.results, publisher, note, scope) if asked.publish else True
         return published and not left

@@ -34,7 +34,7 @@ def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
         if plan.study in NO_STUDY:
             continue
         one = study(plan.study, plan)
-        seeds = _seeds(one, [other for other in known if _scope(other) == _scope(plan)])
+        seeds = _seeds(one, [other for other in known if other.scope == plan.scope])
         claims = [claim for claim in claims_of(one) if {*claim.refs} <= {*seeds}]
         spread = {_row(one, ref) for ref, numbers in seeds.items() if len(numbers) > 1}
         lost = [claim.id for claim in claims if any(_row(one, ref) not in spread for ref in claim.refs)]
@@ -46,10 +46,6 @@ def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
                 "does not tell how far seeds spread. Two seeds could decide them (SEEDS=2)."
             )
     return said
-
-
-def _scope(plan: Plan) -> str:
-    return plan.scope_id or plan.protocol_id
 
 
 def _seeds(of: Study, plans: Sequence[Plan]) -> dict[Cell, set[int]]:

@@ -49,7 +49,7 @@ def gather(results: Path, protocol: str = "") -> Packed:
     mine = [name for name in table if name in ("protocol_id", "scope_id") or str(name).startswith("scope.")]
     rows = table[(table[mine] == protocol_id).any(axis=1)]
     _settled(results, rows)
-    plans = [plan for plan in read_plans(results) if (plan.scope_id or plan.protocol_id) == protocol_id]
+    plans = [plan for plan in read_plans(results) if plan.scope == protocol_id]
     stamps = [plan.model_dump(include=STAMPS, exclude_none=True) for plan in plans]
     own = {run_id: _read(results, run_id, "run.json") for run_id in rows["run_id"]}
     numerics = next((found["numerics"] for found in own.values() if "numerics" in found), NUMERICS)

@@ -90,6 +90,7 @@ OVERRIDES = {
     "runtime.processes_per_run=0": "runtime.processes_per_run=0 is out of range",
     "runtime.processes_per_run=2": "runtime.processes_per_run=2 must divide recipe.ghost_batches=1",
     "runtime.threads=0": "runtime.threads=0",
+    "runtime.runs_per_gpu=0": "runtime.runs_per_gpu=0",
     "runtime.retries=-1": "runtime.retries=-1",
     "runtime.run_timeout=-5": "runtime.run_timeout=-5",
     "runtime.checkpoint_every=nan": "runtime.checkpoint_every=nan",

@@ -146,8 +146,7 @@ def test_a_rank_that_is_killed_fails_the_run_and_the_next_start_goes_on(tmp_path
 def test_a_rank_that_hangs_ends_the_run(data, monkeypatch):
     monkeypatch.setattr(processes, "END_SECONDS", 0.2)
     asked = after(2)
-    # On a busy machine the other rank may notice first that the group is given up.
-    with pytest.raises(RankLost, match=r"did not answer|Rank 1 of this run"), by_two(splits, patience=4.0) as ddp:
+    with pytest.raises(RankLost, match="did not answer"), by_two(splits, patience=4.0) as ddp:
         other = ddp.peers[0].process
         train(RUN, data, stop=lambda: bool(asked() and os.kill(other.pid, signal.SIGSTOP)), ddp=ddp)
     assert not other.is_alive()
