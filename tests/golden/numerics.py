@@ -14,8 +14,7 @@ import torch
 
 from ablations.core.run_spec import NUMERICS
 from ablations.training.checkpoint import weights_digest
-from ablations.training.trainer import train
-from tests.make import run, splits
+from tests.make import run, splits, train
 
 PATH = Path(__file__).with_suffix(".json")
 RUNS = {
