@@ -328,17 +328,18 @@ def faults(bench: Bench) -> Iterator[Found]:
     """What breaks a run: each in a process of its own, since some leave the GPU unusable in it."""
     for name in gpu_faults.FAULTS:
         command = [sys.executable, gpu_faults.__file__, name, *(["--tiny"] if bench.tiny else [])]
+        most, left = bench.pick(60.0, 600.0), bench.until - time.monotonic()
+        limit = max(10.0, min(most, left))
         try:
-            limit = max(10.0, min(bench.pick(60.0, 600.0), bench.until - time.monotonic()))
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
             said = [line for line in done.stdout.splitlines() if line.startswith("{")]
             found = json.loads(said[-1]) if said else {"error": done.stderr[-1500:]}
             found["exit_code"] = done.returncode  # a process whose GPU is unusable may not end well
-        except (subprocess.TimeoutExpired, ValueError) as problem:
-            found = {"error": repr(problem)[:500]}
-        shown = found["error"].strip()[-150:] if "error" in found else found
-        says = ", ".join(f"{k}: {v}" for k, v in shown.items() if k != "ok") if isinstance(shown, dict) else shown
-        yield {name: found, "table": [row(name.replace("_", " "), says, "noticed", bool(found.get("ok")))]}
+        except subprocess.TimeoutExpired:
+            found = {"error": f"no answer in {limit:.0f} s"}
+        says = ", ".join(f"{key}: {value}" for key, value in found.items() if key != "ok")
+        holds = None if "exit_code" not in found and limit < most else bool(found.get("ok"))
+        yield {name: found, "table": [row(name.replace("_", " "), says[-200:], "noticed", holds)]}
 
 
 def shapes_of(bench: Bench, groups: int, width: float, fused: int) -> Counter[tuple[int, int, int, int]]:
@@ -448,7 +449,7 @@ def take(step: Step, bench: Bench, path: Path) -> list[Found]:
     write()
     head = f"{step.__name__}: {state}, {time.monotonic() - began:.0f} s"
     print(head, flush=True)
-    return [{"step": head if k == 0 else "", **each} for k, each in enumerate(table or [row("", "")])]
+    return [{"step": head if k == 0 else "", **each} for k, each in enumerate(table or [row("nothing yet", "")])]
 
 
 def markdown(rows: Sequence[Found]) -> str:

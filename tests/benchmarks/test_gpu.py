@@ -84,6 +84,10 @@ def test_a_process_that_breaks_is_told_of(tmp_path, monkeypatch, bench):
     monkeypatch.setattr(gpu_check.sys, "executable", str(says))
     first = next(gpu_check.faults(bench))
     assert first["out_of_memory"] == {"raised": 7, "ok": True, "exit_code": 134} and first["table"][0]["holds"]
+    says.write_text("#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setattr(gpu_check, "max", lambda *_: 0.1, raising=False)
+    slow = next(gpu_check.faults(bench))["table"][0]
+    assert slow["found"] == "error: no answer in 0 s" and slow["holds"] is None, "its time was over"
 
 
 def test_what_a_step_has_found_is_written_at_once_and_kept_when_it_fails_or_time_is_over(tmp_path, monkeypatch, bench):
