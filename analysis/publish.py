@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -149,10 +150,11 @@ def _sections(
     """All runs, and the sections of each study."""
     from ablations.store.looks import read_looks
     from ablations.store.plans import read_plans
+    from analysis.claims.beforehand import untestable
     from analysis.claims.parser import read_claims
     from analysis.runs import frame
     from analysis.runs.study import studies
-    from analysis.studies import assemble, looks
+    from analysis.studies import assemble, looks, selection
 
     runs = frame.runs(results)
     known = looks.take(results, runs) if look else read_looks(results)
@@ -160,6 +162,10 @@ def _sections(
     asked = read_claims(claims, {study.name: study for study in found}) if claims else None
     if claims:
         found = [replace(study, claims_file=claims.name) for study in found]
+        for study in found:
+            cells = map(study.cell, selection.runs_of(study, selection.known(runs)).to_dict("records"))
+            for text in untestable(study, [claim for claim in asked or () if claim.study == study.name], cells):
+                print(f"warning: {text} It stays not tested.", file=sys.stderr)
     tables = [assemble.sections(study, runs, results, asked, measure, known) for study in found]
     if not any(tables):
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))

@@ -34,20 +34,20 @@ ERROR = "error: "
 """Begins what `python -m analysis` says of a mistake of the user's."""
 
 
-def check_claims(plans: Iterable[dict[str, Any]], results: Path) -> list[str]:
+def check_claims(plans: Iterable[dict[str, Any]], whole: Iterable[dict[str, Any]], results: Path) -> list[str]:
     """Have the claims read that publishing will need: a mistake there is found before training, not after.
 
     Args:
-        plans: contents of the plans that will be written.
+        plans: contents of the plans that will be written. whole: the same of all cells of the studies' files.
 
     Returns:
         Sentences on claims that the planned seeds cannot decide.
 
     Raises:
-        UserError: a claim is malformed.
+        UserError: a claim is malformed, or about a cell that its study does not have.
     """
     with _process("--check-claims", "--results", str(results.resolve()), streams=subprocess.PIPE) as process:
-        return _answer(process, json.dumps(list(plans))).splitlines()
+        return _answer(process, json.dumps({"plans": list(plans), "whole": list(whole)})).splitlines()
 
 
 def take_looks(results: Path) -> list[dict[str, Any]]:
