@@ -19,6 +19,16 @@ WRAP, HEAD = 26, 12
 ACROSS, DOWN = 160, 52
 """Characters beside each other, and lines below each other with those of the notes, that a table holds."""
 
+FLOAT = r"""\begin{table*}[t]
+\centering\footnotesize\setlength{\tabcolsep}{3pt}
+\caption{%s}
+\label{tab:%s}
+\begin{adjustbox}{max width=\textwidth, max totalheight=0.7\textheight}
+%s
+\end{adjustbox}
+%s\end{table*}"""
+NOTES = "\\par\\smallskip\\begin{minipage}{\\textwidth}\\raggedright\n%s\n\\end{minipage}\n"
+
 LATEX = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -54,17 +64,12 @@ def _floats(grid: Grid) -> Iterator[str]:
     pages = _split(tall, DOWN - sum(map(len, grid.notes)) // ACROSS)
     parts = [(rows, part) for rows in pages for part in _split(wide[first:], ACROSS - sum(wide[:first]))]
     for number, (rows, part) in enumerate(parts, start=1):
-        caption = re.sub(r"^Table \d+\. ", "", grid.title) + (f" (part {number} of {len(parts)})" if parts[1:] else "")
         shown = [*range(first), *(first + k for k in part)]
-        lines = [r"\begin{table*}[t]", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}"]
-        lines += [rf"\caption{{{tex(caption)}}}", rf"\label{{tab:{grid.name}{f'-{number}' if number > 1 else ''}}}"]
-        lines += [r"\begin{adjustbox}{max width=\textwidth, max totalheight=0.7\textheight}"]
-        lines += _tabular(frame.iloc[list(rows), shown], [names[k] for k in shown], [longest[k] for k in shown])
-        lines += [r"\end{adjustbox}"]
-        if number == len(parts):
-            lines += [r"\par\smallskip\begin{minipage}{\textwidth}\raggedright", " ".join(map(tex, grid.notes))]
-            lines += [r"\end{minipage}"]
-        yield "\n".join([*lines, r"\end{table*}"])
+        title = re.sub(r"^Table \d+\. ", "", grid.title) + (f" (part {number} of {len(parts)})" if parts[1:] else "")
+        label = grid.name + (f"-{number}" if number > 1 else "")
+        table = _tabular(frame.iloc[list(rows), shown], [names[k] for k in shown], [longest[k] for k in shown])
+        notes = NOTES % " ".join(map(tex, grid.notes)) if number == len(parts) else ""
+        yield FLOAT % (tex(title), label, "\n".join(table), notes)
 
 
 def _split(sizes: Sequence[int], room: int) -> list[range]:
