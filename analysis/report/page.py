@@ -14,7 +14,7 @@ from analysis import paper
 from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
-from analysis.report.figures import Picture, picture, share_letters
+from analysis.report.figures import Picture, picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.cell import Cell
@@ -123,7 +123,7 @@ def page(
                 break
         else:
             left_out.append((notes.title(rows), name))
-    return share_letters(
+    return (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -202,7 +202,7 @@ def _latency_view(results: Path, room: int) -> LatencyView | None:
         return None
     if found.problem:
         return LatencyView(found.problem, [], "", None, [])
-    shown = picture(results, "figures/latency", "latency", (*LATENCY, alt.latency(found.rows)), room)
+    shown = picture(results, "figures/latency", (*LATENCY, alt.latency(found.rows)), room)
     tables = [
         Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
         for grid in latency_grids.grids(found)

@@ -1,6 +1,7 @@
 """Figures: the same bytes for the same results, nothing cut or overlapping, no interval where there is none."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,27 @@ def test_the_users_settings_change_nothing(results: Path) -> None:
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.hashsalt": None}):
         assert style.svg(panels.gain(section(results, "shuffle"))) == plain
         assert matplotlib.rcParams["font.size"] == 20
+
+
+def test_svg_has_nothing_that_is_not_seen(results: Path) -> None:
+    for name, figure in draw(results, style.COLUMN).items():
+        drawn = style.svg(figure).decode()
+        used = {*re.findall(r'(?:href="|url\()#([^")]+)', drawn)}
+        assert used == {*re.findall(r' id="([^"]+)"', drawn)} and used, name
+        assert not re.search(r"\.\d\d\d|<metadata|<style|<g>|<g/>|  ", drawn), name
+        assert len(drawn) < 0.6 * len(style._save(figure, "svg")), name
+
+
+def test_labels_of_svg_stay_in_their_place_whatever_font_there_is() -> None:
+    with style.style():
+        figure = style.figure(3, 2, "Title", "")
+        axes = figure.subplots()
+        axes.set(xticks=[0, 1], xticklabels=["$a_1$", "2.34567 & <b>"], xlabel="below", ylabel="beside")
+        axes.set_yticks([0.5], ["end"])
+    texts = re.findall(r"<text ([^>]*)>([^<]*)</text>", style.svg(figure).decode())
+    anchors = {text: found[1] for look, text in texts if (found := re.search(r"text-anchor:(\w+)", look))}
+    middle = ("$a_1$", "2.34567 &amp; &lt;b&gt;", "below", "beside")
+    assert anchors == {**dict.fromkeys(middle, "middle"), "end": "end", "Title": "start"}
 
 
 @pytest.mark.parametrize("width", WIDTHS)

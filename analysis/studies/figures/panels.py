@@ -39,7 +39,7 @@ def change_by_axis(section: Section, width: float = WIDE) -> Figure:
     shown = [row for row in rows if row[-1].loc[row[1][axis] != first, "change"].notna().any()]
     names = ", ".join(row[0] for row in rows if row[0] not in [one[0] for one in shown])
     start = tick(axis, first) if axis != "groups" else heading(axis, first)
-    columns = min(3, max(1, len(shown)))
+    columns = min(3 if width >= 5 else 2, max(1, len(shown)))
     lines = -(-max(1, len(shown)) // columns)
     with style():
         text = (
