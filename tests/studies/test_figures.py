@@ -118,7 +118,7 @@ def test_an_interval_is_drawn_only_where_there_is_one(results: Path) -> None:
 
 def test_subtitles_carry_the_scope(results: Path) -> None:
     text = said(panels.error_by_axis(section(results, "groups")))
-    assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 seeds." in text
+    assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 of 1 to 2 planned seeds." in text
     assert "run-to-run variation not covered" in text, "the extra networks have one seed"
     assert "2 seeds an arm" in said(panels.gain(section(results, "shuffle")))
 
@@ -149,7 +149,7 @@ def test_changes_are_differences_of_cells_with_the_papers_on_one_scale(tmp_path:
     assert found.loc[0.5, "paper"].round(9).tolist() == [0, -0.7, -1.9, -3.5, -2.8]
     figure = panels.change_by_axis(one)
     (axes,) = figure.axes  # the other widths have nothing to compare
-    assert axes.get_title(loc="left") == "0.5x" and "Nothing to compare yet: 1x, 0.25x." in said(figure)
+    assert axes.get_title(loc="left") == "0.5x" and "Nothing to compare yet: 0.25x. Not planned: 1x." in said(figure)
     (ours,), (papers,) = lines_of(axes, False), lines_of(axes, True)
     assert ours[1] == approx(-2) and papers[4] == approx(-2.8)
 
