@@ -124,6 +124,7 @@ def test_a_figure_in_fewer_bytes_looks_the_same(browser: Browser, tmp_path: Path
         axes.errorbar([1, 2, 3], [3, -1, 2], yerr=0.5, capsize=2, marker="D", mfc="white", label="bars")
         axes.fill_between([1, 2, 3], [2, 0, 1], alpha=0.2)
         axes.plot([1, 2.5], [0, 1], "s", color="#D55E00", mec="black", label="points")
+        axes.plot([1, 1.05, 1.1], [0, 2, 0], lw=5)
         axes.set(ylabel="Error (%)", title="Panel")
         figure.legend(loc="outside lower center")
     pixels = []
