@@ -172,7 +172,9 @@ def _own_module(name: str, folders: Sequence[Path]) -> ModuleType:
     if folder is None or file is None or not file.is_file():
         near = difflib.get_close_matches(name, BUILT_IN, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        where = f"there is no {file}" if file else f"no folder {package!r} was given with --config-dir"
+        where = (
+            f"there is no {file}" if file else f"no folder {package!r} was given with --config-dir (make: CONFIG_DIR=)"
+        )
         raise LookupError(
             f"{name} is not a network: it is none of {', '.join(BUILT_IN)}, and {where}.{hint} A family of your own is "
             "FOLDER.FILE, where FOLDER is what --config-dir names."

@@ -14,6 +14,7 @@ from ablations.core.errors import UserError
 from ablations.core.run_spec import Axes, Variant, from_json, to_json
 from ablations.core.signals import Stopped
 from ablations.store.sources import bring_sources, keep_difference, keep_source
+from ablations.sweep import hydra_app
 from ablations.sweep.new_study import create
 from ablations.sweep.own_code import identified
 from ablations.sweep.plan import Planned
@@ -243,12 +244,39 @@ def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
             "ablation=deep says study: groups, which is another",
         ),
         (STUDY.replace("rows: [model.depth]", "rows: [model.dept]"), "table.rows of the study deep names model.dept"),
+        (STUDY.replace("rows:", "raws:"), "ablation=deep: table has no key raws: did you mean rows?"),
+        (STUDY + "seed: 3\n", "ablation=deep: seed: 3 at the top of the file is that of a single run"),
+        (STUDY.replace('1,2"', '1,2", seeds: "2..3"'), "seeds has no effect in hydra.sweeper.params; write it at the"),
+        (STUDY + "exlude: []\n", "error: ablation/deep.yaml: There is no key exlude: did you mean exclude?"),
+        (
+            STUDY + "seed: 0,1\n",
+            "ablation/deep.yaml: seed: Value '0,1' of type 'str' could not be converted to Integer",
+        ),
+        (STUDY.replace("# @package _global_", ""), "ablation/deep.yaml must begin with the line `# @package _global_`"),
     ],
 )
 def test_studies_that_are_wrong_are_refused_before_anything_trains(tmp_path, study, said):
-    done = _sweep(tmp_path / "results", folder(tmp_path, study=study))
-    assert done.returncode == 2 and said in done.stderr
-    assert not list((tmp_path / "results").glob("runs/*/"))
+    with pytest.raises(Exception) as error:
+        hydra_app.compose(["ablation=deep", "preset=smoke"], folder(tmp_path, study=study))
+    assert said in f"error: {hydra_app.error_in_words(error.value)}"
+
+
+def test_a_seed_that_is_said_in_full_is_taken(tmp_path):
+    for more in ("seed: 3\nseeds: {first: 2, most: 3}\n", "seed: 3\n"):
+        mine = folder(tmp_path, study=STUDY + more)
+        given = [] if "seeds" in more else ["seed=4,5"]
+        assert len(hydra_app.compose(["ablation=deep", "preset=smoke", *given], mine)) in (4, 6)
+
+
+def test_a_claim_about_what_the_file_cannot_give_is_refused_whatever_the_command_line_asks_for(tmp_path):
+    claims = "claims: [{id: x, says: It helps., margin: 1, gain: {from: {depth: 1}, to: {depth: %d}}}]\n"
+    part = ("model.depth=1", "runtime.publish=true")
+    done = _sweep(tmp_path / "results", folder(tmp_path, study=STUDY + claims % 5), *part)
+    assert done.returncode == 2 and not list((tmp_path / "results").glob("runs/*/"))
+    said = "The claim x of deep is about depth 5, and no cell of the study has that: its depth is 1, 2."
+    assert f"error: {said} Nothing was trained." in done.stderr
+    done = _sweep(tmp_path / "results", folder(tmp_path, study=STUDY + claims % 2), *part)
+    assert done.returncode == 0 and "not tested" in done.stdout, done.stderr
 
 
 def test_code_that_results_name_is_not_imported(tmp_path):
