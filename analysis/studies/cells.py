@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.text import plural
 from analysis import paper
 from analysis.runs.cell import AXES, Cell
 from analysis.runs.frame import FAILED
 from analysis.runs.macs import at_224, costs, subject
 from analysis.runs.study import Study
-from analysis.runs.text import plural
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample, by_cell
 

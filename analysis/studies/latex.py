@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from analysis.runs.text import one_line
+from ablations.core.text import one_line
 from analysis.studies.grids import Grid
 
 LINE, PAGE = 450.0, 540.0

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from ablations.core import presets
+from ablations.core.text import plural
 from ablations.store.looks import Looks
 from analysis.runs.cell import Cell
 from analysis.runs.frame import FAILED
 from analysis.runs.study import Study, words
-from analysis.runs.text import plural
 from analysis.stats.alpha_spending import HOW_SIMULATED, UNPLANNED
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import ALIKE

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ablations.core.text import plural
 from analysis import paper
 from analysis.runs.cell import heading, said
 from analysis.runs.study import Study, words
-from analysis.runs.text import plural
 from analysis.stats.contrast import gain as difference
 from analysis.stats.estimate import estimate
 from analysis.stats.intervals import EXAMPLES, SEEDS, Interval
