@@ -1,4 +1,4 @@
-"""Families of networks: a module with a dataclass `Axes`, `VERSION` and `build(axes, given)`; see model/families.
+"""Families of networks: a module with a dataclass `Axes` and `build(axes, given)`; see model/families.
 
 What a family may define besides:
 
@@ -7,6 +7,7 @@ What a family may define besides:
     canonical(axes)          axes that stand for all equal networks
     label(axes)              short name for progress lines
     check(traced)            how a traced network differs from its axes, a clause each
+    VERSION                  identifies a user's family in place of its behaviour: what changes results must change it
 
 A family of the package is named by itself (`shufflenet`); one of a user's by folder and file: `mine.shufflenet_se` is
 shufflenet_se.py in the folder `mine` that `--config-dir` names. Importing this module, or a family of the package, does

@@ -1,7 +1,7 @@
 """A task: takes runs from a list by lease, on its own workers, until none is left to take or it is asked to stop.
 
 Any number of tasks, on any hosts that share the results folder, work off one list; none needs the command that wrote
-it. `python -m ablations.tasks LIST` is one; Slurm's are in `slurm_task`.
+it. `python -m ablations.tasks LIST` is one; Slurm's are in `slurm/task.py`.
 
 Exit code 0: all runs of the list are done; 1: some are not, or the tables cannot be written; 2: nothing can be trained
 here; 128 + N: ended by signal N.

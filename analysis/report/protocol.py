@@ -144,7 +144,7 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
         listed = ", ".join(f"{count:,} {state}" for state, count in states.items())
         text.append(
             f"Partial results: {done:,} of {counted(len(rows), 'run')} {are(len(rows))} done ({listed}). What is "
-            "missing is said below."
+            "missing is said below; verdicts may change with it."
         )
     text = [*notes.on_preset(rows), *text, *notes.on_left_out(rows)]
     mixed = sum(bool(cell.warnings) for cell in cells)

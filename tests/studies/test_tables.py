@@ -54,7 +54,7 @@ TABLE_2_MARKDOWN = """\
 | ShuffleNet 0.25x | paper | 13 | 57.1 | 56.8 | 55.0 | 54.2 | 52.7 |
 
 glyphs: 10 classes, 2,000 grey training images at 24×24, 8 epochs, stride2 stem, float32; top-1 error of the last \
-epoch on 1,000 test images; 0 to 2 seeds a cell (preset quick, protocol {protocol}).
+epoch on 1,000 test images; 0 to 2 of 2 planned seeds a cell (preset quick, protocol {protocol}).
 
 Demonstration on drawn characters: it says nothing about ImageNet. Next: make ablations PRESET=cifar10-short
 
@@ -227,7 +227,7 @@ def smoothed(value: float) -> Protocol:
 def test_protocols_that_look_alike_are_told_apart_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (0.0, 0.1):
         fixture.plausible(tmp_path, seeds=2, under=smoothed(value))
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    monkeypatch.setattr(publish, "_draw", fixture.undrawn)
     publish.publish(tmp_path)
     words = {
         fixture.run(3, 0.25, under=smoothed(value)).protocol_id: f"label smoothing {value:g}" for value in (0.0, 0.1)
@@ -250,7 +250,7 @@ def test_protocols_that_look_alike_are_told_apart_everywhere(tmp_path: Path, mon
 
 def test_a_single_protocol_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half_done(tmp_path)
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    monkeypatch.setattr(publish, "_draw", fixture.undrawn)
     publish.publish(tmp_path)
     for name in ("table2", "table3", "gains", "claims"):
         assert "protocol" not in pd.read_csv(tmp_path / "tables" / f"{name}.csv").columns

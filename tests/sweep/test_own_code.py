@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import Axes, Variant, from_json, to_json
 from ablations.core.signals import Stopped
 from ablations.store.sources import bring_sources, keep_difference, keep_source
 from ablations.sweep import hydra_app
 from ablations.sweep.new_study import create
+from ablations.sweep.own_code import identified
+from ablations.sweep.plan import Planned
+from ablations.sweep.resolve import to_run
 from ablations.training.checkpoint import weights_digest
 from ablations.training.trainer import TrainingEntry, train_together
 from ablations.verification.behaviour import behaviours, measure
@@ -146,6 +150,25 @@ def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
     assert behaviours([one], source, "code") == found[:1], "not measured again"
     (mine / "net.py").write_text(NET + "# changed\n")
     assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
+
+
+def test_a_version_identifies_a_family_in_place_of_what_it_computes(tmp_path, monkeypatch):
+    """Also one that computes differently twice: nothing is measured. Without one, the behaviour is still to come."""
+    monkeypatch.setattr("ablations.sweep.own_code.behaviours", lambda runs, *_: ["measured"] * len(runs))
+    data = GlyphsConfig(name="glyphs", resolution=24, cache_resolution=24, train_images=40, test_images=20)
+    recipe = RecipeConfig(name="r", epochs=1, batch_size=8, lr=0.1, weight_decay=0.0)
+    runtime = RuntimeConfig(results_dir=str(tmp_path / "results"))
+    config = Config(model={"structure": "mine.net", "stem": "stride2"}, data=data, recipe=recipe, runtime=runtime)
+
+    def identity(where, old="", new="", version=""):
+        mine = folder(tmp_path / where, NET.replace(old, new) + version)
+        job = Planned(to_run(config, folders=(mine,)), config, ())
+        (one,) = identified([job], (mine,))
+        return one.run.run_id, one.run.variant.behaviour
+
+    first = identity("a", version="VERSION = 1")
+    assert first[1] == "1" and identity("b", "nn.ReLU()]", "nn.SiLU()]", "VERSION = 1") == first
+    assert identity("c", version="VERSION = 2")[0] != first[0] and identity("d")[1] == "measured"
 
 
 def test_an_own_network_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path):

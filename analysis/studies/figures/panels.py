@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ablations.core.text import plural
 from analysis import paper
 from analysis.runs.cell import heading, said
 from analysis.runs.study import Study, words
@@ -24,7 +23,6 @@ from analysis.studies import notes
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
 from analysis.studies.grids import by_row, row_name, short
-from analysis.studies.notes import planned_seeds
 
 
 def change_by_axis(section: Section, width: float = WIDE) -> Figure:
@@ -37,14 +35,19 @@ def change_by_axis(section: Section, width: float = WIDE) -> Figure:
     found, values = changes(section), _values(section)
     rows = [(*line, found.loc[line[1].index]) for line in _lines(section.cells, _rows(section.of))]
     shown = [row for row in rows if row[-1].loc[row[1][axis] != first, "change"].notna().any()]
-    names = ", ".join(row[0] for row in rows if row[0] not in [one[0] for one in shown])
+    named = [row[0] for row in shown]
+    waiting, unplanned = (
+        ", ".join(row[0] for row in rows if row[0] not in named and row[1]["seeds_planned"].any() == planned)
+        for planned in (True, False)
+    )
     start = tick(axis, first) if axis != "groups" else heading(axis, first)
-    columns = min(3, max(1, len(shown)))
+    columns = min(3 if width >= 5 else 2, max(1, len(shown)))
     lines = -(-max(1, len(shown)) // columns)
     with style():
         text = (
-            f"{_seeds(planned_seeds(section.cells))}. Error minus that of {start}; below 0, less error. "
-            f"{_bands(found['interval'], 'Bars')}{f' Nothing to compare yet: {names}.' if names else ''}"
+            f"{notes.seeds_done(section.cells)}. Error minus that of {start}; below 0, less error. "
+            f"{_bands(found['interval'], 'Bars')}{f' Nothing to compare yet: {waiting}.' if waiting else ''}"
+            f"{f' Not planned: {unplanned}.' if unplanned else ''}"
         )
         title = f"Change of error against {words(axis)}"
         fig = figure(width, 1.05 + 1.75 * lines, title, _subtitle(section, text))
@@ -110,7 +113,7 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
     """
     cells, axis, values = section.cells, x_axis(section.of), _values(section)
     with style():
-        text = _subtitle(section, f"{_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}")
+        text = _subtitle(section, f"{notes.seeds_done(cells)}. {_bands(cells['interval'])}")
         fig = figure(width, 2.75 if width < 5 else 3.1, f"Error against {words(axis)}", text)
         left, right = _panels(fig, section)
         for name, same, colour, marker in _lines(cells, _rows(section.of)):
@@ -138,8 +141,8 @@ def gain(section: Section, width: float = WIDE) -> Figure:
     with style():
         left = len(section.gains) - len(gains)
         text = (
-            f"{_seeds(planned_seeds(section.cells))} an arm. {_bands(gains['interval'], 'Bars')} "
-            f"Right of 0: {study.gain.helps}.{f' Not done yet: {left} of {len(section.gains)} rows.' if left else ''}"
+            f"{notes.seeds_done(section.cells)} an arm. {_bands(gains['interval'], 'Bars')} "
+            f"Right of 0: {study.gain.helps}.{f' Not done: {left} of {len(section.gains)} rows.' if left else ''}"
         )
         fig = figure(
             width, 1.35 + 0.24 * max(2, len(gains)), f"What {lower(study.title)} gains", _subtitle(section, text)
@@ -174,7 +177,7 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     with style():
         text = (
-            f"{_seeds(planned_seeds(section.cells))}. {_bands(cells['interval'], 'Bars')} "
+            f"{notes.seeds_done(section.cells)}. {_bands(cells['interval'], 'Bars')} "
             "Line: front of the means. "
             "Ringed: less error than every cheaper network by more than chance (95 % interval of each difference)."
         )
@@ -206,16 +209,10 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
     cells, study = section.cells.iloc[::-1], section.of
     with style():
         bands = _bands(cells["interval"], "Bars", pooled="")  # the table's notes say by what
-        text = f"{_seeds(planned_seeds(cells))}. {bands}"
+        text = f"{notes.seeds_done(cells)}. {bands}"
         fig = figure(width, 1.3 + 0.2 * max(3, len(cells)), "Error by network", _subtitle(section, text))
-        printed = cells["paper_error"].notna().any()
-        if width >= 5 and printed and not _on_papers_data(section):
-            left, right = fig.subplots(1, 2, sharey=True)
-            left.set_title(f"Here: {cells['data'].iloc[0]}", loc="left")
-            right.set_title("Paper: ImageNet", loc="left")
-            right.set_xlabel("Top-1 error (%)")
-        else:
-            left = right = fig.subplots()
+        both = width >= 5 and cells["paper_error"].notna().any()
+        left, right = _panels(fig, section, sharey=True) if both else [fig.subplots()] * 2
         places = np.arange(len(cells))
         bars = [cells["error_mean"] - cells["error_low"], cells["error_high"] - cells["error_mean"]]
         left.errorbar(cells["error_mean"], places, xerr=bars, fmt="o", color=BLUE, capsize=2.5, lw=1.2)
@@ -228,7 +225,7 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
         for axes in dict.fromkeys((left, right)):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
-        left.set_xlabel("Top-1 error (%)")
+            axes.set_xlabel("Top-1 error (%)")
     return fig
 
 
@@ -302,7 +299,7 @@ def _on_papers_data(section: Section) -> bool:
     return paper.is_its_data(first["data"], first["resolution"])
 
 
-def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes, Axes]:
+def _panels(fig: Figure, section: Section, stacked: bool = False, sharey: bool = False) -> tuple[Axes, Axes]:
     """Axes for our numbers and for the paper's: the same where the data are.
 
     Elsewhere each has its own scale, since errors on different data are not to be compared point by point.
@@ -310,7 +307,7 @@ def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes,
     if _on_papers_data(section):
         axes = fig.subplots()
         return axes, axes
-    left, right = fig.subplots(1, 2) if not stacked else fig.subplots(2, 1)
+    left, right = fig.subplots(1, 2, sharey=sharey) if not stacked else fig.subplots(2, 1)
     left.set_title(f"Here: {section.cells['data'].iloc[0]}", loc="left")
     right.set_title("Paper: ImageNet", loc="left")
     return left, right
@@ -416,11 +413,6 @@ def _legend(fig: Figure, keys: list[Line2D], handle: float = 2.6) -> None:
     longest = max(len(str(key.get_label())) for key in keys)
     columns = min(len(keys), max(1, int(fig.get_figwidth() * 72 / (4.2 * longest + 7 * handle + 14))))
     fig.legend(handles=keys, loc="outside lower center", ncols=columns, handlelength=handle)
-
-
-def _seeds(done: pd.Series) -> str:
-    least, most = int(done.min()), int(done.max())
-    return f"{most} {plural(most, 'seed')}" if least == most else f"{least} to {most} seeds"
 
 
 def _bands(kinds: pd.Series, what: str = "Bands", pooled: str = ", sd pooled by width") -> str:
