@@ -155,7 +155,7 @@ def on_left_out(rows: pd.DataFrame) -> list[str]:
 
 def on_looks(seen: Looks) -> list[str]:
     """How often the verdicts of a study were read, and what that does to their rate of error; one look is no matter."""
-    plan, done, every = seen.plan, len(seen.planned), len(seen.taken)
+    plan, done, every = seen.plan, len(seen.planned), sum(look.can_decide for look in seen.taken)
     text = []
     if plan and not done:
         numbers = ", ".join(map(str, plan.numbers))
