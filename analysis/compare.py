@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.core.command import command
+from ablations.core.text import counted, plural
 from analysis.runs.cell import Cell
 
 if TYPE_CHECKING:
@@ -128,13 +129,15 @@ def verdict(found: Sequence[Difference], same: bool, margin: float) -> tuple[int
         return COMPATIBLE, "Compatible: the same runs with the same errors."
     apart = [one.cell for one in found if one.differs]
     if apart:
-        return DIFFERS, f"Differs in {len(apart)} of {len(found)} cells: {', '.join(apart)}."
+        return DIFFERS, f"Differs in {len(apart)} of {counted(len(found), 'cell')}: {', '.join(apart)}."
+    within = f"{margin:g} {plural(margin, 'point')}"
     if all(one.within for one in found):
-        return COMPATIBLE, f"Compatible: all {len(found)} cells agree within {margin:g} points."
+        which = f"all {len(found)} cells agree" if len(found) > 1 else "the one cell agrees"
+        return COMPATIBLE, f"Compatible: {which} within {within}."
     open_still = sum(not one.within for one in found)
     return TOO_FEW, (
         f"Too few runs to tell: no cell differs for certain, but {open_still} of {len(found)} may differ by more than "
-        f"{margin:g} points."
+        f"{within}."
     )
 
 

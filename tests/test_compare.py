@@ -139,3 +139,10 @@ def test_narrow_networks_that_spread_more_are_no_difference() -> None:
             pair.append(pd.concat([wide, narrow]))
         found += verdict(differences(pair[0], pair[1], 0.5), False, 0.5)[0] == DIFFERS
     assert found / ROUNDS <= LIMIT
+
+
+def test_one_cell_and_one_point_are_said_as_such() -> None:
+    pair = [rows([40.0], 4, np.random.default_rng(seed)) for seed in (0, 1)]
+    assert verdict(differences(*pair, 1.0), False, 1.0)[1] == "Compatible: the one cell agrees within 1 point."
+    far = rows([50.0], 4, np.random.default_rng(2))
+    assert verdict(differences(pair[0], far, 1.0), False, 1.0)[1].startswith("Differs in 1 of 1 cell: ")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ablations.core.processes import cores
+from ablations.core.text import counted
 from ablations.data.cache import META, sha256
 
 
@@ -45,7 +46,7 @@ def main(folders: list[str]) -> int:
         for file in bad:
             (folder / file).unlink(missing_ok=True)
             print(f"{folder / file} was altered, and is deleted: the same command as before builds it again.")
-        print(f"{folder}: {len(bad)} files altered." if bad else f"{folder}: every checksum holds.")
+        print(f"{folder}: {counted(len(bad), 'file')} altered." if bad else f"{folder}: every checksum holds.")
         code = max(code, int(bool(bad)))
     return code
 

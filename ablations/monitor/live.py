@@ -18,6 +18,7 @@ from ablations.core.console import console, duration
 from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import label, name
 from ablations.core.signals import Stop
+from ablations.core.text import counted
 from ablations.execution.job import Job
 from ablations.monitor.status import last_error
 from ablations.store import run_folder, run_state
@@ -109,7 +110,7 @@ class Live:
             if state == JobState.RUNNING:
                 table.add_row(*self._row(k))
         head = Table.grid()
-        head.add_row(f"{ended} of {len(states)} runs ended, {duration(passed)} passed{left}")
+        head.add_row(f"{ended} of {counted(len(states), 'run')} ended, {duration(passed)} passed{left}")
         head.add_row(ProgressBar(1.0, share, width=min(60, self.console.width)))  # it ends no line of its own
         return Group(head, table)
 

@@ -22,6 +22,7 @@ from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.protocol_names import protocol_names
 from ablations.core.run_spec import Run, label, name, plain
+from ablations.core.text import counted
 from ablations.monitor.forecast import Forecast, forecast
 from ablations.store import run_folder, run_state
 from ablations.store.plans import Plan, read_plans, unplanned
@@ -78,7 +79,7 @@ def failures(known: Known, protocols: Mapping[str, str]) -> list[Text]:
 def totals(found: Sequence[RunStatus], times: Forecast) -> str:
     """A sentence with the number of runs by state and the time left."""
     counts = Counter(state.state for state in found)
-    text = f"{counts[JobState.DONE]} of {len(found)} runs done{_others(counts, ', ')}"
+    text = f"{counts[JobState.DONE]} of {counted(len(found), 'run')} done{_others(counts, ', ')}"
     if times.at_once:
         return f"{text}; about {duration(times.total)} left, {times.at_once} at a time."
     again = f"; nothing is running, about {duration(times.total)} of training are left." if times.total else "."

@@ -16,6 +16,7 @@ from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.make_variables import option
 from ablations.core.run_spec import label
+from ablations.core.text import counted
 from ablations.profiling.cost_model import PlanCost, plan_cost, training_images, width
 from ablations.store.looks import seed_plan
 from ablations.sweep.hydra_app import compose_studies, error_in_words
@@ -53,13 +54,15 @@ def show(cost: PlanCost) -> None:
     plan, cells = cost.plan, {job.run.cell_id: job.run for job in cost.plan.planned}
     protocol = plan.planned[0].run.protocol
     seen = training_images(plan.planned[0].run)
+    there = f"{counted(len(plan.planned), 'run')} of {counted(len(cells), 'cell')}"
     if not plan.todo:
-        out.print(f"All {len(plan.planned)} runs of {len(cells)} cells are done: there is nothing left to train.")
+        out.print(f"There is nothing left to train: {there}, all done.")
         return
     out.print(
-        f"{len(plan.planned)} runs of {len(cells)} cells, {plan.done} done, {len(plan.todo)} to train: "
-        f"{protocol.recipe.epochs} epochs of {protocol.data.train_images:,} images ({escape(protocol.data.name)}, "
-        f"{protocol.resolution} x {protocol.resolution}), {seen // protocol.recipe.batch_size:,} iterations a run."
+        f"{there}, {plan.done} done, {len(plan.todo)} to train: "
+        f"{counted(protocol.recipe.epochs, 'epoch')} of {counted(protocol.data.train_images, 'image')} "
+        f"({escape(protocol.data.name)}, {protocol.resolution} x {protocol.resolution}), "
+        f"{counted(seen // protocol.recipe.batch_size, 'iteration')} a run."
     )
     out.print(f"Multiply-adds of what is left: {cost.macs:.3g} (an image in training costs three forward passes).\n")
     networks = Table("network", title="An image", title_justify="left")
@@ -113,13 +116,13 @@ def show(cost: PlanCost) -> None:
         "only say what the same effects and the same spread would give."
     )
     if cost.unknown:
-        out.print(f"Of {cost.unknown} claims no effect is printed or stated, so their chances are not known.")
+        out.print(f"Of {counted(cost.unknown, 'claim')} no effect is printed or stated: the chances are not known.")
     if cost.looks:
         one, first, most = cost.looks, cost.looks["plan"][0], cost.looks["plan"][-1]
         out.print(
-            f"SEEDS={first}..{most} in place of SEEDS={most}: about {one['runs']:.0f} of {one['fixed']} runs, and "
-            f"{one['decided']:.1f} claims decided, not {one['decided_fixed']:.1f} (means of {one['rounds']} simulated "
-            "studies with this spread and the paper's effects)."
+            f"SEEDS={first}..{most} in place of SEEDS={most}: about {one['runs']:.0f} of "
+            f"{counted(one['fixed'], 'run')}, and {one['decided']:.1f} claims decided, not {one['decided_fixed']:.1f} "
+            f"(means of {one['rounds']} simulated studies with this spread and the paper's effects)."
         )
 
 

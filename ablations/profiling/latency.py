@@ -20,6 +20,7 @@ from ablations.core.json_subprocess import run_module_json
 from ablations.core.make_variables import option
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Axes, Variant
+from ablations.core.text import counted
 from ablations.store.plans import read_plans
 from ablations.store.writable import probe_folder
 from model import family as families
@@ -118,7 +119,8 @@ def measure(
                 all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
                 times = take(all_entries, rounds, seconds)
                 found += rows(one, batch, chosen, all_entries, times)
-                out.print(f"{_name(one)}, batch {batch}: {len(chosen)} networks, {times.shape[1]} rounds.")
+                size = f"{counted(len(chosen), 'network')}, {counted(times.shape[1], 'round')}"
+                out.print(f"{_name(one)}, batch {batch}: {size}.")
             if one == Input(*PAPER):
                 beside += measure_others(one, rounds, seconds / 5)
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.make_variables import option
+from ablations.core.text import counted
 from ablations.store import run_folder
 from ablations.store.plans import Plan, plan_files
 from ablations.store.protocol_folders import means, read_folders
@@ -80,4 +81,4 @@ def describe(plan: Plan, results: Path) -> str:
     begun = [run_id for run_id in ids if run_folder.path_of(results, run_id).is_dir()]
     done = sum(run_folder.check_run(run_folder.path_of(results, run_id), run_id)[0] is not None for run_id in begun)
     title = f"{plan.study}, preset {plan.preset}, protocol {plan.protocol_id}, of {plan.written or 'unknown time'}"
-    return f"{title}: {len(begun)} of {len(ids)} runs have a folder and stay, {done} of them done"
+    return f"{title}: of {counted(len(ids), 'run')} {len(begun)} with a folder, which stay, {done} of them done"

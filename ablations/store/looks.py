@@ -59,6 +59,11 @@ class Look(Record):
     plan: SeedPlan | None = None
     spent: float | None = None
 
+    @property
+    def can_decide(self) -> bool:
+        """Whether a cell had two seeds: with one in each no test has a p (stats/estimate.py), and nothing is spent."""
+        return any(len(seeds) > 1 for seeds in self.seeds.values())
+
 
 def seed_plan(given: Any) -> SeedPlan | None:
     """The plan that the key `seeds` describes; None where it is empty.

@@ -25,6 +25,7 @@ from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.files import PART, flush_folder, make_folder, read_json, write_json
 from ablations.core.run_spec import RUN, SCHEMA, from_json, identity, name
+from ablations.core.text import counted
 from ablations.store import lease, run_folder, writable
 from ablations.store.looks import NAME as LOOKS
 from ablations.store.looks import Look, read_looks, write_looks
@@ -226,7 +227,7 @@ def merge_plan(path: Path, results: Path, dry: bool) -> Merged:
     if not dry:
         make_folder(results / "plans", results)
         write_json(results / title, {**ours, **protocols, "runs": [*ours["runs"], *new]})
-    return Merged(title, "brought in", f"{len(new)} runs more")
+    return Merged(title, "brought in", f"{counted(len(new), 'run')} more")
 
 
 def merge_looks(other: Path, results: Path, dry: bool) -> list[Merged]:

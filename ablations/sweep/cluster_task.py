@@ -23,6 +23,7 @@ from ablations.core.errors import UserError
 from ablations.core.job_state import FAILURES, JobState
 from ablations.core.run_spec import DataSpec, name
 from ablations.core.signals import Stop, Stopped, defer_signals
+from ablations.core.text import are, counted
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue, Over, most_cells, most_fused, work_off
 from ablations.execution.mps import shared_gpus
@@ -143,7 +144,7 @@ def run(listed: JobList, first: int, stop: Stop) -> int:
     if queue.obstacle:
         raise UserError(queue.obstacle)
     done = queue.states.count(JobState.DONE)
-    _say(f"{len(trained)} runs were trained here; of all {len(jobs)}, {done} are done.")
+    _say(f"Trained here: {counted(len(trained), 'run')}; of all {len(jobs)}, {done} {are(done)} done.")
     again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
     if (trained or again) and not queue.left and runtime.publish and not _publish(jobs[0]):
         return 1

@@ -13,6 +13,7 @@ from ablations.core import config
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.run_spec import name
+from ablations.core.text import counted
 from ablations.execution.job import Job
 from ablations.store import run_folder
 from ablations.sweep.plan import Plan, Planned
@@ -33,16 +34,16 @@ def show_plan(plan: Plan, results: Path, seconds: float, workers: int) -> None:
         if reason:
             out.print(f"[yellow]{escape(reason)}[/]")
     cells = len({job.run.cell_id for job in plan.planned})
-    text = f"Plan: {len(plan.planned)} runs of {cells} cells, {plan.done} done, {len(plan.todo)} to train"
-    out.print(text + (f", about {duration(seconds)} on {workers} workers." if plan.todo else "."))
+    text = f"Plan: {counted(len(plan.planned), 'run')} of {counted(cells, 'cell')}, {plan.done} done, "
+    text += f"{len(plan.todo)} to train"
+    out.print(text + (f", about {duration(seconds)} on {counted(workers, 'worker')}." if plan.todo else "."))
 
 
 def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
     """What is done and, by name, what is not and why."""
     out = console()
-    out.print(
-        f"{len(plan.planned) - len(left)} of {len(plan.planned)} runs done, results in {escape(str(results))}/runs."
-    )
+    done = f"{len(plan.planned) - len(left)} of {counted(len(plan.planned), 'run')} done"
+    out.print(f"{done}, results in {escape(str(results))}/runs.")
     for job in left:
         record = run_folder.failure(results, job.run.run_id)
         why = f"{record.status}: {record.error}" if record else "not run"
@@ -58,12 +59,17 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
 def show_looks(looks: Iterable[Mapping[str, Any]]) -> None:
     """A line for each study with a plan of looks: its last look, what it has decided, and how it goes on."""
     for one in looks:
-        goes_on = f"{len(one['needed'])} cells get more seeds" if one["needed"] else "no cell needs more seeds"
+        more = len(one["needed"])
+        goes_on = (
+            f"{counted(more, 'cell')} {'gets' if more == 1 else 'get'} more seeds"
+            if more
+            else "no cell needs more seeds"
+        )
         if one["open"] and not one["needed"]:
             goes_on = "this was the last look"
         console().print(
             f"Look {one['look']} of at most {one['looks']} at {one['study']}, with {one['seeds']} seeds a cell: "
-            f"{one['decided']} claims decided, {one['open']} open; {goes_on}.",
+            f"{counted(one['decided'], 'claim')} decided, {one['open']} open; {goes_on}.",
             markup=False,
         )
 

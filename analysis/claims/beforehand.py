@@ -11,7 +11,6 @@ from ablations.store.plans import Plan, PlanEntry, parse_plan, read_plans
 from analysis.claims.parser import Claim, claims_of, read_claims
 from analysis.runs.cell import Cell
 from analysis.runs.study import BUILT_IN, FIGURES, NO_STUDY, Study, study
-from analysis.runs.text import plural
 
 NAMED = 3
 """Claims that such a sentence names."""
@@ -95,11 +94,16 @@ def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
         spread = {_row(one, ref) for ref, numbers in seeds.items() if len(numbers) > 1}
         lost = [claim.id for claim in claims if any(_row(one, ref) not in spread for ref in claim.refs)]
         if lost:
-            which = f"None of the {len(claims)}" if len(lost) == len(claims) else f"{len(lost)} of the {len(claims)}"
+            which, can = f"{len(lost)} of the {len(claims)} claims", "cannot"
+            if len(lost) == len(claims):
+                which, can = f"None of the {len(claims)} claims", "can"
+            if len(claims) == 1:
+                which, can = "The one claim", "cannot"
+            them, more = "it" if len(lost) == 1 else "them", " ..." if len(lost) > NAMED else ""
             said.append(
-                f"{which} {plural(len(claims), 'claim')} of {one.name} that these runs are about can be decided, "
-                f"whatever comes out ({', '.join(lost[:NAMED])}{' ...' if len(lost) > NAMED else ''}): one seed a cell "
-                "does not tell how far seeds spread. Two seeds could decide them (SEEDS=2)."
+                f"{which} of {one.name} that these runs are about {can} be decided, whatever comes out "
+                f"({', '.join(lost[:NAMED])}{more}): one seed a cell does not tell how far "
+                f"seeds spread. Two seeds could decide {them} (SEEDS=2)."
             )
     return said
 

@@ -14,6 +14,7 @@ from scipy import special
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import answer_json
 from ablations.core.paths import REFERENCE
+from ablations.core.text import counted, plural
 from analysis.runs.finished import read
 from analysis.stats.intervals import LEVEL, pool
 
@@ -40,8 +41,9 @@ class Measured:
         """It in words."""
         widths = ", ".join(f"{sd:.2g} at {width:g}x" for width, sd in sorted(self.by_width.items()))
         return (
-            f"{self.sd:.2g} points (95 % interval {self.low:.2g} to {self.high:.2g}; {self.cells} cells, {self.df} "
-            f"degrees of freedom{f'; {widths}' if len(self.by_width) > 1 else ''}), measured in {self.source}"
+            f"{self.sd:.2g} points (95 % interval {self.low:.2g} to {self.high:.2g}; {counted(self.cells, 'cell')}, "
+            f"{self.df} {plural(self.df, 'degree')} of freedom"
+            f"{f'; {widths}' if len(self.by_width) > 1 else ''}), measured in {self.source}"
         )
 
 

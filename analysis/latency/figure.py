@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ablations.core.text import shorten
 from analysis.latency.sentences import OURS, engine, images
 from analysis.latency.times import WAY, label
-from analysis.runs.text import shorten
 from analysis.studies.figures.style import GREY, LINES, OTHERS, WIDE, figure, style
 
 MOST = 8

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.core.json_subprocess import answer_json
+from ablations.core.text import counted, plural
 from analysis import paper
 from analysis.latency.times import WAY, label, read_times
-from analysis.runs.text import plural
 
 OURS = "this project’s "
 """Begins the name of the compiled kernels, where there is room."""
@@ -104,8 +104,8 @@ def single(rows: pd.DataFrame) -> str:
         if len(slower):
             most = slower.iloc[-1]
             parts.append(
-                f"{engine(str(name))} are slower than it with {len(slower)} of {len(both)} networks, at most "
-                f"{most['median_ms']:.3g} ms against {most['median_ms_theirs']:.3g}"
+                f"{engine(str(name))} are slower than it with {len(slower)} of {counted(len(both), 'network')}, at "
+                f"most {most['median_ms']:.3g} ms against {most['median_ms_theirs']:.3g}"
             )
     return f"For one image use PyTorch: {'; '.join(parts)}. They are made for batches." if parts else ""
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from ablations.core.console import show_error
 from ablations.core.errors import UserError
 from ablations.core.paths import REFERENCE
+from ablations.core.text import counted
 from analysis import publish
 from analysis.reference import compare
 from analysis.reference.format import BITS, FILES, LIMIT, STUDY, Packed, to_files
@@ -75,7 +76,7 @@ def pack_study(results: Path, folder: Path, protocol: str = "") -> list[str]:
     said += [f"Paths of this machine stand as {MASK} in: {text}" for text in masked[:3]]
     said += [f"and in {len(masked) - 3} other texts"] if len(masked) > 3 else []
     total = sum(len(content) for content in given.values())
-    return [*said, f"{folder}: {len(packed.runs)} runs in {len(given)} files of {total / 1e6:.2f} MB."]
+    return [*said, f"{folder}: {counted(len(packed.runs), 'run')} in {len(given)} files of {total / 1e6:.2f} MB."]
 
 
 def check_study(folder: Path, place: Path) -> tuple[int, list[str]]:

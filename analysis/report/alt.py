@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ablations.core.text import counted
 from analysis.latency.sentences import engine as latency_engine
 from analysis.latency.sentences import images
 from analysis.latency.times import ways
@@ -90,8 +91,8 @@ def curves(runs: pd.DataFrame, panel: str = "width and number of groups") -> str
     done = runs[runs["state"] == "done"]
     cells = done["cell_id"].nunique()
     return (
-        f"Training error in percent by epoch, a panel for each {panel}: {len(done)} runs of {cells} "
-        f"cells, which end at test errors from {decimal(100 * done['error'].min())} to "
+        f"Training error in percent by epoch, a panel for each {panel}: {counted(len(done), 'run')} of "
+        f"{counted(cells, 'cell')}, which end at test errors from {decimal(100 * done['error'].min())} to "
         f"{decimal(100 * done['error'].max())} %."
     )
 

@@ -12,12 +12,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from ablations.core.console import duration
+from ablations.core.text import plural, shorten
 from ablations.store.plans import Plan
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
 from analysis.runs.cell import AXES, Cell, own_stem
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Gain
-from analysis.runs.text import plural, shorten
 
 RUNS = 10
 """Runs of a cell that the page lists; make explain has the rest."""

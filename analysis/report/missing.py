@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ablations.core.text import plural, shorten
 from analysis.report.drilldown import cell_name
 from analysis.report.folds import LONG
 from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
-from analysis.runs.text import plural, shorten
 from analysis.studies.assemble import Section
 from analysis.studies.grids import short
 

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.run_spec import Recipe
+from ablations.core.text import counted, plural
 from analysis.runs.provenance import name_seeds
-from analysis.runs.text import plural
 from analysis.studies import notes
 from analysis.studies.assemble import Section
 
@@ -76,13 +76,13 @@ def _lines(one: Mapping[Any, Any]) -> dict[str, str]:
     return {
         "Data": f"{one['data']}, {one['classes']} classes, {notes.colour(one)}; digest {one['digest'][:10]}",
         "Training images": f"{one['train_images']:,}, kept at {kept}, trained at {size}",
-        "Error on": f"{one['test_images']:,} {split} images, after the last epoch",
-        "Held out": f"{one['val_images']:,} images for validation",
+        "Error on": f"{one['test_images']:,} {split} {plural(one['test_images'], 'image')}, after the last epoch",
+        "Held out": f"{counted(one['val_images'], 'image')} for validation",
         "Epochs": f"{one['epochs']}",
         "Batch": f"{one['batch_size']:,} images" + (f", BatchNorm sees {parts} equal parts of it" if parts > 1 else ""),
         "Optimizer": f"SGD, {'Nesterov ' if one['nesterov'] else ''}momentum {one['momentum']:g}",
         "Learning rate": f"{one['lr']:g} at its highest, falling linearly to 0",
-        "Warm-up": f"linear from 0 in {one['warmup_epochs']:g} epochs" if one["warmup_epochs"] else "none",
+        "Warm-up": _warmup(one["warmup_epochs"]),
         "Weight decay": f"{one['weight_decay']:g} on {DECAYS.get(one['decay'], one['decay'])}",
         "Label smoothing": f"{one['label_smoothing']:g}" if one["label_smoothing"] else "none",
         "Random crop": crops.get(one["crop"], str(one["crop"])),
@@ -102,3 +102,7 @@ def _protocols(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def _each(every: Sequence[Any], say: Any) -> str:
     return " and ".join(dict.fromkeys(say(one) for one in every))
+
+
+def _warmup(epochs: float) -> str:
+    return f"linear from 0 in {epochs:g} {plural(epochs, 'epoch')}" if epochs else "none"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.text import plural
 from analysis.runs.files import read_json
-from analysis.runs.text import plural
 
 AGREE = ("code", "device type")
 """Facts that runs of one cell should share, besides versions: where they do not, something may differ but the seed."""

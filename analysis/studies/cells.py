@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.text import plural
 from analysis import paper
 from analysis.runs.cell import AXES, Cell
 from analysis.runs.frame import FAILED
 from analysis.runs.macs import at_224, costs, subject
 from analysis.runs.study import Study
-from analysis.runs.text import plural
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample, by_cell
 
@@ -57,7 +57,9 @@ def summarise(
         spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
         mean = _interval(done[k], spread)
         printed = study.paper(key)
-        ours = key.get("structure") == "shufflenet" and {axis for axis, _ in key.values if "." not in axis} <= {*AXES}
+        usual = study.defaults_of(key.get("structure"))
+        plain = all(axis in AXES or "." in axis or value == usual.get(axis) for axis, value in key.values)
+        ours = plain and key.get("structure") == "shufflenet"
         complexity = paper.complexity(key["width"], key["groups"])[0] if ours else None
         table.append(
             {

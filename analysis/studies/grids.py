@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.text import counted, plural
 from analysis import paper
 from analysis.runs.cell import heading, network, own_stem, said
 from analysis.runs.study import Study
 from analysis.runs.study import study as study_of
-from analysis.runs.text import plural
 from analysis.stats.estimate import PAIRED
 from analysis.stats.intervals import EXAMPLES
 from analysis.studies.assemble import Section
@@ -173,7 +173,7 @@ def gain_seeds(row: Mapping[Any, Any] | pd.Series) -> str:
     """`3 pairs`, `1 seed`, `2 and 3 seeds`: what a gain rests on."""
     off, on = int(row["seeds_off"]), int(row["seeds_on"])
     if row["method"] == PAIRED:
-        return f"{on} pairs"
+        return counted(on, "pair")
     return f"{off} and {on} seeds" if off != on else f"{on} {plural(on, 'seed')}"
 
 

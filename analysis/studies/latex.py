@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 
 import pandas as pd
 
-from analysis.runs.text import one_line
+from ablations.core.text import one_line
 from analysis.studies.grids import Grid
 
 WRAP, HEAD = 26, 12

@@ -55,7 +55,7 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
     """The look at a study that can be taken now, its verdicts not yet judged.
 
     Of a plan: all runs of its next look have ended, done or diverged, which they would again. Without one: all planned
-    runs have ended, and there are more seeds than at the last look.
+    runs have ended, there are more seeds than at the last look, and two of some cell.
     """
     seen, rows = looks.of(study.name, scope_id), known[known[selection.scope(study)] == scope_id]
     asked = _asked(study, scope_id, known)
@@ -73,7 +73,7 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
     done = {cell: tuple(sorted(s for s, state in mine.items() if state == "done")) for cell, mine in states.items()}
     if not seen.plan and not _newer(done, seen, asked):
         return None
-    return Look(
+    look = Look(
         study=study.name,
         scope_id=scope_id,
         when=timestamp(),
@@ -81,6 +81,7 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
         plan=seen.plan,
         spent=spent(1 - LEVEL, seen.plan.shares[len(seen.planned)]) if seen.plan else None,
     )
+    return look if seen.plan or look.can_decide else None
 
 
 def _asked(study: Study, scope_id: str, known: pd.DataFrame) -> set[str]:

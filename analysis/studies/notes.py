@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from ablations.core import presets
+from ablations.core.text import plural
 from ablations.store.looks import Looks
 from analysis.runs.cell import Cell
 from analysis.runs.frame import FAILED
 from analysis.runs.study import Study, words
-from analysis.runs.text import plural
 from analysis.stats.alpha_spending import HOW_SIMULATED, UNPLANNED
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
 from analysis.stats.sample import ALIKE
@@ -155,7 +155,7 @@ def on_left_out(rows: pd.DataFrame) -> list[str]:
 
 def on_looks(seen: Looks) -> list[str]:
     """How often the verdicts of a study were read, and what that does to their rate of error; one look is no matter."""
-    plan, done, every = seen.plan, len(seen.planned), len(seen.taken)
+    plan, done, every = seen.plan, len(seen.planned), sum(look.can_decide for look in seen.taken)
     text = []
     if plan and not done:
         numbers = ", ".join(map(str, plan.numbers))

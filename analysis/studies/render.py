@@ -8,7 +8,7 @@ from itertools import groupby
 import jinja2
 from markupsafe import Markup, escape
 
-from analysis.runs.text import one_line
+from ablations.core.text import one_line
 from analysis.studies.grids import Grid
 
 STYLE = """

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ablations.core import files, provenance
+from ablations.core.text import are, counted
 from tests.sweeps import ROOT, environment
 
 LATIN1 = os.fsdecode(b"caf\xe9")
@@ -51,3 +52,8 @@ def test_commands_print_what_a_stream_cannot_encode_with_escapes(encoding):
 def test_closed_streams_are_no_error():
     code = "import sys; sys.stdout = None; from ablations.core.console import prepare_output; prepare_output()"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment()).returncode == 0
+
+
+def test_words_follow_their_count():
+    assert [counted(n, "run") for n in (0, 1, 2, 1200)] == ["0 runs", "1 run", "2 runs", "1,200 runs"]
+    assert [are(n) for n in (0, 1, 2)] == ["are", "is", "are"]

@@ -248,7 +248,7 @@ def test_watching_on_a_terminal_refreshes_and_ends_when_every_run_is_done(tmp_pa
     finally:
         viewer.kill()
         os.close(ours)
-    assert b"1 of 1 runs done" in seen and b"25.00" in seen and b"Traceback" not in seen
+    assert b"1 of 1 run done" in seen and b"25.00" in seen and b"Traceback" not in seen
 
 
 def test_a_pipe_that_closes_early_is_no_error(results):

@@ -114,7 +114,7 @@ def test_runs_that_are_done_cost_nothing(tmp_path, monkeypatch, capsys):
     assert after.hours["CPU core"] < before.hours["CPU core"]
     write_done(tmp_path, jobs[1].run, 0.5)
     show(plan_cost(jobs, tmp_path))
-    assert capsys.readouterr().out == "All 2 runs of 2 cells are done: there is nothing left to train.\n"
+    assert capsys.readouterr().out == "There is nothing left to train: 2 runs of 2 cells, all done.\n"
 
 
 def test_without_a_spread_it_offers_a_pilot(jobs, tmp_path, monkeypatch, capsys):

@@ -126,5 +126,5 @@ def test_a_poisoned_checkpoint_runs_nothing_and_the_run_starts_anew(tmp_path):
         torch.save({"run_id": folder.name, "sha256": Evil(), "model": Evil()}, folder / name)
     (folder / "correct.npy").write_bytes(pickle.dumps(Evil()))
     again = ablations(results, "-m", "model.groups=1")
-    assert again.returncode == 0 and "set aside" in again.stdout and "1 of 1 runs done" in again.stdout
+    assert again.returncode == 0 and "set aside" in again.stdout and "1 of 1 run done" in again.stdout
     assert not (tmp_path / "owned").exists()

@@ -39,7 +39,7 @@ def test_without_yes_nothing_is_deleted(results, capsys, options):
     assert files(results) == before
     assert main(["--results", str(results)]) == 0
     said = capsys.readouterr().out
-    assert "1 of 5 runs have a folder and stay, 1 of them done" in said and "0 of 5 runs" in said
+    assert "of 5 runs 1 with a folder, which stay, 1 of them done" in said and "of 5 runs 0 with" in said
 
 
 @pytest.mark.parametrize("by_name", [False, True])

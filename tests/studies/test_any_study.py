@@ -306,6 +306,11 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
     publish(tmp_path)
     found = pd.read_csv(tmp_path / "tables" / f"{table}.csv")
     assert len(found) == rows and (found["seeds_done"] == 2).all() and found["paper_error"].notna().sum() >= rows - 2
+    if name == "mobilenet":
+        plain = found[(found["structure"] == "shufflenet") & ~found["se"].eq(True) & found["units"].eq("4/8/4")]
+        printed = {2.0: 524e6, 1.5: 292e6, 1.0: 137e6, 0.5: 38e6}  # the last two: Tables 1 and 2 print them, too
+        assert dict(zip(plain["width"], plain["paper_macs"], strict=True)) == printed
+        assert found["paper_macs"].notna().sum() == len(printed)
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
     # Networks of different structures are compared with each other: how far they differ counts as signal.

@@ -130,6 +130,17 @@ def test_seeds_without_a_plan_are_counted_and_the_rate_is_said(tmp_path):
     assert said[0].startswith("Look 1 of at most 2") and "read 4 times" in said[1] and "3 of them unplanned" in said[1]
 
 
+def test_one_seed_a_cell_decides_nothing_and_is_no_look(tmp_path):
+    study(tmp_path, all_cells(1))
+    found, verdicts, _ = take(tmp_path)
+    assert not found.taken and {*verdicts.values()} <= {"inconclusive", "not tested"}
+    before = looks.Look(study="shuffle", scope_id=PROTOCOL_ID, seeds=dict.fromkeys(CELLS.values(), (0,)))
+    write_looks(tmp_path, [before])  # as it was counted before
+    study(tmp_path, all_cells(2))
+    found, _, said = take(tmp_path)
+    assert len(found.taken) == 2 and not said, "the first look that could decide is the first"
+
+
 def test_new_cells_are_no_second_look(tmp_path):
     study(tmp_path, {key: 2 for key in CELLS if key[0] == 3})
     take(tmp_path)

@@ -7,6 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from ablations.sweep import completion, messages
+from ablations.sweep.hydra_app import compose
+from ablations.sweep.plan import make_plan
 from tests.sweeps import ROOT, environment
 
 
@@ -60,3 +62,15 @@ def test_completion_offers_values(word, shown):
     config = OmegaConf.create({"model": {"groups": 3, "shuffle": True}, "recipe": recipe, "runtime": {"fuse": "auto"}})
     before = word.rpartition("," if "," in word else "=")[0]
     assert [one.removeprefix(before)[1:] for one in completion.matches(config, word)] == shown
+
+
+def test_a_plan_of_one_run_and_a_look_at_one_claim_are_said_as_such(tmp_path, capsys):
+    plan = make_plan(compose(["preset=smoke", "seed=0", "model.width=0.25"]), tmp_path)
+    messages.show_plan(plan, tmp_path, 60.0, 1)
+    messages.show_outcome(plan, [], tmp_path)
+    look = {"look": 1, "looks": 3, "study": "se", "seeds": 2, "decided": 1, "open": 1, "needed": ["a"]}
+    messages.show_looks([look, {**look, "decided": 0, "needed": ["a", "b"]}])
+    said = capsys.readouterr().out
+    assert "Plan: 1 run of 1 cell, 0 done, 1 to train, about 60 s on 1 worker.\n1 of 1 run done" in said
+    assert "1 claim decided, 1 open; 1 cell gets more seeds." in said
+    assert "0 claims decided, 1 open; 2 cells get more seeds." in said

@@ -130,11 +130,11 @@ def test_seeds_of_a_file_that_can_decide_nothing_are_refused_and_those_of_a_user
     results = tmp_path / "results"
     study = ("-m", "ablation=shuffle", "model.groups=3", "runtime.publish=true")
     done = ablations(results, *study, "trial=false")
-    assert done.returncode == 2 and "error: None of the 1 claim of shuffle" in done.stderr
-    assert "(shuffle-helps-0.25x-g3): one seed a cell" in done.stderr and "Two seeds could decide them" in done.stderr
+    assert done.returncode == 2 and "error: The one claim of shuffle" in done.stderr
+    assert "(shuffle-helps-0.25x-g3): one seed a cell" in done.stderr and "Two seeds could decide it" in done.stderr
     assert "Give more seeds, here (SEEDS=2" in done.stderr and "trial: true in the file" in done.stderr
     assert not list(results.glob("plans/*")) and not list(results.glob("runs/*"))
     for consent in ("seed=0", "trial=true"):  # the second has nothing left to train
         done = ablations(results, *study, "trial=false", consent)
         assert done.returncode == 0 and len(finished(results)) == 2, done.stderr
-        assert ("None of the 1 claim" in done.stdout) == (consent == "seed=0")
+        assert ("The one claim of shuffle" in done.stdout) == (consent == "seed=0")

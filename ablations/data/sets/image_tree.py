@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ablations.core.errors import UserError
+from ablations.core.text import counted
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo"),
@@ -64,10 +65,10 @@ class Listing:
     def summary(self, images: int) -> str:
         """`1,234 images; 3 files passed over: 2 hidden, 1 of unknown kind`."""
         if not self.passed_over:
-            return f"{images:,} images"
+            return counted(images, "image")
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.passed_over.most_common())
         total = self.passed_over.total()
-        return f"{images:,} images; {total:,} {'file' if total == 1 else 'files'} passed over: {reasons}"
+        return f"{counted(images, 'image')}; {counted(total, 'file')} passed over: {reasons}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ablations.core.config import Config, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.job_state import JobState
 from ablations.core.signals import Detached, defer_signals
+from ablations.core.text import are, counted
 from ablations.monitor.live import watch
 from ablations.sweep import work_list
 from ablations.sweep.compose import launch
@@ -121,11 +122,14 @@ class SlurmLauncher(Launcher):
         out = console.console()
         if names:
             covered = len(planned) - len(new)
-            out.print(f"{covered} runs are in Slurm's queue already: they are not submitted again.", markup=False)
+            already = f"{counted(covered, 'run')} {are(covered)} in Slurm's queue already"
+            out.print(f"{already}, and not submitted again.", markup=False)
         if new:
             folder, number = self.submit(new)
             names[name_of(folder)] = folder
-            out.print(f"Submitted {len(new)} runs as Slurm job {number}; its output is in {folder}.", markup=False)
+            out.print(
+                f"Submitted {counted(len(new), 'run')} as Slurm job {number}; its output is in {folder}.", markup=False
+            )
         return names
 
     def submit(self, planned: Sequence[Planned]) -> tuple[Path, str]:

@@ -1,9 +1,19 @@
-"""Small pieces of text that several tables and pages share."""
+"""Small pieces of text that several commands, tables and pages share."""
 
 
-def plural(count: int, word: str) -> str:
+def plural(count: float, word: str) -> str:
     """The word as it follows a count: `seed` after 1, else `seeds`."""
     return word if count == 1 else f"{word}s"
+
+
+def counted(count: int, word: str) -> str:
+    """A count with its word: `0 runs`, `1 run`, `1,200 runs`."""
+    return f"{count:,} {plural(count, word)}"
+
+
+def are(count: int) -> str:
+    """The verb after a count."""
+    return "is" if count == 1 else "are"
 
 
 def one_line(text: object) -> str:
