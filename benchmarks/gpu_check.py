@@ -469,9 +469,8 @@ def markdown(rows: Sequence[Found]) -> str:
     lines = ["| step | what | found | asked for | holds |", "|---|---|---|---|---|"]
     for each in rows:
         holds = {None: "", True: "yes", False: "**no**"}[each["holds"]]
-        lines.append(
-            " | ".join(["|", *(show(each[key]) for key in ("step", "what", "found", "asked for")), holds, "|"])
-        )
+        cells = [*(show(each[key]) for key in ("step", "what", "found", "asked for")), holds]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Figures of the page: inline SVG while there is room, otherwise only the name of the file."""
 
+import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -13,21 +14,14 @@ from analysis.report import alt
 from analysis.runs.study import FIGURES, words
 from analysis.studies.assemble import Section
 from analysis.studies.figures import panels, style
-from analysis.studies.grids import plain
+from analysis.studies.figures.svg import SVG
 
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-
-ET.register_namespace("", SVG)
-ET.register_namespace("xlink", XLINK)
-
-LEFT_OUT = {f"{{{SVG}}}metadata", f"{{{SVG}}}style", f"{{{SVG}}}script"}
-"""Elements removed from figures: Matplotlib's style would apply to the whole page; templates/report.css replaces it."""
-
-COLOURS = {
+NAMED = {
     **{"#000000": "ink", style.GREY: "soft", style.GRID: "hair", "#ffffff": "paper", style.BLUE: "blue"},
     **{style.VERMILLION: "vermillion", style.GREEN: "green", style.ORANGE: "orange"},
     **{style.PURPLE: "purple", style.SKY: "sky"},
 }
+COLOURS = {colour.lower(): f"var(--{name})" for colour, name in NAMED.items()}
 """Variables of templates/report.css that stand for the colours of figures, so that those follow the page's scheme."""
 
 WORDS = {
@@ -45,19 +39,15 @@ WORDS = {
 CURVES = "Whether training had ended: a line still falling means a budget too short to settle much."
 
 
-GLYPH = re.compile(r'<path id="(DejaVu[^"]*)"[^>]*/>')
-"""The outline of a letter. They are a third of a figure, so all figures of a page share them: `share_letters`."""
-
-
 @dataclass(frozen=True)
 class Picture:
-    """A figure for wide and for narrow screens; where `wide` is None, `why` says where it is instead."""
+    """A figure for wide and for narrow screens; where `wide` is empty, `why` says where it is instead."""
 
     title: str
     caption: str
     path: str
-    wide: Markup | None
-    narrow: Markup | None
+    wide: Markup
+    narrow: Markup
     why: str
 
 
@@ -67,39 +57,24 @@ def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[
     apart = str(rows["protocol"].iloc[0])
     for name, *said in _shown(rows, sections):
         said[0] += f" ({apart})" if apart else ""
-        prefix = f"{name}-{plain(rows['protocol_id'].iloc[0])}"
-        found.append(picture(results, f"{folder}/{name}", prefix, (said[0], said[1], said[2]), room))
-        room -= _size(found[-1].wide) + _size(found[-1].narrow)
+        found.append(picture(results, f"{folder}/{name}", (said[0], said[1], said[2]), room))
+        room -= len(found[-1].wide) + len(found[-1].narrow)
     return found
 
 
-def picture(results: Path, path: str, prefix: str, words: tuple[str, str, str], room: int) -> Picture:
+def picture(results: Path, path: str, words: tuple[str, str, str], room: int) -> Picture:
     """The figure drawn as `path`.svg and `path`-column.svg, in no more than `room` bytes.
 
-    prefix: of the ids in it; words: title, caption, and what it shows for who cannot see it.
+    words: title, caption, and what it shows for who cannot see it.
     """
     title, caption, text = words
-    wide = inline(results / f"{path}.svg", prefix, title, text)
-    narrow = inline(results / f"{path}-column.svg", f"{prefix}-column", title, text)
+    wide, narrow = (_inline(results, f"{path}{end}.svg", title, text) for end in ("", "-column"))
     why = "" if wide else f"{path}.svg cannot be read; make tables draws it anew."
-    if _size(wide) + _size(narrow) > room:
-        narrow = None
-    if _size(wide) > room:
-        wide, why = None, f"Left out to keep this page small; see {path}.svg."
+    if len(wide) + len(narrow) > room:
+        narrow = Markup()
+    if len(wide) > room:
+        wide, why = Markup(), f"Left out to keep this page small; see {path}.svg."
     return Picture(title, caption, f"{path}.svg", wide, narrow, why)
-
-
-def share_letters(page: str) -> str:
-    """A page with the outline of each letter once, for all its figures."""
-    outlines = {found[1]: found[0] for found in GLYPH.finditer(page)}
-    drawn = "".join(outlines[name] for name in sorted(outlines))
-    shared = f'<svg class="glyphs" width="0" height="0" aria-hidden="true"><defs>{drawn}</defs></svg>\n'
-    return GLYPH.sub("", page).replace("<body>\n", f"<body>\n{shared}", 1) if outlines else page
-
-
-def _size(svg: Markup | None) -> int:
-    """Characters that a figure takes on a page, without letters."""
-    return len(GLYPH.sub("", svg or ""))
 
 
 def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, str, str, str]]:
@@ -121,41 +96,22 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
     ]
 
 
-def inline(path: Path, prefix: str, title: str, description: str) -> Markup | None:
-    """An SVG file as an element with role img, ids made unique by `prefix` but for letters'; None if it is no SVG."""
+def _inline(results: Path, path: str, title: str, description: str) -> Markup:
+    """An SVG file of `style.svg` as an element with role img, its ids unique within a page; empty if it is no SVG."""
     try:
-        root = ET.fromstring(path.read_bytes())
+        root = ET.fromstring((results / path).read_bytes())
     except (OSError, ET.ParseError):
-        return None
-    for parent in list(root.iter()):
-        for child in [child for child in parent if child.tag in LEFT_OUT]:
-            parent.remove(child)
+        return Markup()
+    prefix = f"f{hashlib.sha256(path.encode()).hexdigest()[:6]}-"
     for element in root.iter():
-        for name, value in element.attrib.items():
-            element.attrib[name] = _coloured(value) if name == "style" else _prefixed(name, value, prefix)
+        for name, value in element.items():
+            element.set(name, prefix + value if name == "id" else re.sub(r"^#|(?<=\(#)", rf"\g<0>{prefix}", value))
+        if css := element.get("style"):
+            element.set("style", re.sub("#[0-9a-f]{6}", lambda found: COLOURS.get(found[0], found[0]), css))
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
-    named = {f"{prefix}-title": (f"{{{SVG}}}title", title), f"{prefix}-text": (f"{{{SVG}}}desc", description)}
-    for place, (name, (tag, text)) in enumerate(named.items()):
-        note = ET.Element(tag, {"id": name})
-        note.text = text
-        root.insert(place, note)
-    root.attrib.update({"role": "img", "aria-labelledby": f"{prefix}-title", "aria-describedby": f"{prefix}-text"})
-    return Markup(re.sub(r"\s*\n\s*", "\n", ET.tostring(root, encoding="unicode")))
-
-
-def _coloured(css: str) -> str:
-    """The style of an element with the page's variables as colours."""
-    names = {colour.lower(): f"var(--{name})" for colour, name in COLOURS.items()}
-    return re.sub(r"#[0-9a-f]{6}\b", lambda found: names.get(found[0], found[0]), css)
-
-
-def _prefixed(name: str, value: str, prefix: str) -> str:
-    """An attribute whose id, or reference to one, carries the prefix; outlines of letters are the same in all."""
-    if value.removeprefix("#").startswith("DejaVu"):
-        return value
-    if name == "id":
-        return f"{prefix}-{value}"
-    if name.endswith("href") and value.startswith("#"):
-        return f"#{prefix}-{value[1:]}"
-    return re.sub(r"url\(#", f"url(#{prefix}-", value)
+    for tag, text in (("desc", description), ("title", title)):
+        root.insert(0, ET.Element(f"{{{SVG}}}{tag}", {"id": prefix + tag}))
+        root[0].text = text
+    root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}title", "aria-describedby": f"{prefix}desc"}
+    return Markup(ET.tostring(root, encoding="unicode"))

@@ -14,7 +14,7 @@ from analysis import paper
 from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
-from analysis.report.figures import picture, share_letters
+from analysis.report.figures import picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.cell import Cell
@@ -112,7 +112,7 @@ def page(
                 break
         else:
             left_out.append((notes.title(rows), name))
-    return share_letters(
+    return (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -185,7 +185,7 @@ def _timing(results: Path, room: int) -> Markup:
         return Markup("")
     content: dict[str, Any] = {"problem": found.problem}
     if not found.problem:
-        shown = picture(results, "figures/latency", "latency", (*LATENCY, alt.latency(found.rows)), room)
+        shown = picture(results, "figures/latency", (*LATENCY, alt.latency(found.rows)), room)
         content["figure"] = shown if found.rows["ratio"].notna().any() else None
         content |= {"sentences": sentences.sentences(found.rows), "origin": sentences.origin(found.rows)}
         content["tables"] = [

@@ -142,7 +142,8 @@ def _alerts(rows: pd.DataFrame, cells: Sequence[CellOrigin]) -> list[str]:
         states = rows.loc[rows["state"] != "done", "state"].replace("planned", "not run").value_counts().sort_index()
         listed = ", ".join(f"{count:,} {state}" for state, count in states.items())
         text.append(
-            f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below."
+            f"Partial results: {done:,} of {len(rows):,} runs are done ({listed}). What is missing is said below; "
+            "verdicts may change with it."
         )
     text = [*notes.on_preset(rows), *text, *notes.on_left_out(rows)]
     mixed = sum(bool(cell.warnings) for cell in cells)

@@ -33,8 +33,7 @@ PROTOCOL = [
 
 def main(rows: pd.DataFrame, sections: Sequence[Section]) -> Lines:
     """The lines that a reader looks for first."""
-    every, seeds = _protocols(rows), pd.concat([notes.planned_seeds(section.cells) for section in sections])
-    least, most = int(seeds.min()), int(seeds.max())
+    every, cells = _protocols(rows), pd.concat([section.cells[["seeds_done", "seeds_planned"]] for section in sections])
     lines = {
         "Data": lambda one: f"{one['data']}, {one['classes']} classes",
         "Training images": lambda one: f"{one['train_images']:,} at {one['resolution']}×{one['resolution']}",
@@ -46,7 +45,7 @@ def main(rows: pd.DataFrame, sections: Sequence[Section]) -> Lines:
     }
     return [
         *((name, _each(every, say)) for name, say in lines.items()),
-        ("Seeds a cell", f"{most}" if least == most else f"{least} to {most}"),
+        ("Seeds a cell", notes.seeds_done(cells).rpartition(" ")[0]),
         ("Runs done", f"{(rows['state'] == 'done').sum():,} of {len(rows):,}"),
         ("Preset", f"{rows['preset'].iloc[0]}"),
     ]

@@ -49,12 +49,13 @@ def said(axis: str, value: Any) -> str:
     """A value in a cell's name; empty where the paper's networks need no word for it."""
     if axis == "structure":
         return {"shufflenet": "", "blog": "blog"}.get(value, network(value))
+    value = getattr(value, "item", lambda: value)()  # of a column of bool alone, numpy.False_, which is not False
     if axis in ("stem_channels", "shuffle") and value is not False:
         return ""  # the one is said where it is not the default, the other where it is off
     if axis in ("width", "groups"):
         return heading(axis, value)
     word = {"se": "SE"}.get(axis, axis.rpartition(".")[2].replace("_", " "))
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool):
         return word if value else f"no {word}"
     return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
 

@@ -40,8 +40,7 @@ def title(rows: pd.DataFrame) -> str:
 
 def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """A protocol in one sentence, with the seeds that are done."""
-    first, seeds = rows.iloc[0], planned_seeds(table)
-    done = f"{seeds.min()} to {seeds.max()}" if seeds.min() != seeds.max() else f"{seeds.max()}"
+    first = rows.iloc[0]
     protocol = (
         f"{first['data']}: {first['classes']} classes, {first['train_images']:,} {colour(first)} training images at "
         f"{first['resolution']}×{first['resolution']}, {_epochs(first)}, {first['stem']} stem, {first['precision']}"
@@ -49,7 +48,7 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         f"{protocol}{_apart(first, _data(first) + protocol)}; "
         f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
-        f"{done} {plural(int(seeds.max()), 'seed')} a cell (preset {first['preset']}, "
+        f"{seeds_done(table)} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
 
@@ -59,10 +58,19 @@ def colour(first: Mapping[Any, Any] | pd.Series) -> str:
     return {1: "grey", 3: "colour"}.get(first["channels"], f"{first['channels']}-channel")
 
 
-def planned_seeds(table: pd.DataFrame) -> pd.Series:
-    """Seeds done of the cells that were planned; of all when none was. The others are marked in the table itself."""
-    planned = table.loc[table["seeds_planned"] > 0, "seeds_done"]
-    return planned if len(planned) else table["seeds_done"]
+def seeds_done(cells: pd.DataFrame) -> str:
+    """`3 seeds`, `3 to 5 seeds`, `0 to 1 of 3 planned seeds`: done of those planned, in a cell that was planned.
+
+    Of all cells when none was planned; cells that were not are marked in the table itself.
+    """
+    shown = cells[cells["seeds_planned"] > 0] if cells["seeds_planned"].any() else cells
+    done, planned = (
+        f"{least} to {most}" if least != most else f"{most}"
+        for least, most in ((shown[name].min(), shown[name].max()) for name in ("seeds_done", "seeds_planned"))
+    )
+    if (shown["seeds_done"] < shown["seeds_planned"]).any():
+        return f"{done} of {planned} planned {plural(int(shown['seeds_planned'].max()), 'seed')}"
+    return f"{done} {plural(int(shown['seeds_done'].max()), 'seed')}"
 
 
 def on_intervals(study: Study, table: pd.DataFrame, gain: pd.DataFrame) -> list[str]:

@@ -1,11 +1,16 @@
 """The report in a real browser: Chromium at three widths, light and dark, without JavaScript, in print."""
 
+import io
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from analysis.studies.figures import style
 from tests import results_fixture as fixture
 from tests.report_fixture import published, render
 
@@ -91,6 +96,45 @@ def test_one_of_two_figures_shows_in_the_colours_of_the_page(page: Page) -> None
             "c => [...new Set([...c.querySelectorAll('svg, svg *')].map(e => getComputedStyle(e).fill))]"
         )
         assert "rgb(228, 230, 234)" in fills and not {"rgb(0, 0, 0)", "rgb(255, 255, 255)"} & {*fills}
+
+
+@pytest.mark.parametrize("context", [(360, "light", True), (1280, "light", True)], indirect=True, ids=("phone", "wide"))
+def test_labels_of_figures_fit_also_without_their_font(page: Page) -> None:
+    """None is cut and none lies on another; of letters that are farther apart the same check finds some that do."""
+    check = """([font, apart]) => [...document.querySelectorAll('figure svg[role=img]')].flatMap(svg => {
+        if (!svg.checkVisibility()) return []
+        svg.setAttribute('font-family', font); svg.style.letterSpacing = apart
+        const edge = svg.getBoundingClientRect()
+        const texts = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
+        return texts.flatMap(([text, box], k) => [
+            ...box.left < edge.left - 1 || box.right > edge.right + 1 ? [`${text} is cut`] : [],
+            ...texts.slice(0, k).filter(([, other]) =>
+                Math.min(box.right, other.right) - Math.max(box.left, other.left) > 1.5 &&
+                Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top) > 2.5
+            ).map(([other]) => `${text} lies on ${other}`)]) })"""
+    for font in ("DejaVu Sans", "sans-serif", "serif"):
+        assert page.evaluate(check, [font, "normal"]) == [], font
+    assert page.evaluate(check, ["DejaVu Sans", "3px"])
+
+
+def test_a_figure_in_fewer_bytes_looks_the_same(browser: Browser, tmp_path: Path) -> None:
+    with style.style():
+        figure = style.figure(style.WIDE, 2.5, "Title", "what is below it")
+        axes = figure.subplots()
+        axes.errorbar([1, 2, 3], [3, -1, 2], yerr=0.5, capsize=2, marker="D", mfc="white", label="bars")
+        axes.fill_between([1, 2, 3], [2, 0, 1], alpha=0.2)
+        axes.plot([1, 2.5], [0, 1], "s", color="#D55E00", mec="black", label="points")
+        axes.plot([1, 1.05, 1.1], [0, 2, 0], lw=5)
+        axes.set(ylabel="Error (%)", title="Panel")
+        figure.legend(loc="outside lower center")
+    pixels = []
+    for name, content in (("short", style.svg(figure)), ("whole", style._save(figure, "svg"))):
+        (tmp_path / f"{name}.svg").write_bytes(content)
+        opened = browser.new_page(viewport={"width": 700, "height": 260})
+        opened.goto((tmp_path / f"{name}.svg").as_uri())
+        pixels.append(imread(io.BytesIO(opened.screenshot())))
+        opened.close()
+    assert pixels[0].std() > 0.05 and np.abs(pixels[0] - pixels[1]).max() < 0.4
 
 
 @pytest.mark.parametrize("context", [(w, s, True) for w in (360, 1280) for s in ("light", "dark")], indirect=True)

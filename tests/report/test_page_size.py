@@ -74,9 +74,9 @@ def test_a_single_protocol_or_none_in_common_has_no_view_across(tmp_path: Path, 
 def test_a_page_that_would_be_too_large_says_what_it_leaves_out(
     results: Path, whole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "FIGURES", 250_000)
+    monkeypatch.setattr(pages, "FIGURES", 100_000)
     words = Page(text := render(results)).words
-    assert "Left out to keep this page small; see figures/curves.svg." in words and len(text) < len(whole) - 200_000
+    assert "Left out to keep this page small; see figures/curves.svg." in words and len(text) < len(whole) - 50_000
     monkeypatch.setattr(pages, "SIZE", 115_000)
     brief = Page(text := render(results)).words
     assert len(text.encode()) < 160_000 and fixture.run(3, 0.5).run_id not in brief and "2 of 2 seeds" in brief

@@ -1,6 +1,7 @@
 """Figures: the same bytes for the same results, nothing cut or overlapping, no interval where there is none."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,27 @@ def test_the_users_settings_change_nothing(results: Path) -> None:
         assert matplotlib.rcParams["font.size"] == 20
 
 
+def test_svg_has_nothing_that_is_not_seen(results: Path) -> None:
+    for name, figure in draw(results, style.COLUMN).items():
+        drawn = style.svg(figure).decode()
+        used = {*re.findall(r'(?:href="|url\()#([^")]+)', drawn)}
+        assert used == {*re.findall(r' id="([^"]+)"', drawn)} and used, name
+        assert not re.search(r"\.\d\d\d|<metadata|<style|<g>|<g/>|  ", drawn), name
+        assert len(drawn) < 0.6 * len(style._save(figure, "svg")), name
+
+
+def test_labels_of_svg_stay_in_their_place_whatever_font_there_is() -> None:
+    with style.style():
+        figure = style.figure(3, 2, "Title", "")
+        axes = figure.subplots()
+        axes.set(xticks=[0, 1], xticklabels=["$a_1$", "2.34567 & <b>"], xlabel="below", ylabel="beside")
+        axes.set_yticks([0.5], ["end"])
+    texts = re.findall(r"<text ([^>]*)>([^<]*)</text>", style.svg(figure).decode())
+    anchors = {text: found[1] for look, text in texts if (found := re.search(r"text-anchor:(\w+)", look))}
+    middle = ("$a_1$", "2.34567 &amp; &lt;b&gt;", "below", "beside")
+    assert anchors == {**dict.fromkeys(middle, "middle"), "end": "end", "Title": "start"}
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_text_is_cut_or_overlaps(results: Path, width: float) -> None:
     for name, figure in draw(results, width).items():
@@ -96,7 +118,7 @@ def test_an_interval_is_drawn_only_where_there_is_one(results: Path) -> None:
 
 def test_subtitles_carry_the_scope(results: Path) -> None:
     text = said(panels.error_by_axis(section(results, "groups")))
-    assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 seeds." in text
+    assert "glyphs 24×24, 2,000 training images, 8 epochs; 0 to 2 of 1 to 2 planned seeds." in text
     assert "run-to-run variation not covered" in text, "the extra networks have one seed"
     assert "2 seeds an arm" in said(panels.gain(section(results, "shuffle")))
 
@@ -127,7 +149,7 @@ def test_changes_are_differences_of_cells_with_the_papers_on_one_scale(tmp_path:
     assert found.loc[0.5, "paper"].round(9).tolist() == [0, -0.7, -1.9, -3.5, -2.8]
     figure = panels.change_by_axis(one)
     (axes,) = figure.axes  # the other widths have nothing to compare
-    assert axes.get_title(loc="left") == "0.5x" and "Nothing to compare yet: 1x, 0.25x." in said(figure)
+    assert axes.get_title(loc="left") == "0.5x" and "Nothing to compare yet: 0.25x. Not planned: 1x." in said(figure)
     (ours,), (papers,) = lines_of(axes, False), lines_of(axes, True)
     assert ours[1] == approx(-2) and papers[4] == approx(-2.8)
 

@@ -54,7 +54,7 @@ TABLE_2_MARKDOWN = """\
 | ShuffleNet 0.25x | paper | 13 | 57.1 | 56.8 | 55.0 | 54.2 | 52.7 |
 
 glyphs: 10 classes, 2,000 grey training images at 24×24, 8 epochs, stride2 stem, float32; top-1 error of the last \
-epoch on 1,000 test images; 0 to 2 seeds a cell (preset quick, protocol {protocol}).
+epoch on 1,000 test images; 0 to 2 of 2 planned seeds a cell (preset quick, protocol {protocol}).
 
 Demonstration on drawn characters: it says nothing about ImageNet. Next: make ablations PRESET=cifar10-short
 

@@ -16,7 +16,6 @@ from matplotlib.ticker import MaxNLocator
 from analysis import paper
 from analysis.runs.cell import heading, said
 from analysis.runs.study import Study, words
-from analysis.runs.text import plural
 from analysis.stats.contrast import gain as difference
 from analysis.stats.estimate import estimate
 from analysis.stats.intervals import EXAMPLES, SEEDS, Interval
@@ -24,7 +23,6 @@ from analysis.studies import notes
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
 from analysis.studies.grids import by_row, row_name, short
-from analysis.studies.notes import planned_seeds
 
 
 def change_by_axis(section: Section, width: float = WIDE) -> Figure:
@@ -37,14 +35,19 @@ def change_by_axis(section: Section, width: float = WIDE) -> Figure:
     found, values = changes(section), _values(section)
     rows = [(*line, found.loc[line[1].index]) for line in _lines(section.cells, _rows(section.of))]
     shown = [row for row in rows if row[-1].loc[row[1][axis] != first, "change"].notna().any()]
-    names = ", ".join(row[0] for row in rows if row[0] not in [one[0] for one in shown])
+    named = [row[0] for row in shown]
+    waiting, unplanned = (
+        ", ".join(row[0] for row in rows if row[0] not in named and row[1]["seeds_planned"].any() == planned)
+        for planned in (True, False)
+    )
     start = tick(axis, first) if axis != "groups" else heading(axis, first)
-    columns = min(3, max(1, len(shown)))
+    columns = min(3 if width >= 5 else 2, max(1, len(shown)))
     lines = -(-max(1, len(shown)) // columns)
     with style():
         text = (
-            f"{_seeds(planned_seeds(section.cells))}. Error minus that of {start}; below 0, less error. "
-            f"{_bands(found['interval'], 'Bars')}{f' Nothing to compare yet: {names}.' if names else ''}"
+            f"{notes.seeds_done(section.cells)}. Error minus that of {start}; below 0, less error. "
+            f"{_bands(found['interval'], 'Bars')}{f' Nothing to compare yet: {waiting}.' if waiting else ''}"
+            f"{f' Not planned: {unplanned}.' if unplanned else ''}"
         )
         title = f"Change of error against {words(axis)}"
         fig = figure(width, 1.05 + 1.75 * lines, title, _subtitle(section, text))
@@ -110,7 +113,7 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
     """
     cells, axis, values = section.cells, x_axis(section.of), _values(section)
     with style():
-        text = _subtitle(section, f"{_seeds(planned_seeds(cells))}. {_bands(cells['interval'])}")
+        text = _subtitle(section, f"{notes.seeds_done(cells)}. {_bands(cells['interval'])}")
         fig = figure(width, 2.75 if width < 5 else 3.1, f"Error against {words(axis)}", text)
         left, right = _panels(fig, section)
         for name, same, colour, marker in _lines(cells, _rows(section.of)):
@@ -138,8 +141,8 @@ def gain(section: Section, width: float = WIDE) -> Figure:
     with style():
         left = len(section.gains) - len(gains)
         text = (
-            f"{_seeds(planned_seeds(section.cells))} an arm. {_bands(gains['interval'], 'Bars')} "
-            f"Right of 0: {study.gain.helps}.{f' Not done yet: {left} of {len(section.gains)} rows.' if left else ''}"
+            f"{notes.seeds_done(section.cells)} an arm. {_bands(gains['interval'], 'Bars')} "
+            f"Right of 0: {study.gain.helps}.{f' Not done: {left} of {len(section.gains)} rows.' if left else ''}"
         )
         fig = figure(
             width, 1.35 + 0.24 * max(2, len(gains)), f"What {lower(study.title)} gains", _subtitle(section, text)
@@ -174,7 +177,7 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
     cells = section.cells[section.cells["error_mean"].notna() & section.cells["macs"].notna()]
     with style():
         text = (
-            f"{_seeds(planned_seeds(section.cells))}. {_bands(cells['interval'], 'Bars')} "
+            f"{notes.seeds_done(section.cells)}. {_bands(cells['interval'], 'Bars')} "
             "Line: front of the means. "
             "Ringed: less error than every cheaper network by more than chance (95 % interval of each difference)."
         )
@@ -206,7 +209,7 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
     cells, study = section.cells.iloc[::-1], section.of
     with style():
         bands = _bands(cells["interval"], "Bars", pooled="")  # the table's notes say by what
-        text = f"{_seeds(planned_seeds(cells))}. {bands}"
+        text = f"{notes.seeds_done(cells)}. {bands}"
         fig = figure(width, 1.3 + 0.2 * max(3, len(cells)), "Error by network", _subtitle(section, text))
         both = width >= 5 and cells["paper_error"].notna().any()
         left, right = _panels(fig, section, sharey=True) if both else [fig.subplots()] * 2
@@ -410,11 +413,6 @@ def _legend(fig: Figure, keys: list[Line2D], handle: float = 2.6) -> None:
     longest = max(len(str(key.get_label())) for key in keys)
     columns = min(len(keys), max(1, int(fig.get_figwidth() * 72 / (4.2 * longest + 7 * handle + 14))))
     fig.legend(handles=keys, loc="outside lower center", ncols=columns, handlelength=handle)
-
-
-def _seeds(done: pd.Series) -> str:
-    least, most = int(done.min()), int(done.max())
-    return f"{most} {plural(most, 'seed')}" if least == most else f"{least} to {most} seeds"
 
 
 def _bands(kinds: pd.Series, what: str = "Bands", pooled: str = ", sd pooled by width") -> str:

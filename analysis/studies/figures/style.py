@@ -9,6 +9,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from analysis.studies.figures.svg import slim
+
 COLUMN = 3.4
 """Width of a figure in one column of a paper, in inches."""
 
@@ -50,7 +52,8 @@ RULES: dict[Any, Any] = {
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "svg.hashsalt": "shufflenet-ablations",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
     "axes.unicode_minus": True,
 }
 
@@ -83,8 +86,8 @@ def figure(width: float, height: float, title: str, subtitle: str) -> Figure:
 
 
 def svg(fig: Figure) -> bytes:
-    """A figure as SVG, text as outlines: the same data give the same bytes."""
-    return _save(fig, "svg", metadata={"Date": None, "Creator": None})
+    """A figure as SVG, text as text: the same data give the same bytes."""
+    return slim(_save(fig, "svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))))
 
 
 def png(fig: Figure) -> bytes:
