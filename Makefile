@@ -177,8 +177,8 @@ bench-verdicts: $(READY) ## how often verdicts are wrong, and how often right, i
 bench-torture: $(READY) ## kill, fill, cut and double a sweep a hundred times, and compare every run bit for bit
 	@$(PY) -m benchmarks.torture $(ARGS)
 
-bench-gpu: $(READY) ## kernels and training steps on a GPU: errors, times, share of its bandwidth
-	@$(PY) -m benchmarks.gpu $(ARGS)
+bench-gpu: $(READY) ## what only a GPU can show, in eight minutes: kernels, steps, graphs, faults
+	@$(PY) benchmarks/gpu_check.py $(ARGS)
 
 bench-inputs: $(READY) ## images/s of the cache's build and of training input, against torchvision
 	@$(PY) -m benchmarks.inputs $(ARGS)

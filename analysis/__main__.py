@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--soon", action="store_true", help="write the tables first, with the costs that are known")
     parser.add_argument("--json", action="store_true", help="print the files as JSON, relative to the results folder")
     parser.add_argument("--claims", type=Path, help="a file of claims to judge by, not the studies' own")
-    parser.add_argument("--check-claims", action="store_true", help="of plans, as a JSON list on standard input, alone")
+    parser.add_argument("--check-claims", action="store_true", help="of plans, as JSON on standard input, alone")
     parser.add_argument(
         "--pin", metavar="PROTOCOL", help="whose files lie at the top of tables/ and figures/ from now on"
     )
@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
         chosen.results = Path(json.load(sys.stdin))
     try:
         if chosen.check_claims:
-            from analysis.claims.beforehand import undecidable
+            from analysis.claims.beforehand import check
 
-            print(*undecidable(json.load(sys.stdin), chosen.results), sep="\n", end="")
+            print(*check(**json.load(sys.stdin), results=chosen.results), sep="\n", end="")
             return 0
         if chosen.soon:
             tables_first(chosen.results)

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table and the verdict."""
     from ablations.core.console import show_error
     from ablations.core.errors import UserError
+    from ablations.core.make_variables import option
     from analysis.runs.finished import read
 
     parser = argparse.ArgumentParser(prog="python -m analysis.compare", description=__doc__)
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if not 0 < chosen.margin < math.inf:
-            raise UserError(f"--margin {chosen.margin:g}: a number of points above 0 is needed.")
+            raise UserError(f"{option('margin', f'{chosen.margin:g}')}: a number of points above 0 is needed.")
         theirs = read(chosen.other, chosen.protocol)
         ours = read(chosen.results, chosen.protocol, str(theirs["protocol_id"].iloc[0]))
         found = differences(ours, theirs, chosen.margin)

@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ from analysis.runs.files import STAMP, read_json, source_digest, write, write_js
 # pandas and matplotlib take seconds to import: only once there is work for them.
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from analysis.studies.assemble import Section
     from analysis.studies.grids import Grid
@@ -28,6 +32,9 @@ RUNS = "runs.csv"
 
 TIMES = "latency.csv"
 """Inference times, where `make latency` has measured them."""
+
+KINDS = (".svg", ".png", "-column.svg")
+"""Each figure as it is published: wide, as a picture, and one column wide."""
 
 LOOKS = "looks.json"
 """Looks that were taken at the verdicts."""
@@ -127,8 +134,6 @@ def _write_all(
     written = [*_write_tables(results, tables, where), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures
-    figures, digests[TIMES] = _write_latency_figure(results, kept.get("figures", {}).get(TIMES))
-    written += figures
     written.append(report.write(results, runs, *tables, room=room))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
@@ -145,10 +150,11 @@ def _sections(
     """All runs, and the sections of each study."""
     from ablations.store.looks import read_looks
     from ablations.store.plans import read_plans
+    from analysis.claims.beforehand import untestable
     from analysis.claims.parser import read_claims
     from analysis.runs import frame
     from analysis.runs.study import studies
-    from analysis.studies import assemble, looks
+    from analysis.studies import assemble, looks, selection
 
     runs = frame.runs(results)
     known = looks.take(results, runs) if look else read_looks(results)
@@ -156,6 +162,10 @@ def _sections(
     asked = read_claims(claims, {study.name: study for study in found}) if claims else None
     if claims:
         found = [replace(study, claims_file=claims.name) for study in found]
+        for study in found:
+            cells = map(study.cell, selection.runs_of(study, selection.known(runs)).to_dict("records"))
+            for text in untestable(study, [claim for claim in asked or () if claim.study == study.name], cells):
+                print(f"warning: {text} It stays not tested.", file=sys.stderr)
     tables = [assemble.sections(study, runs, results, asked, measure, known) for study in found]
     if not any(tables):
         reasons = " ".join(str(reason) for reason in runs["reason"].dropna().head(3))
@@ -233,73 +243,60 @@ def _write_figures(
     where: dict[str, list[Path]],
     kept: dict[str, str],
 ) -> tuple[list[Path], dict[str, str]]:
-    """Figures of each protocol, as wide and one-column SVG and wide PNG; those of unchanged protocols are left.
+    """Figures of each protocol, and of inference times; those that show what they did the last time are left.
 
-    Returns the files and, by folder, a digest of what its figures show.
+    Returns the files and, by the first of those in a folder, a digest of what they show; `kept` has the last ones.
     """
+    from analysis.latency import figure, times
     from analysis.studies import assemble, notes, selection
 
     code = source_digest(ROOT / "analysis")
-    known = selection.known(runs)
-    written, digests = [], {}
-    for protocol_id, mine, sections in assemble.by_scope(known, tables):
-        folders = [Path("figures") / folder for folder in where[protocol_id]]
-        shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
-        text = "\n".join([code, notes.title(mine), protocol_id, *(part.to_csv() for part in shown)])
-        digest = hashlib.sha256(encode_text(text)).hexdigest()
-        paths = [results / folder / name for folder in folders for name in _figure_names(sections)]
-        if any(kept.get(str(folder)) != digest for folder in folders) or not all(path.is_file() for path in paths):
-            for name, content in _draw(results, mine, sections).items():
+    written: list[Path] = []
+    digests: dict[str, str] = {}
+
+    def put(folders: list[Path], figures: dict[str, Callable[[float], "Figure"]], *shown: str) -> None:
+        digest = hashlib.sha256(encode_text("\n".join([code, *shown]))).hexdigest()
+        keys = [str(folder / next(iter(figures))) for folder in folders]
+        paths = [results / folder / f"{name}{kind}" for folder in folders for name in figures for kind in KINDS]
+        if any(kept.get(key) != digest for key in keys) or not all(path.is_file() for path in paths):
+            for name, content in _draw(figures).items():
                 for folder in folders:
                     write(results / folder / name, content, results)
-        written += paths
-        digests.update({str(folder): digest for folder in folders})
+        written.extend(paths)
+        digests.update(dict.fromkeys(keys, digest))
+
+    for protocol_id, mine, sections in assemble.by_scope(selection.known(runs), tables):
+        shown = [mine[["run_id", "state", "error"]], *(s.cells for s in sections), *(s.gains for s in sections)]
+        folders = [Path("figures") / folder for folder in where[protocol_id]]
+        texts = (notes.title(mine), protocol_id, *(part.to_csv() for part in shown))
+        put(folders, _figures(results, mine, sections), *texts)
+    measured = times.read_times(results)
+    if measured is not None and measured.rows["ratio"].notna().any():
+        put([Path("figures")], {"latency": partial(figure.latency, measured.rows)}, measured.rows.to_csv())
     return written, digests
 
 
-def _write_latency_figure(results: Path, kept: str | None) -> tuple[list[Path], str]:
-    """The figure of inference times, where there are any, and a digest of what it shows; `kept` is the last one."""
-    from analysis.latency import figure, times
+def _figures(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dict[str, Callable[[float], "Figure"]]:
+    """The figures of a protocol by name of file, as functions of their width in inches."""
+    from analysis.studies import notes
+    from analysis.studies.figures import curves, panels
+
+    found: dict[str, Callable[[float], Figure]] = {}
+    for section in sections:
+        papers = partial(curves.curves, runs, results, notes.title(runs))
+        found[section.of.curves] = papers if section.of.built_in else partial(curves.by_cell, section, results)
+    for section in sections:
+        found |= {file: partial(getattr(panels, name), section) for name, file in section.of.figures.items()}
+    return found
+
+
+def _draw(figures: dict[str, Callable[[float], "Figure"]]) -> dict[str, bytes]:
+    """Figures by name of file, of each kind."""
     from analysis.studies.figures import style
 
-    measured = times.read_times(results)
-    if measured is None or not measured.rows["ratio"].notna().any():
-        return [], ""
-    code = source_digest(ROOT / "analysis")
-    digest = hashlib.sha256(f"{code}\n{measured.rows.to_csv()}".encode()).hexdigest()
-    paths = {suffix: results / "figures" / f"latency{suffix}" for suffix in (".svg", ".png", "-column.svg")}
-    if kept != digest or not all(path.is_file() for path in paths.values()):
-        wide, column = (figure.latency(measured.rows, width) for width in (style.WIDE, style.COLUMN))
-        drawn = {".svg": style.svg(wide), ".png": style.png(wide), "-column.svg": style.svg(column)}
-        for suffix, content in drawn.items():
-            write(paths[suffix], content, results)
-    return list(paths.values()), digest
-
-
-def _figure_names(sections: list["Section"]) -> list[str]:
-    """Files of a protocol's figures."""
-    names = [section.of.curves for section in sections]
-    names = [*dict.fromkeys(names), *(name for section in sections for name in section.of.figures.values())]
-    return [f"{name}{suffix}" for name in names for suffix in (".svg", ".png", "-column.svg")]
-
-
-def _draw(results: Path, runs: "pd.DataFrame", sections: list["Section"]) -> dict[str, bytes]:
-    """The figures of a protocol by name of file."""
-    from analysis.studies import notes
-    from analysis.studies.figures import curves, panels, style
-
-    drawn = {}
-    for width, suffix in ((style.WIDE, ""), (style.COLUMN, "-column")):
-        figures = {}
-        if any(section.of.built_in for section in sections):
-            figures["curves"] = curves.curves(runs, results, notes.title(runs), width)
-        for section in sections:
-            if not section.of.built_in:
-                figures[section.of.curves] = curves.by_cell(section, results, width)
-            for name, file in section.of.figures.items():
-                figures[file] = getattr(panels, name)(section, width)
-        for name, drawing in figures.items():
-            drawn[f"{name}{suffix}.svg"] = style.svg(drawing)
-            if not suffix:
-                drawn[f"{name}.png"] = style.png(drawing)
+    drawn: dict[str, bytes] = {}
+    for name, draw in figures.items():
+        wide, column = draw(style.WIDE), draw(style.COLUMN)
+        content = (style.svg(wide), style.png(wide), style.svg(column))
+        drawn |= dict(zip((f"{name}{kind}" for kind in KINDS), content, strict=True))
     return drawn

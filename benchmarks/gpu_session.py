@@ -4,7 +4,8 @@
     check  there, in the first call: benchmarks/gpu_check.py
     study  there, in the next call: both studies, and a sample of the reference loop; called again, it goes on
 
-Needs the standard library only. What comes back is in $OUT: check.tar.gz and study.tar.gz.
+Needs the standard library only. What comes back is in $OUT: check.tar.gz, and study.tar.gz. The latter is written each
+minute: of a call that is ended before its time, what was done until then comes back.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +36,9 @@ COMPILED, PYTHON = ("pydantic-core",), "3.12"
 
 MARGIN = 1.5
 """MiB left free in each call."""
+
+EVERY = 60.0
+"""Seconds from one archive of an unfinished study to the next."""
 
 
 def pack(data: Path, limit: float) -> list[str]:
@@ -137,8 +142,7 @@ def study(seconds: float, reference: float, tiny: bool) -> int:
     words += ["--extra", "model.width=0.25", "recipe.batch_size=10"] if tiny else []
     limit = seconds - reference - (time.monotonic() - began)
     ours = ["--part", "ours", "--results", str(place / "results"), "--limit", str(limit)]
-    code = subprocess.run([*words, *ours], cwd=ROOT, env=environment).returncode
-    hand_back("study", [place / "study", place / "results"])
+    code = wait_for(subprocess.Popen([*words, *ours], cwd=ROOT, env=environment), place)
     if reference:
         loop = subprocess.Popen([*words, "--part", "reference"], cwd=ROOT, env=environment, start_new_session=True)
         try:
@@ -150,19 +154,36 @@ def study(seconds: float, reference: float, tiny: bool) -> int:
     return code
 
 
+def wait_for(training: subprocess.Popen[bytes], place: Path) -> int:
+    """Hand back what a study has, each minute and when it ends; returns its exit code."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            training.wait(EVERY)
+        with suppress(FileNotFoundError):  # a temporary file that was renamed meanwhile: the next time
+            hand_back("study", [place / "study", place / "results"])
+        if training.returncode is not None:
+            return training.returncode
+
+
 def hand_back(name: str, folders: Sequence[Path]) -> None:
-    """Write $OUT/<name>.tar.gz of these folders, without checkpoints: few files come back, and small ones."""
+    """Write $OUT/<name>.tar.gz of these folders, without checkpoints: few files come back, and small ones.
+
+    Raises:
+        FileNotFoundError: a file was renamed meanwhile. An older archive is left as it is.
+    """
     out = Path(os.environ.get("OUT", ROOT / PLACE / "back"))
     out.mkdir(parents=True, exist_ok=True)
+    whole, part = out / f"{name}.tar.gz", out / f"{name}.part"
 
     def kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if "checkpoint" in Path(entry.name).name else entry
 
-    with tarfile.open(out / f"{name}.tar.gz", "w:gz") as archive:
+    with tarfile.open(part, "w:gz") as archive:
         for folder in folders:
             if folder.exists():
                 archive.add(folder, folder.name, filter=kept)
-    print(f"{name}.tar.gz: {(out / f'{name}.tar.gz').stat().st_size / 2**20:.1f} MiB", flush=True)
+    part.replace(whole)
+    print(f"{whole.name}: {whole.stat().st_size / 2**20:.1f} MiB", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Families of networks: a module with a dataclass `Axes`, `VERSION` and `build(axes, given)`; see model/families.
+"""Families of networks: a module with a dataclass `Axes` and `build(axes, given)`; see model/families.
 
 What a family may define besides:
 
@@ -7,6 +7,7 @@ What a family may define besides:
     canonical(axes)          axes that stand for all equal networks
     label(axes)              short name for progress lines
     check(traced)            how a traced network differs from its axes, a clause each
+    VERSION                  identifies a user's family in place of its behaviour: what changes results must change it
 
 A family of the package is named by itself (`shufflenet`); one of a user's by folder and file: `mine.shufflenet_se` is
 shufflenet_se.py in the folder `mine` that `--config-dir` names. Importing this module, or a family of the package, does
@@ -171,7 +172,9 @@ def _own_module(name: str, folders: Sequence[Path]) -> ModuleType:
     if folder is None or file is None or not file.is_file():
         near = difflib.get_close_matches(name, BUILT_IN, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        where = f"there is no {file}" if file else f"no folder {package!r} was given with --config-dir"
+        where = (
+            f"there is no {file}" if file else f"no folder {package!r} was given with --config-dir (make: CONFIG_DIR=)"
+        )
         raise LookupError(
             f"{name} is not a network: it is none of {', '.join(BUILT_IN)}, and {where}.{hint} A family of your own is "
             "FOLDER.FILE, where FOLDER is what --config-dir names."

@@ -1,5 +1,6 @@
 """Small descriptions of runs that tests start from."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,26 @@ def splits(spec: DataSpec, seed: int = 0) -> Splits:
         mean=train_images.mean((0, 1, 2), dtype=np.float32),
         std=train_images.std((0, 1, 2), dtype=np.float32),
     )
+
+
+def train(
+    run: Run,
+    splits: Splits,
+    device: str = "cpu",
+    checkpoint_path: Path | None = None,
+    evaluate_every: int = 0,
+    observe: Callable[[dict[str, Any]], None] = lambda event: None,
+    stop: Callable[[], bool] = lambda: False,
+    **how: Any,
+) -> Any:
+    """Train one run to its end, and return its TrainResult; what ended it otherwise is raised."""
+    from ablations.training.trainer import TrainingEntry, train_together  # seconds to import torch
+
+    entry = TrainingEntry(run, checkpoint_path, observe, stop)
+    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, **how)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def shufflenet_cell(groups: int, width: float, shuffle: bool = True, structure: str = "shufflenet") -> Cell:

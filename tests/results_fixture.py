@@ -10,6 +10,7 @@ import numpy as np
 
 from ablations.core.run_spec import Protocol, Run, to_json
 from ablations.store import run_folder
+from analysis import publish
 from model.widths import resolve_stem
 from tests import make
 
@@ -149,6 +150,11 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
+
+
+def undrawn(figures: Iterable[str], content: bytes = b"drawn") -> dict[str, bytes]:
+    """Stands in for publish._draw where drawing itself is not tested."""
+    return {f"{name}{kind}": content for name in figures for kind in publish.KINDS}
 
 
 def cheap_costs(subjects: list[Any]) -> list[dict[str, int] | None]:

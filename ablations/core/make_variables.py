@@ -20,6 +20,9 @@ NUMBERS = {
 }
 """Variables that are whole numbers from 1, with an example."""
 
+OPTIONS = ("cell", "config-dir", "groups", "keep", "protocol", "shuffle", "study", "watch", "width")
+"""Options of commands that make has a variable for; it hands on others in ARGS."""
+
 NUMBER = r"0*[1-9][0-9]*"
 
 
@@ -36,6 +39,13 @@ def quote(value: str) -> str:
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
     value = re.sub(r'(\\*)"', r"\1\1\\" + '"', value)
     return '"' + re.sub(r"(\\+)\Z", r"\1\1", value) + '"'
+
+
+def option(name: str, value: str = "") -> str:
+    """An option as users of either type it: `--width (make: WIDTH=)`, `--sd 0.3 (make: ARGS="--sd 0.3")`."""
+    words = f"--{name} {value}".rstrip()
+    variable = f"{name.upper().replace('-', '_')}={value}" if name in OPTIONS else f'ARGS="{words}"'
+    return f"{words} (make: {variable})"
 
 
 def filled(words: Sequence[str], variables: Mapping[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
+from ablations.core.make_variables import option
 from ablations.core.run_spec import label
 from ablations.profiling.cost_model import PlanCost, plan_cost, training_images, width
 from ablations.store.looks import seed_plan
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_intermixed_args(arguments)
     try:
         if chosen.sd is not None and not chosen.sd > 0:
-            raise UserError(f"--sd {chosen.sd} must be a number above 0.")
+            raise UserError(f"{option('sd', chosen.sd)} must be a number above 0.")
         jobs, definitions = compose_studies(chosen.overrides, chosen.config_dir)
         looks = next(filter(None, (seed_plan(one.get("seeds")) for one in definitions.values())), None)
         results = Path(jobs[0].config.runtime.results_dir)
@@ -102,7 +103,8 @@ def show(cost: PlanCost) -> None:
         out.print(
             "What that would decide is not known: neither this folder nor a committed study says how far seeds' errors "
             f"spread on {escape(protocol.data.name)}. Run a pilot, two cells with three seeds, and ask again: make "
-            f"pilot STUDY={escape(config.study)} PRESET={escape(config.preset)}. Or assume a spread: --sd POINTS."
+            f"pilot STUDY={escape(config.study)} PRESET={escape(config.preset)}. Or assume a spread: "
+            f"{option('sd', 'POINTS')}."
         )
         return
     out.print(

@@ -17,6 +17,7 @@ from ablations.core import files
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
+from ablations.core.make_variables import option
 from ablations.core.provenance import describe_host
 from ablations.core.run_spec import Axes, Variant
 from ablations.store.plans import read_plans
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stem in ("imagenet", "stride1"):
             variants(chosen.widths, chosen.groups, stem)
         if not (chosen.rounds > 0 and chosen.seconds > 0 and min(chosen.batches) > 0):
-            raise UserError("--rounds, --seconds and --batches must be above 0.")
+            raise UserError(f"{', '.join(map(option, ('rounds', 'seconds', 'batches')))} must be above 0.")
         chosen.results.mkdir(parents=True, exist_ok=True)
         probe_folder(chosen.results)  # now rather than after minutes of measuring
         given = inputs(chosen.inputs, chosen.results)

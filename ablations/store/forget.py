@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
+from ablations.core.make_variables import option
 from ablations.store import run_folder
 from ablations.store.plans import Plan, plan_files
 from ablations.store.protocol_folders import means, read_folders
@@ -31,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         plans, names = plan_files(options.results), read_folders(options.results).names
         chosen = choose(plans, options.study, options.protocol, names)
         if options.yes and not (options.study or options.protocol):
-            raise UserError("Say which plans to delete: --study NAME, --protocol ID, or both.")
+            raise UserError(
+                f"Say which plans to delete: {option('study', 'NAME')}, {option('protocol', 'ID')}, or both."
+            )
     except UserError as error:
         show_error(error)
         return 1
@@ -39,7 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     for plan in chosen.values():
         out.print(describe(plan, options.results), markup=False)
     if not options.yes:
-        out.print("Nothing was deleted: choose with --study and --protocol, and add --yes.")
+        out.print(
+            f"Nothing was deleted: choose with {option('study')} and {option('protocol')}, and add {option('yes')}.",
+            markup=False,
+        )
         return 0
     try:
         for path in chosen:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablations.core.errors import UserError
 from ablations.core.files import read_json, write_json
+from ablations.core.make_variables import option
 
 FILE = "protocols.json"
 """Names by id, in the order in which they were made, and the id of the one that is pinned."""
@@ -82,6 +83,6 @@ def choose(word: str, names: Mapping[str, str], titles: Mapping[str, str]) -> st
     if len(fit) == 1 and word:
         return fit[0]
     if not word:
-        raise UserError(f"There are {len(titles)} protocols: say which with PROTOCOL=. {listed}.")
+        raise UserError(f"There are {len(titles)} protocols: say which with {option('protocol')}. {listed}.")
     several = "several of the protocols" if fit else "none of the protocols"
     raise UserError(f"PROTOCOL={word} fits {several} there are: {listed}.")

@@ -9,6 +9,7 @@ composed once; an override that many jobs share is parsed once.
 import copy
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -35,10 +36,12 @@ from ablations.sweep.resolve import data_spec, to_config, to_run, typed
 from ablations.sweep.study import (
     axes_of,
     check_exclude,
+    check_file,
     check_name,
     choose_family,
     definition,
     excluded,
+    families_of,
     grid,
     user_folders,
 )
@@ -80,6 +83,9 @@ class Composer:
         self.bases: dict[tuple[str, ...], DictConfig] = {}
         self.folders = user_folders(loader)
         self.grids: dict[str, tuple[tuple[str, ...], Any]] = {}  # by study: its axes, and what is composed without grid
+        self.files: dict[
+            str, tuple[list[str], list[str], DictConfig]
+        ] = {}  # by study: its choice, other overrides, the file
         self.exclude: dict[str, list[dict[str, Any]]] = {}
         self.seeds: dict[str, SeedPlan] = {}
         self.definitions: dict[str, dict[str, Any]] = {}
@@ -99,7 +105,8 @@ class Composer:
         check_shared(jobs)
         for study, mine in by_study(jobs).items():
             axes, base = self.grids[study]
-            structures = list(dict.fromkeys(job.run.variant.structure for job in mine))
+            named = families_of(self.files[study][2].cells, self.folders)  # a part of the grid may leave families out
+            structures = list(dict.fromkeys([*(job.run.variant.structure for job in mine), *named]))
             self.definitions[study] = definition(mine[0].config, base, axes, structures, self.folders)
             if plan := self.seeds.get(study):
                 self.definitions[study]["seeds"] = plan._asdict()
@@ -139,6 +146,11 @@ class Composer:
             if plan := self._seed_plan(config.seeds, others):
                 self.seeds[config.study] = plan
                 params["seed"] = f"range({plan.most})"
+            repository: Any = getattr(self.loader, "repository")  # noqa: B009 (Hydra's type lacks it)
+            for choice in mine:
+                raw = repository.load_config(choice.replace("=", "/", 1))
+                seeds_given = not self.keys(others).isdisjoint({"seed", "seeds"})
+                check_file(choice, raw.config if raw else {}, config, seeds_given)
             cells = OmegaConf.to_container(config.cells)
             check_exclude(OmegaConf.to_container(config.exclude))
             check_name(
@@ -152,11 +164,38 @@ class Composer:
             family = choose_family(config.family, known) if config.family and "model" not in self.keys(others) else []
             each, grid_of_file = grid(params, cells, known)
             self.grids[config.study] = axes_of(params, cells, swept), config
+            beside = [text for text, o in both if text in others and not _of_the_grid(o, self.grids[config.study][0])]
+            if own_grid:
+                config = self.loader.load_configuration(
+                    self.master.hydra.job.config_name, [*launch, *mine, *fixed], RunMode.MULTIRUN
+                )
+            self.files[config.study] = mine, beside, config
             for cell in each:
-                overrides = self.parser.parse_overrides([*grid_of_file, *mine, *family, *cell, *others])
-                check_sweep(overrides)
-                jobs += [tuple(job) for batch in split(overrides, None) for job in batch]
+                jobs += self._expanded([*grid_of_file, *mine, *family, *cell, *others], split)
         return list(dict.fromkeys(jobs))
+
+    def whole(self, split: Any) -> list[Planned]:
+        """The cells of each study's file, with one seed each, whatever the command line or a preset leaves of them.
+
+        Of a study that cannot be composed so, none: the command line may change its grid for that very reason.
+        """
+        found: list[Planned] = []
+        known = self.loader.get_group_options("model")
+        for mine, beside, config in self.files.values():
+            params = {key: value for key, value in (config.hydra.sweeper.params or {}).items() if key != "seed"}
+            family = choose_family(config.family, known) if config.family else []
+            with suppress(UserError):
+                each, rest = grid(params, OmegaConf.to_container(config.cells), known)
+                check_exclude(OmegaConf.to_container(config.exclude))
+                cells = [[*rest, "seed=0", *mine, *family, *cell, *beside] for cell in each]
+                composed = [(self._composed(job), job) for cell in cells for job in self._expanded(cell, split)]
+                found += [self._planned(*one) for one in composed if not excluded(one[0], config.exclude)]
+        return found
+
+    def _expanded(self, overrides: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+        parsed = self.parser.parse_overrides(list(overrides))
+        check_sweep(parsed)
+        return [tuple(job) for batch in split(parsed, None) for job in batch]
 
     def _seed_plan(self, given: Any, arguments: Sequence[str]) -> SeedPlan | None:
         """The plan of looks of a study; seeds on the command line take the place of a file's."""
@@ -270,6 +309,12 @@ def launch(
         returns.append(JobReturn(overrides=list(overrides), status=status))
         returns[-1].return_value = state
     return returns
+
+
+def _of_the_grid(override: Override, axes: Sequence[str]) -> bool:
+    """Whether an override takes the place of something in the grid of a study's file."""
+    key = str(override.key_or_group)
+    return key in (*axes, "model", "seed", "seeds") or key.startswith("model.")
 
 
 def _values(override: Override) -> list[str]:

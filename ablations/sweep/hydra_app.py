@@ -130,7 +130,8 @@ def error_in_words(error: Exception) -> str:
     causes = [cause for cause in (error, error.__cause__) if cause]
     lines = dict.fromkeys(line for cause in causes for line in str(cause).splitlines() if line.strip())
     if isinstance(error, HydraException | OmegaConfBaseException):
-        return messages.unknown_key("\n".join(lines)) or "\n".join(lines)
+        text = "\n".join(lines)
+        return messages.unknown_key(text) or messages.in_a_file(text) or text
     return f"{type(error).__name__}: {' '.join(lines)}"
 
 

@@ -94,9 +94,30 @@ def unknown_key(text: str) -> str:
         text: what Hydra says, who proposes to add the key with `+`, which the schema then refuses.
     """
     found = re.search(r"Could not override '([\w.]+)'", text)
-    if not found or found[1] in keys():
+    return "" if not found or found[1] in keys() else _nearest(found[1])
+
+
+def in_a_file(text: str) -> str:
+    """A sentence about a key of a configuration file that is unknown or has a wrong value; empty for any other error.
+
+    Args:
+        text: what Hydra says.
+    """
+    found = re.search(r"In '([\w./-]+)': \w+ raised while composing config:\n(.*)\n\s+full_key: ([\w.]+)", text)
+    if not found:
         return ""
-    key, known = found[1], list(dict.fromkeys(keys()))
+    file, reason, key = found.groups()
+    if key == file.partition("/")[0]:
+        return f"{file}.yaml must begin with the line `# @package _global_`: its keys are then keys of a job."
+    said = _nearest(key) if reason.startswith("Key ") else f"{key}: {reason.rstrip('.')}."
+    if key.rpartition(".")[2] == "seed":
+        said += ' Seeds of a sweep are a text in hydra.sweeper.params, seed: "0,1,2".'
+    return f"{file}.yaml: {said}"
+
+
+def _nearest(key: str) -> str:
+    """That a key does not exist, with the nearest one, else those beside it."""
+    known = [*dict.fromkeys(keys()), "hydra.sweeper.params", "hydra.sweeper.narrow"]
     group = key.rpartition(".")[0]
     beside = [name for name in known if name.rpartition(".")[0] == group] or known
     near = difflib.get_close_matches(key, beside, 1, 0.8) or difflib.get_close_matches(key, known, 1, 0.8)

@@ -30,27 +30,24 @@ Process = subprocess.Popen[str]
 
 REPORT = "report.html"
 
-STUDY_TABLES = ("table2", "table3")
-"""Table files that a sweep shows on a terminal when it ends."""
-
 ERROR = "error: "
 """Begins what `python -m analysis` says of a mistake of the user's."""
 
 
-def check_claims(plans: Iterable[dict[str, Any]], results: Path) -> list[str]:
+def check_claims(plans: Iterable[dict[str, Any]], whole: Iterable[dict[str, Any]], results: Path) -> list[str]:
     """Have the claims read that publishing will need: a mistake there is found before training, not after.
 
     Args:
-        plans: contents of the plans that will be written.
+        plans: contents of the plans that will be written. whole: the same of all cells of the studies' files.
 
     Returns:
         Sentences on claims that the planned seeds cannot decide.
 
     Raises:
-        UserError: a claim is malformed.
+        UserError: a claim is malformed, or about a cell that its study does not have.
     """
     with _process("--check-claims", "--results", str(results.resolve()), streams=subprocess.PIPE) as process:
-        return _answer(process, json.dumps(list(plans))).splitlines()
+        return _answer(process, json.dumps({"plans": list(plans), "whole": list(whole)})).splitlines()
 
 
 def take_looks(results: Path) -> list[dict[str, Any]]:
@@ -105,7 +102,7 @@ def publish(results: Path, process: Process | None = None, note: str = "", scope
     files = [path for path in files if path.parent.name == mine] or [p for p in files if p.parent.parent == results]
     if out.is_terminal and not out.is_dumb_terminal:
         for path in files:
-            if path.suffix == ".md" and path.stem in STUDY_TABLES:
+            if path.suffix == ".md" and path.stem != "claims":  # whose verdicts follow
                 out.print(*terminal_tables(path.read_text(encoding="utf-8"), out.width))
     for line in verdict_lines(content, scope):
         out.print(line, markup=False)
@@ -159,12 +156,12 @@ def verdict_lines(content: dict[str, Any], scope: str) -> list[str]:
 
 def publish_within(results: Path, seconds: float) -> None:
     """`publish` in a process of its own, which is ended when the time is over; what it has written by then stays."""
-    table, began = results / "tables" / "table2.csv", time.time()
+    tables, began = results / "claims.json", time.time()  # which is written with them
     with _publisher(results, "--soon") as process:
         try:
             process.wait(max(0.1, seconds))
         except subprocess.TimeoutExpired:
-            fresh = table.exists() and table.stat().st_mtime >= began - 1
+            fresh = tables.exists() and tables.stat().st_mtime >= began - 1
             what = "figures and the report" if fresh else "tables, figures and the report"
             console().print(f"There was no time to bring {what} up to date: make tables does it.")
     console().print(f"Tables and figures: {results / 'tables'}, {results / 'figures'}", markup=False)

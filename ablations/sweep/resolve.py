@@ -15,6 +15,7 @@ from ablations.core.config import Config, DataConfig, RuntimeConfig
 from ablations.core.console import show_data
 from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
+from ablations.core.make_variables import option
 from ablations.core.run_spec import CROPS, DECAYS, INT64, Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution.loggers import logger
 from model.family import BUILT_IN, Family, Input, load
@@ -106,7 +107,9 @@ def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Va
     """The network that the keys of `model` describe."""
     name = str(model["structure"] or "")
     if not name:
-        raise UserError("model=own says no family: add model.structure=FOLDER.FILE, where --config-dir names FOLDER.")
+        raise UserError(
+            f"model=own says no family: add model.structure=FOLDER.FILE, where {option('config-dir')} names FOLDER."
+        )
     if given.stem not in STEMS:
         raise UserError(f"model.stem={given.stem!r} is unknown; choose one of {', '.join(STEMS)}.")
     axes = {key: value for key, value in model.items() if key not in NO_AXES}

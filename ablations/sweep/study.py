@@ -7,6 +7,7 @@ path.
 import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ GROUPS = ("model", "recipe", "data")
 
 STRUCTURE = "model.structure"
 """The axis that tells families apart; in a grid it chooses the family's own configuration."""
+
+AT_THE_TOP = (
+    *("study", "family", "title", "cells", "exclude", "table", "figures", "captions", "margin", "claims", "published"),
+    "seeds",
+)
+"""Keys of a study's file that have no effect in its grid, where they would be those of each job."""
+
+TABLE, GAIN = ("title", "name", "rows", "columns", "gain", "pool"), ("axis", "from", "to")
+"""Keys of `table`, and of its gain."""
 
 AS_WRITTEN = ("title", "table", "figures", "captions", "margin")
 """Keys of a study that its definition holds as they are."""
@@ -67,6 +77,17 @@ def grid(params: Mapping[str, Any], cells: Any, known: Sequence[str]) -> tuple[l
     return found, rest
 
 
+def families_of(cells: Any, folders: Sequence[Path]) -> list[str]:
+    """The families that `cells` name, but for those that are not there."""
+    found: list[str] = []
+    for cell in cells:
+        named = cell.get(STRUCTURE, [])
+        for name in [named] if isinstance(named, str) else named:
+            with suppress(LookupError):
+                found.append(load(name, folders).name)
+    return found
+
+
 def override_text(value: Any) -> str:
     """A value as Hydra's grammar reads it."""
     if value is None or isinstance(value, bool):
@@ -96,6 +117,37 @@ def value_of(config: Config, key: str) -> Any:
     if isinstance(part, dict):
         return {**_defaults(part), **part}.get(name)
     return getattr(part, name, None)
+
+
+def check_file(choice: str, own: Mapping[str, Any], config: Any, seeds_given: bool) -> None:
+    """Refuse what a sweep would not read of the file of a study or preset.
+
+    Args:
+        choice: of the file, `ablation=NAME`. own: what it says. config: what is composed with it.
+        seeds_given: the command line says how many seeds there are.
+
+    Raises:
+        UserError: with the key, and where it belongs.
+    """
+    params = config.hydra.sweeper.params or {}
+    for key in params:
+        if key in ("ablation", "preset"):
+            raise UserError(f"{choice}: hydra.sweeper.params chooses {key}, which the command line alone does.")
+        if key in AT_THE_TOP:
+            raise UserError(f"{choice}: {key} has no effect in hydra.sweeper.params; write it at the top of the file.")
+    grid = ((own.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
+    if "seed" in own and "seed" in params and not (seeds_given or "seed" in grid or own.get("seeds")):
+        raise UserError(
+            f"{choice}: seed: {own['seed']} at the top of the file is that of a single run; a sweep would take the "
+            f'preset\'s ({params["seed"]}). Write seed: "{own["seed"]}" in hydra.sweeper.params, or plan looks: seeds: '
+            "{first: 3, most: 8}."
+        )
+    for where, given, known in (("table", config.table, TABLE), ("table.gain", config.table.get("gain") or {}, GAIN)):
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+                raise UserError(f"{choice}: {where} has no key {key}: {hint}")
 
 
 def axes_of(params: Mapping[str, Any], cells: Any, overrides: Iterable[str]) -> tuple[str, ...]:

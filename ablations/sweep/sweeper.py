@@ -5,7 +5,7 @@ What came of them is read from the results folder alone, so every launcher will 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,7 @@ class Asked:
     jobs: Sequence[Planned]
     definitions: Mapping[str, Mapping[str, Any]]
     results: Path
+    whole: Callable[[], Sequence[Planned]]  # the cells of the studies' files, asked for or not
     own_seeds: bool = False  # given on the command line, not by the file of a study or preset
 
     @property
@@ -151,13 +152,14 @@ class AblationSweeper(BasicSweeper):
         jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
         own_seeds = not composer.keys(arguments).isdisjoint({"seed", "seeds"})
         results = writable.open_results(Path(jobs[0].config.runtime.results_dir))
-        return Asked(jobs, composer.definitions, results, own_seeds)
+        return Asked(jobs, composer.definitions, results, lambda: composer.whole(self.split_arguments), own_seeds)
 
     def _plan(self, asked: Asked) -> Plan:
         """The plan, of the present look where there is a plan of looks, written down and shown.
 
         Raises:
-            UserError: a claim is malformed, or a file's own seeds could not decide one, whatever comes out.
+            UserError: a claim is malformed or about a cell that its study does not have, or a file's own seeds could
+                not decide one, whatever comes out.
         """
         runtime, results = asked.jobs[0].config.runtime, asked.results
         workers: int = getattr(self.launcher, "parallel_runs", worker_count)(runtime)
@@ -165,7 +167,11 @@ class AblationSweeper(BasicSweeper):
         plan = make_plan(jobs, results)
         planned = list(planned_runs(jobs, asked.definitions))
         judged = plan.todo and asked.publish
-        notes = publishing.check_claims(contents(planned, asked.definitions), results) if judged else []
+        notes = []
+        if judged:
+            whole = planned_runs(asked.whole(), asked.definitions)
+            plans, cells = (contents(some, asked.definitions) for some in (planned, whole))
+            notes = publishing.check_claims(plans, cells, results)
         if notes and not asked.own_seeds and not any(job.config.trial for job in asked.jobs):
             raise UserError(f"{' '.join(notes)} {messages.MORE_SEEDS}")
         with writable.writing(results):

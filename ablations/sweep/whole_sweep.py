@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from ablations.core.config import Config, DataConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec
+from ablations.sweep.messages import unknown_key
 from ablations.sweep.plan import Planned
 
 PART_OF_A_RUN = ("ablation", "preset", "model", "data", "recipe", "seed", "precision")
@@ -89,8 +90,9 @@ def check_sweep(overrides: Iterable[Override]) -> None:
         key = override.key_or_group
         if len(values) > 1 and (key.split(".")[0] not in PART_OF_A_RUN or key in NO_PART):
             raise UserError(
-                f"{text} is no sweep: {key} is not part of a run's identity and has one value for the whole command. "
-                "Give the command once for each value."
+                unknown_key(f"Could not override '{key}'")
+                or f"{text} is no sweep: {key} is not part of a run's identity and has one value for the whole "
+                "command. Give the command once for each value."
             )
 
 

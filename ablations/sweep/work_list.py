@@ -43,7 +43,9 @@ def folder_of(results: Path, run_ids: Sequence[str]) -> Path:
 def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConfig) -> Path:
     """Write the list of planned runs, to be trained on `device`; returns its path."""
     results = Path(planned[0].config.runtime.results_dir).resolve()
-    settings, protocols, sources = _Once(), _Once(), _Once()
+    settings: dict[str, Any] = {}
+    protocols: dict[str, Any] = {}
+    sources: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     for one in planned:
         job = replace(to_job(one, Path()), device=device)
@@ -55,10 +57,10 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
                 "run_id": one.run.run_id,
                 "seed": one.run.seed,
                 "variant": plain(one.run.variant),
-                "protocol": protocols.number(asdict(one.run.protocol)),
-                "data": sources.number({"kind": type(source).__name__, **asdict(source)}),
-                "settings": settings.number(
-                    {**shared, "logger": asdict(job.logger), "source": job.source and str(job.source)}
+                "protocol": _once(protocols, asdict(one.run.protocol)),
+                "data": _once(sources, {"kind": type(source).__name__, **asdict(source)}),
+                "settings": _once(
+                    settings, {**shared, "logger": asdict(job.logger), "source": job.source and str(job.source)}
                 ),
             }
         )
@@ -68,9 +70,9 @@ def write_job_list(planned: Sequence[Planned], device: str, runtime: RuntimeConf
         "schema": SCHEMA,
         "results": str(results),
         "runtime": asdict(runtime),
-        "settings": settings.values,
-        "protocols": protocols.values,
-        "data": sources.values,
+        "settings": settings,
+        "protocols": protocols,
+        "data": sources,
         "jobs": rows,
     }
     write_json(path, content)
@@ -121,17 +123,8 @@ def _absolute(folder: str) -> str:
     return str(Path(folder).resolve())
 
 
-class _Once:
-    """Equal values kept once, by number."""
-
-    def __init__(self) -> None:
-        self.values: list[dict[str, Any]] = []
-        self.numbers: dict[str, int] = {}
-
-    def number(self, value: dict[str, Any]) -> int:
-        """The number of a value, a new one where it is new."""
-        key = digest(value)
-        if key not in self.numbers:
-            self.numbers[key] = len(self.values)
-            self.values.append(value)
-        return self.numbers[key]
+def _once(values: dict[str, Any], value: dict[str, Any]) -> str:
+    """Keep equal values once; returns the key."""
+    key = digest(value)
+    values[key] = value
+    return key

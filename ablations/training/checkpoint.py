@@ -21,16 +21,22 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written; the previous checkpoint is intact.
     """
-    buffer, state = io.BytesIO(), on_cpu(state)
-    torch.save({**_own_storage(state), "sha256": state_digest(state)}, buffer)
-    write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
+    state = on_cpu(state)
+    _write(path, {**_own_storage(state), "sha256": state_digest(state)})
 
 
 def save_weights(path: Path, run_id: str, model: nn.Module) -> None:
     """Write a run's final weights: {"run_id", "model"}. Keeps the last checkpoint beside it until the run is stored."""
+    _write(path, {"run_id": run_id, "model": _own_storage(on_cpu(model.state_dict()))})
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
-    torch.save({"run_id": run_id, "model": _own_storage(on_cpu(model.state_dict()))}, buffer)
-    write(path, buffer.getbuffer(), keep=path.with_name(path.name + PREVIOUS))
+    torch.save(state, buffer)
+    # The view must not outlive a failed write: held by an exception's frames, which refer to one another, it makes
+    # Python 3.12.1 crash in the next garbage collection (python/cpython#111211).
+    with buffer.getbuffer() as content:
+        write(path, content, keep=path.with_name(path.name + PREVIOUS))
 
 
 def load(path: Path, run_id: str) -> dict[str, Any] | None:

@@ -29,12 +29,21 @@ from model import fused
 if TYPE_CHECKING:
     from ablations.data import Splits
 
-__all__ = ["Diverged", "TrainResult", "TrainingEntry", "build_model", "train", "train_together"]
+__all__ = ["Diverged", "TrainResult", "TrainingEntry", "build_model", "train_together"]
 
 
 @dataclass(frozen=True)
 class TrainingEntry:
-    """A run to train, with its checkpoint file and callbacks; see `train`."""
+    """A run to train.
+
+    Attributes:
+        checkpoint_path: checkpoint file; training resumes from it if it exists. None: keep no state.
+        observe: called with events: {"kernels"} (the engine) at the start, and {"fused_with"} (run_ids) or
+            {"cells_at_once"} if several train; {"step", "loss", "images_per_second"} during an epoch, {"history"} after
+            it; {"captured": False, "reason"} if no CUDA graph of the step could be captured.
+        stop: called after each step and each evaluated batch; True: save a checkpoint and end with Stopped.
+        folders: where a family of a user's own is; see model/family.py.
+    """
 
     run: Run
     checkpoint_path: Path | None = None
@@ -63,49 +72,6 @@ def build_model(run: Run, folders: Sequence[Path] = ()) -> nn.Module:
         )
 
 
-def train(
-    run: Run,
-    splits: "Splits",
-    device: str = "cpu",
-    checkpoint_path: Path | None = None,
-    evaluate_every: int = 0,
-    observe: Observer = lambda event: None,
-    checkpoint_every: float = 60.0,
-    stop: Callable[[], bool] = lambda: False,
-    kernels: str = "auto",
-    ddp: DDPGroup | None = None,
-    folders: tuple[Path, ...] = (),
-) -> TrainResult:
-    """Train one run to its end.
-
-    Initial weights, data order and crops are drawn on the CPU from `run.seed` alone, so every cell gets the same. On
-    the CPU, training a run twice on one machine gives bit-equal results, even if it was stopped and resumed.
-
-    Args:
-        checkpoint_path: checkpoint file; training resumes from it if it exists. None: keep no state.
-        evaluate_every: evaluate every so many epochs and after the last (0: the last only). Does not change results.
-        observe: called with events: {"kernels"} (the engine) at the start, and {"fused_with"} (run_ids) or
-            {"cells_at_once"} if several train; {"step", "loss", "images_per_second"} during an epoch, {"history"} after
-            it; {"captured": False, "reason"} if no CUDA graph of the step could be captured.
-        checkpoint_every: seconds between checkpoints; on the CPU one is also written after each epoch.
-        stop: called after each step and each evaluated batch; True: save a checkpoint and raise Stopped.
-        kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
-        ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
-        folders: where a family of a user's own is; see model/family.py.
-
-    Raises:
-        Diverged: the loss is not finite.
-        Stopped: `stop` returned True.
-        OSError: a checkpoint cannot be written.
-        RankLost: another process of the group ended or does not answer.
-    """
-    entry = TrainingEntry(run, checkpoint_path, observe, stop, folders)
-    ((_, outcome),) = train_together([entry], splits, device, evaluate_every, checkpoint_every, kernels, ddp)
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
 def train_together(
     entries: Sequence[TrainingEntry],
     splits: "Splits",
@@ -118,16 +84,27 @@ def train_together(
     """Train runs of one protocol: those of one shape of network (seeds of a cell, arms of a shuffle ablation) in lock
     step, and as many such groups at once as there are shapes (see streams.py).
 
-    Each run keeps the weights, data order and crops of its seed and its own files; up to rounding, its result is that
-    of training it alone. Runs of one shape that resume from different steps train in separate groups. Networks that do
-    not fuse train alone, one after the other, and so do groups whose data are not in the device's memory.
+    Initial weights, data order and crops are drawn on the CPU from a run's seed alone, so every cell gets the same.
+    Each run has its own files; up to rounding, its result is that of training it alone. On the CPU, a run alone is
+    bit-equal whenever it is trained on one machine, even if it was stopped and resumed.
+
+    Runs of one shape that resume from different steps train in separate groups. Networks that do not fuse train alone,
+    one after the other, and so do groups whose data are not in the device's memory.
+
+    Args:
+        evaluate_every: evaluate every so many epochs and after the last (0: the last only). Does not change results.
+        checkpoint_every: seconds between checkpoints; on the CPU one is also written after each epoch.
+        kernels: `auto` (the fastest for the device) or `reference` (plain PyTorch).
+        ddp: the process group that shares each batch (see ddp_processes.spawn_ranks); None: this process alone.
 
     Yields:
-        (index in `entries`, TrainResult or exception) as each run ends. An exception of a single run is yielded and the
-        others go on. So is what ends a group, of each of its runs, where there are several groups.
+        (index in `entries`, TrainResult or exception) as each run ends. What a single run raises is yielded and the
+        others go on: Diverged (its loss is not finite), Stopped, OSError (no checkpoint can be written), or any other.
+        So is what ends a group, of each of its runs, where there are several groups.
 
     Raises:
-        Exception: whatever ends the training of all runs, out-of-memory for example.
+        Exception: whatever ends the training of all runs: out-of-memory, or RankLost (another process of the group
+            ended or does not answer), for example.
     """
     place = torch.device(device)
     loader = to_batch_loader(splits, place)

@@ -1,18 +1,74 @@
-"""Claims before anything is trained: can they be read, and could the planned seeds decide them at all?"""
+"""Claims before anything is trained: can they be read, are they about cells of their study, could its seeds decide?"""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablations.core.errors import UserError
 from ablations.core.run_spec import plain
 from ablations.store.plans import Plan, PlanEntry, parse_plan, read_plans
-from analysis.claims.parser import claims_of, read_claims
+from analysis.claims.parser import Claim, claims_of, read_claims
 from analysis.runs.cell import Cell
-from analysis.runs.study import NO_STUDY, Study, study
+from analysis.runs.study import BUILT_IN, FIGURES, NO_STUDY, Study, study
 from analysis.runs.text import plural
 
 NAMED = 3
 """Claims that such a sentence names."""
+
+
+def check(plans: Iterable[dict[str, Any]], whole: Iterable[dict[str, Any]], results: Path) -> list[str]:
+    """`undecidable`, of plans whose claims are all about cells that their study can have.
+
+    Args:
+        whole: plans of all cells of the studies' files, of which a command line may ask for a part.
+
+    Raises:
+        UserError: a claim is malformed, or about another cell.
+    """
+    known = [plan for plan in map(parse_plan, [*plans, *whole]) if plan]
+    for name in dict.fromkeys(plan.study for plan in known if plan.study not in NO_STUDY):
+        mine = [plan for plan in known if plan.study == name]
+        one = study(name, mine[0])
+        _check_figures(mine[0])
+        papers = [*known, *read_plans(results)] if one.built_in else mine  # their tables show each other's runs
+        if said := untestable(one, claims_of(one), (_cell(one, entry) for plan in papers for entry in plan.runs)):
+            raise UserError(f"{' '.join(said)} Nothing was trained. Correct the claim, or give the study such a cell.")
+    return undecidable(plans, results)
+
+
+def _check_figures(plan: Plan) -> None:
+    """Refuse figures that there are none of, which tables and pages leave out."""
+    for name in (plan.definition or {}).get("figures") or ():
+        if name not in FIGURES:
+            near = difflib.get_close_matches(str(name), FIGURES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}."
+            raise UserError(f"The study {plan.study} asks for a figure {name}, and there is none of that name: {hint}")
+
+
+def untestable(of: Study, claims: Iterable[Claim], cells: Iterable[Cell]) -> list[str]:
+    """A sentence for each claim about a cell that is none of these: it would stay `not tested` for ever.
+
+    Args:
+        cells: all that the study can have; of the paper's studies, those that are printed are added.
+    """
+    printed = [Cell.of(given) for name in BUILT_IN for given, _ in study(name).published] if of.built_in else []
+    there, said = [*cells, *printed], []
+    known = {_as_claimed(of, cell) for cell in there}
+    for claim in claims:
+        lost = next((ref for ref in claim.refs if ref not in known), None)
+        if lost is None:
+            continue
+        text = f"The claim {claim.id} of {of.name} is about {lost.name}, and no cell of the study is that"
+        for axis, value in lost.values:
+            has = dict.fromkeys(cell.get(axis) for cell in there)
+            if value not in has:
+                values = ", ".join(str(one) for one in has if one is not None)
+                text = f"The claim {claim.id} of {of.name} is about {axis} {value}, and no cell of the study has that: "
+                text += f"its {axis} is {values}" if values else f"it has no {axis}"
+                break
+        said.append(f"{text}.")
+    return said[:NAMED]
 
 
 def undecidable(contents: Iterable[dict[str, Any]], results: Path) -> list[str]:
@@ -58,7 +114,14 @@ def _seeds(of: Study, plans: Sequence[Plan]) -> dict[Cell, set[int]]:
 
 def planned_cell(of: Study, entry: PlanEntry) -> Cell:
     """The cell of a planned run, as claims name it."""
-    cell = of.cell({**plain(entry.variant), **entry.axes})
+    return _as_claimed(of, _cell(of, entry))
+
+
+def _cell(of: Study, entry: PlanEntry) -> Cell:
+    return of.cell({**plain(entry.variant), **entry.axes})
+
+
+def _as_claimed(of: Study, cell: Cell) -> Cell:
     return cell.but({"stem_channels": None}) if of.built_in else Cell.of({axis: cell.get(axis) for axis in of.axes})
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from analysis.runs.cell import Cell
@@ -105,7 +106,7 @@ def cells(key: str, given: Any, values: dict[str, Any], study: Study) -> tuple[C
             raise ClaimError(key, f"{key}: the cell {given} has no {axis}; give it there or in `for`")
     lists = [whole[axis] if isinstance(whole[axis], list) else [whole[axis]] for axis in axes]
     combinations = (dict(zip(axes, values, strict=True)) for values in itertools.product(*lists))
-    found = tuple(_paper_cell(key, **one) if study.built_in else _cell(key, one, study) for one in combinations)
+    found = tuple(_paper_cell(key, **one) if study.built_in else _cell(key, one, study, usual) for one in combinations)
     if not found or len(set(found)) < len(found):
         raise ClaimError(key, f"{key}: {given} names {'no cell' if not found else 'a cell twice'}")
     return found
@@ -147,13 +148,14 @@ def one_gain(key: str, given: Any, values: dict[str, Any], study: Study) -> Cont
     return found[0]
 
 
-def _cell(key: str, values: dict[str, Any], study: Study) -> Cell:
-    """A checked cell of another study: values are of the kind of the default."""
+def _cell(key: str, values: dict[str, Any], study: Study, defaults: Mapping[str, Any]) -> Cell:
+    """A checked cell of another study: values are of the kind of the default; what is said besides its axes is left out
+    where it is the default."""
     for axis, value in values.items():
         usual = study.defaults.get(axis)
         if isinstance(value, list | dict) or (usual is not None and isinstance(value, bool) != isinstance(usual, bool)):
             raise ClaimError(key, f"{key}: {axis} {value!r} is no value like {usual!r}")
-    return Cell.of(values)
+    return Cell.of({axis: value for axis, value in values.items() if axis in study.axes or value != defaults.get(axis)})
 
 
 def _paper_cell(key: str, groups: Any, width: Any, shuffle: Any, structure: Any) -> Cell:

@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from ablations.core.console import show_error
 from ablations.core.errors import UserError
+from ablations.core.make_variables import option
 from ablations.store.plans import read_plans
 from ablations.store.protocol_folders import choose as choose_protocol
 from analysis.report import drilldown
@@ -114,7 +115,11 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
     )
     section = next(one for one in found if one.protocol_id == (asked_for or one.protocol_id))
     cells, structures = _narrow(section, asked, chosen)
-    told = [f"This cell comes with several structures ({structures}); --structure chooses."] if structures else []
+    told = (
+        [f"This cell comes with several structures ({structures}); {option('structure')} chooses."]
+        if structures
+        else []
+    )
     gained = (
         section.gains.merge(cells[study.row_axes("stem_channels")].drop_duplicates()) if study.gain else section.gains
     )
@@ -128,7 +133,9 @@ def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
         name, _, value = text.partition("=")
         fits = [axis for axis in study.axes if column(name) in (axis, axis.rpartition(".")[2])]
         if not fits or not value:
-            raise UserError(f"--cell {text}: give AXIS=VALUE; the axes of {study.table} are {', '.join(study.axes)}.")
+            raise UserError(
+                f"{option('cell', text)}: give AXIS=VALUE; the axes of {study.table} are {', '.join(study.axes)}."
+            )
         asked[fits[0]] = yaml.safe_load(value)
     return asked | {axis: value for axis in ("groups", "width") if (value := getattr(chosen, axis)) is not None}
 
@@ -149,16 +156,16 @@ def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace)
         known = dict.fromkeys(Cell.of({axis: row[axis] for axis in axes}).name for _, row in cells.iterrows())
         wanted = " ".join(heading(axis, asked[axis]) for axis in reversed(axes)).replace(" ", " at ", 1)
         raise UserError(f"{chosen.table} has no cell with {wanted}. It has {', '.join(known)}.")
-    for name, option in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
+    for name, wish in (("structure", chosen.structure), ("stem_channels", chosen.stem_channels)):
         if name == "stem_channels":  # by now the structure is known: not every one has groups
             _refuse_open(section.of, fit, asked)
         there = fit[name].dropna().unique().tolist()
-        if option is None and "shufflenet" in there:
-            option, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
-        if option not in there and (option is not None or len(there) > 1):
+        if wish is None and "shufflenet" in there:
+            wish, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
+        if wish not in there and (wish is not None or len(there) > 1):
             listed = ", ".join(map(str, there))
-            raise UserError(f"Say which with --{name.replace('_', '-')}: this cell comes with {listed}.")
-        fit = fit.loc[fit[name] == (there[0] if option is None else option)] if there else fit
+            raise UserError(f"Say which with {option(name.replace('_', '-'))}: this cell comes with {listed}.")
+        fit = fit.loc[fit[name] == (there[0] if wish is None else wish)] if there else fit
     if chosen.shuffle is None:
         return fit, structures
     arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
@@ -171,7 +178,7 @@ def _refuse_open(study: Study, fit: pd.DataFrame, asked: Mapping[str, Any]) -> N
     """Ask for the groups or the width where they are not given and the networks have them."""
     for axis in (axis for axis in study.rows + study.columns if axis in ("groups", "width") and axis not in asked):
         if fit[axis].notna().any():
-            raise UserError(f"Say which cell of {study.table}: --{axis} is needed.")
+            raise UserError(f"Say which cell of {study.table}: {option(axis)} is needed.")
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -119,17 +119,11 @@ def _checked(path: Path) -> pd.DataFrame:
         raise ValueError("it has no times of ShuffleNet")
     if rows.duplicated([*WAY, *NETWORK]).any():
         raise ValueError("it has a network twice")
-    batches, engines = rows["batch"], rows["engine"] != "pytorch"
-    first = {name: k for k, name in enumerate(dict.fromkeys(rows["input"]))}
-    order = pd.DataFrame(
-        {
-            **{"input": rows["input"].map(first), "resolution": rows["resolution"], "stem": rows["stem"]},
-            **{"classes": rows["classes"], "channels": rows["channels"], "other": engines, "engine": rows["engine"]},
-            **{"batch": batches, "structure": rows["structure"], "width": -rows["width"], "groups": rows["groups"]},
-            **{"stem_channels": rows["stem_channels"], "shuffle": rows["shuffle"]},
-        }
-    )
-    return rows.loc[order.sort_values(list(order.columns)).index].reset_index(drop=True)
+    place = {name: k for k, name in enumerate(dict.fromkeys(rows["input"]))}
+    ranks = rows.assign(place=rows["input"].map(place), other=rows["engine"] != "pytorch", width=-rows["width"])
+    order = ["place", "resolution", "stem", "classes", "channels", "other", "engine", "batch"]
+    order += ["structure", "width", "groups", "stem_channels", "shuffle"]
+    return rows.loc[ranks.sort_values(order).index].reset_index(drop=True)
 
 
 def _with_macs(rows: pd.DataFrame, results: Path, measure: bool) -> pd.DataFrame:

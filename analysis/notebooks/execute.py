@@ -5,7 +5,6 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,11 +23,8 @@ SCRIPT = re.compile(r"<script\b.*?</script>\s*", re.DOTALL | re.IGNORECASE)
 """What nbconvert loads from a network (require.js, MathJax, Mermaid), and what uses it: these notebooks need none."""
 
 
-def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
+def execute(results: Path) -> list[Path]:
     """Run the notebook of each study in a fresh kernel of this very Python, whatever kernels the user has installed.
-
-    Args:
-        names: of studies; none: all that the folder has.
 
     Returns:
         The written files, <results>/notebooks/<name>.ipynb and .html.
@@ -50,7 +46,7 @@ def execute(results: Path, names: Sequence[str] = ()) -> list[Path]:
     with tempfile.TemporaryFile(dir=folder if folder.exists() else results):
         pass  # it can be written: found out before the minute that executing takes
     written = []
-    for name in names or _studies(results):
+    for name in _studies(results):
         notebook = jupytext.read(NOTEBOOK)
         _run(notebook, name, results)
         exporter = HTMLExporter()  # type: ignore[no-untyped-call]

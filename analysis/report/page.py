@@ -1,8 +1,8 @@
 """results/report.html: a section for each protocol (the last planned first) and one on inference time."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -14,7 +14,7 @@ from analysis import paper
 from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
-from analysis.report.figures import Picture, picture
+from analysis.report.figures import picture
 from analysis.report.protocol import ProtocolView, Table, view
 from analysis.runs import files
 from analysis.runs.cell import Cell
@@ -61,17 +61,6 @@ LATENCY = (
     "Lines below 1 are faster than one group; dashed lines are what multiply-adds promise.",
 )
 """Title and caption of the figure of inference times."""
-
-
-@dataclass(frozen=True)
-class LatencyView:
-    """Content of the template latency.html.j2; only `problem` if latency.csv is invalid."""
-
-    problem: str
-    sentences: list[str]
-    origin: str
-    figure: Picture | None
-    tables: list[Table]
 
 
 def write(
@@ -190,25 +179,20 @@ def _studies(sections: Sequence[Section]) -> list[Study]:
 
 
 def _timing(results: Path, room: int) -> Markup:
-    """The section on inference time as HTML; empty if nothing was measured."""
-    shown = _latency_view(results, room)
-    return Markup(_environment().get_template("latency.html.j2").render(view=shown) if shown else "")
-
-
-def _latency_view(results: Path, room: int) -> LatencyView | None:
-    """The section's content, with a figure of at most `room` bytes; None if nothing was measured."""
+    """The section on inference time as HTML, with a figure of at most `room` bytes; empty if nothing was measured."""
     found = times.read_times(results)
     if found is None:
-        return None
-    if found.problem:
-        return LatencyView(found.problem, [], "", None, [])
-    shown = picture(results, "figures/latency", (*LATENCY, alt.latency(found.rows)), room)
-    tables = [
-        Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
-        for grid in latency_grids.grids(found)
-    ]
-    figure = shown if found.rows["ratio"].notna().any() else None
-    return LatencyView("", sentences.sentences(found.rows), sentences.origin(found.rows), figure, tables)
+        return Markup("")
+    content: dict[str, Any] = {"problem": found.problem}
+    if not found.problem:
+        shown = picture(results, "figures/latency", (*LATENCY, alt.latency(found.rows)), room)
+        content["figure"] = shown if found.rows["ratio"].notna().any() else None
+        content |= {"sentences": sentences.sentences(found.rows), "origin": sentences.origin(found.rows)}
+        content["tables"] = [
+            Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
+            for grid in latency_grids.grids(found)
+        ]
+    return Markup(_environment().get_template("latency.html.j2").render(**content))
 
 
 def _environment() -> jinja2.Environment:

@@ -29,7 +29,6 @@ from analysis.report.forest import Row, Scale, row, scale
 from analysis.studies.claims_table import claimed, p_text, seeds_text, signed
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?", NOT_TESTED: "–"}
-STUDIES = {"groups": "Number of groups", "shuffle": "Channel shuffle"}
 UNITS = {
     POINTS: "percentage points of top-1 error",
     TOP5_POINTS: "percentage points of top-5 error",
@@ -62,21 +61,19 @@ class LineGroup:
     lines: list[Line]
 
 
-def groups(
-    verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapping[str, str] = STUDIES
-) -> list[LineGroup]:
-    """Verdicts by study and unit, otherwise in the order they come in; `anchors` are places of cells by cell_id."""
-    found = []
-    for (study, unit), same in groupby(sorted(verdicts, key=_order), key=lambda one: (one.study, one.unit)):
+def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapping[str, str]) -> list[LineGroup]:
+    """Verdicts by study and unit, otherwise in the order they come in; `anchors` are places of cells by cell_id.
+
+    `titles` of the studies are in the order in which these come.
+    """
+    studies, found = list(titles), []
+    ordered = sorted(verdicts, key=lambda one: (studies.index(one.study), one.unit != POINTS, one.unit))
+    for (study, unit), same in groupby(ordered, key=lambda one: (one.study, one.unit)):
         together = list(same)
         on = scale(together)
-        title = titles.get(study, study) + (": order of the cells" if unit == TAU else "")
+        title = titles[study] + (": order of the cells" if unit == TAU else "")
         found.append(LineGroup(title, UNITS.get(unit, unit), on, [_line(verdict, on, anchors) for verdict in together]))
     return found
-
-
-def _order(verdict: Verdict) -> tuple[bool, str, bool, str]:
-    return (verdict.study not in STUDIES, verdict.study, verdict.unit != POINTS, verdict.unit)
 
 
 def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:

@@ -225,7 +225,7 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
         },
         figures={one: str(file) for one, file in files.items() if one in FIGURES and (found or one != "gain")},
         captions=dict(definition.get("captions") or {}),
-        claims=tuple(claims) if isinstance(claims, list | tuple) else None if name in BUILT_IN else (),
+        claims=_claims(claims, definition.get("margin")) if claims is not None else None if name in BUILT_IN else (),
         claims_file=str(definition.get("claims_file") or _claims_file(name, claims)),
         published=tuple(
             (
@@ -235,6 +235,12 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
             for one in definition.get("published") or ()
         ),
     )
+
+
+def _claims(claims: Any, margin: Any) -> tuple[Mapping[str, Any], ...]:
+    """The entries of a list; those without a margin have that of the study, where it has one."""
+    usual = {} if margin is None else {"margin": margin}
+    return tuple({**usual, **one} if isinstance(one, Mapping) else one for one in claims)
 
 
 def _claims_file(name: str, claims: Any) -> str:

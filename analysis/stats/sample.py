@@ -16,7 +16,7 @@ import pandas as pd
 
 from ablations.store.run_folder import read_correct
 from analysis.runs.cell import Cell, own_stem
-from analysis.runs.study import Study, study
+from analysis.runs.study import Study
 from analysis.stats.intervals import Spread, pool, quantile
 
 ALIKE = 0.05
@@ -163,12 +163,11 @@ def own(values: list[float], pooled: Spread) -> Spread:
     return Spread(alone.sd, alone.df, pooled.levene_p)
 
 
-def sample(rows: pd.DataFrame, results: Path, of: Study | None = None) -> Sample:
+def sample(rows: pd.DataFrame, results: Path, of: Study) -> Sample:
     """The sample of one protocol's runs, as frame.runs gives them.
 
     Of a network that was run with several stems, claims mean the one with the default stem, else with fewest channels.
     """
-    of = of or study("groups")
     cells = {key: rows.loc[part] for key, part in by_cell(rows, of).items()}
     meant: dict[Cell, Any] = {}
     for key in sorted(cells, key=lambda k: (own_stem(k) != "", k)):

@@ -10,7 +10,7 @@ from model.widths import resolve_stem
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "blog variant", 1
+NAME = "blog variant"
 canonical = shufflenet.canonical
 
 

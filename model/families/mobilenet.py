@@ -8,7 +8,7 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "MobileNet", 1
+NAME = "MobileNet"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "ResNet", 1
+NAME = "ResNet"
 
 
 def label(axes: Axes) -> str:

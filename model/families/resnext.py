@@ -8,7 +8,7 @@ from model.family import Input
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "ResNeXt", 1
+NAME = "ResNeXt"
 
 
 def label(axes: Axes) -> str:

@@ -10,7 +10,7 @@ from model.widths import resolve_stem, stem_name
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "ShuffleNet", 1
+NAME = "ShuffleNet"
 LATER = ("se", "units")
 UNITS = "4/8/4"
 

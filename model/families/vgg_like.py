@@ -9,7 +9,7 @@ from model.widths import FITTED_STEMS
 if TYPE_CHECKING:
     from torch import nn
 
-NAME, VERSION = "VGG-like", 1
+NAME = "VGG-like"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from ablations.core.paths import ROOT
+from benchmarks import gpu_check, gpu_faults
 
 BARE = """
 import sys
@@ -26,7 +27,7 @@ sys.meta_path.insert(0, Absent())
 """
 
 
-@pytest.mark.parametrize("script", ["gpu", "gpu_check"])
+@pytest.mark.parametrize("script", ["gpu_check", "gpu_faults"])
 def test_they_import_torch_triton_and_numpy_only(script):
     code = f"{BARE}\nimport benchmarks.{script}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -38,50 +39,75 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path), "--seconds", "3000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    names = ["versions", "compiling", "kernels", "equality", "steps", "products", "together", "epochs", "faults"]
+    names = [step.__name__ for step in gpu_check.STEPS]
     found = {name: json.loads((tmp_path / f"{k}-{name}.json").read_text()) for k, name in enumerate(names)}
-    assert not any("error" in each or "skipped" in each for each in found.values())
-    assert found["kernels"]["ok"] and found["versions"]["torch"]
-    for precision in ("float32", "bfloat16"):
-        same = found["equality"][precision]
-        assert same["captured_to_eager"] < 1e-5 and same["twice_to_the_bit"] and same["deterministic_twice_to_the_bit"]
-        assert same["beside_one_that_diverges"] == 0 and same["it_diverges"]
-    assert all(row["ms"] > 0 and row["nodes"] > 0 for row in found["steps"]["rows"])
+    assert [each["state"] for each in found.values()] == ["done"] * len(names)
+    rows = [row for each in found.values() for row in each["table"]]
+    assert sum(row["holds"] is True for row in rows) == 13 and not any(row["holds"] is False for row in rows)
+    assert all(len(row["what"]) < 60 for row in rows)
+    assert all(row["ms"] > 0 and row["pytorch_ms"] > 0 and row["copy_ms"] > 0 for row in found["kernels"]["rows"])
+    assert all(row["ms"] > 0 and row["nodes"] > 0 and not row["failure"] for row in found["steps"]["rows"])
     assert [row["graphs"] for row in found["together"]["rows"]] == [1, 2]
-    assert found["together"]["cells_at_once_to_the_bit"] and found["epochs"]["data_sent_to_the_bit"]
     for row in found["products"]["rows"]:
         parts = row["forward_ms"] + row["input_ms"] + row["weight_ms"]
         assert row["copy_ms"] > 0 and abs(row["ms"] - parts) < 1e-6 * parts
     convolutions = [each for each in found["products"]["each"] if each["shape"][1] == 6]
     assert sum(each["count"] for each in convolutions) == 2 * 16 - 1, "all but the first are grouped, of 2 x 3 groups"
-    assert found["epochs"]["failed"] == [] and found["epochs"]["by_activity"]["train"] > 0
-    memory = found["faults"]["out_of_memory"]
-    assert memory["first_of_two_cells"] == ["OutOfMemoryError"] and memory["second"] == ["TrainResult"]
-    assert memory["next_run_is_done"] and found["faults"]["item_in_the_body"]["done_eagerly"]
-    assert "illegal access" in found["faults"]["illegal_access"]["raised"]
-    assert [fault["exit_code"] for name, fault in found["faults"].items() if name != "took"] == [0, 0, 0]
-    assert [row["g"] for row in found["compiling"]["rows"]] == [1, 3] and found["compiling"]["not_compiled"] > 0
-    assert all(name in done.stdout.splitlines()[-1 - k] for k, name in enumerate(reversed(names))), "a table comes last"
+    memory, item, access = (found["faults"][name] for name in gpu_faults.FAULTS)
+    assert memory["first_of_two_cells"] == ["OutOfMemoryError"] and memory["second"] == memory["next_run"] == ["done"]
+    assert item["told"] == ["RuntimeError: in place of a capture's failure"] and item["trained_eagerly"] == ["done"]
+    assert "illegal access" in access["raised"] and {each["exit_code"] for each in (memory, item, access)} == {0}
+    assert [row["g"] for row in found["compiling"]["rows"]] == [1, 3] and found["compiling"]["not_compiled"]
+    assert [row["networks"] for row in found["ways"]["rows"]] == [1, 1, 1, 2, 2, 2]
+    last = done.stdout.splitlines()[-len(rows) :]
+    assert last == (tmp_path / "README.md").read_text().splitlines()[-len(rows) :], "a table comes last"
+    assert last[0].startswith("| versions: done") and all(line.count("|") == 6 for line in last)
 
 
-def test_steps_can_be_run_alone_and_a_process_that_breaks_is_told_of(tmp_path, monkeypatch):
+@pytest.fixture
+def bench():
+    return gpu_check.bench_of(True, 600)
+
+
+def test_a_process_that_breaks_is_told_of(tmp_path, monkeypatch, bench):
     """Its last words count, however it ended: with an unusable GPU, a process may be killed as it leaves."""
-    from benchmarks import gpu_check
-
     monkeypatch.setattr(gpu_check.sys, "executable", "false")
-    assert gpu_check.main(["--tiny", "--out", str(tmp_path), "--only", "faults"]) == 0
-    found = json.loads((tmp_path / "8-faults.json").read_text())
-    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".json"] == ["8-faults.json"]
-    assert {each["exit_code"] for name, each in found.items() if name != "took"} == {1}
+    assert gpu_check.main(["--tiny", "--out", str(tmp_path), "--only", "faults"]) == 1
+    (path,) = tmp_path.glob("*.json")
+    found = json.loads(path.read_text())
+    assert [found[name]["exit_code"] for name in gpu_faults.FAULTS] == [1, 1, 1]
+    assert [row["holds"] for row in found["table"]] == [False] * 3
     says = tmp_path / "says"
-    says.write_text("#!/bin/sh\necho '{\"raised\": 7}'\nexit 134\n")
+    says.write_text('#!/bin/sh\necho \'{"raised": 7, "ok": true}\'\nexit 134\n')
     says.chmod(0o755)
     monkeypatch.setattr(gpu_check.sys, "executable", str(says))
-    assert gpu_check.faults(gpu_check.bench_of(True, 60))["illegal_access"] == {"raised": 7, "exit_code": 134}
+    first = next(gpu_check.faults(bench))
+    assert first["out_of_memory"] == {"raised": 7, "ok": True, "exit_code": 134} and first["table"][0]["holds"]
+
+
+def test_what_a_step_has_found_is_written_at_once_and_kept_when_it_fails_or_time_is_over(tmp_path, monkeypatch, bench):
+    path, now = tmp_path / "step.json", [0.0]
+
+    def step(_):
+        for k in range(3):
+            yield {"seen": k, "table": [gpu_check.row(f"row {k}", k)]}
+            assert json.loads(path.read_text())["seen"] == k
+            now[0] += 400
+        raise RuntimeError("at last")
+
+    rows = gpu_check.take(step, bench, path)
+    assert [row["what"] for row in rows] == ["row 0", "row 1", "row 2", "error"] and rows[-1]["holds"] is False
+    assert "at last" in json.loads(path.read_text())["error"]
+    monkeypatch.setattr(gpu_check.time, "monotonic", lambda: bench.until - 600 + now[0])
+    now[0] = 0
+    assert [row["what"] for row in gpu_check.take(step, bench, path)] == ["row 0", "row 1", "row 2"]
+    assert json.loads(path.read_text())["state"] == "out of time"
+    (row,) = gpu_check.take(step, bench, path)
+    assert row["step"].startswith("step: out of time") and "| row | 2 |" not in gpu_check.markdown([row])
 
 
 def test_the_gpu_check_stops_at_its_time(tmp_path):
-    """With what it has found so far; an error of a step does not end it."""
+    """With what it has found so far."""
     command = [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--out", str(tmp_path), "--seconds", "0.01"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode in (1, 2) and ("cut off" in done.stdout or "out of time" in done.stdout)

@@ -1,6 +1,7 @@
 """A session on a lent GPU: what each call brings, what is put together there, and what comes back."""
 
 import json
+import signal
 import subprocess
 import tarfile
 from pathlib import Path
@@ -87,6 +88,30 @@ def test_runs_come_back_without_their_weights(tmp_path, monkeypatch):
     gpu_session.hand_back("study", [tmp_path / "results", tmp_path / "not there"])
     with tarfile.open(tmp_path / "out/study.tar.gz") as archive:
         assert [name for name in archive.getnames() if "." in name] == ["results/runs/a/result.json"]
+
+
+def test_a_study_that_is_cut_off_has_handed_back_what_was_done(tmp_path, monkeypatch):
+    """One that a file vanishes from is handed back the next time."""
+    monkeypatch.setattr(gpu_session, "EVERY", 0.1)
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    hand_back, times, done = gpu_session.hand_back, [], tmp_path / "results" / "result.json"
+    done.parent.mkdir()
+
+    def act(name, folders):
+        times.append(name)
+        if len(times) == 1:
+            raise FileNotFoundError
+        done.write_text(str(len(times)))
+        hand_back(name, folders)
+        if len(times) == 3:
+            training.kill()
+
+    monkeypatch.setattr(gpu_session, "hand_back", act)
+    training = subprocess.Popen(["sleep", "600"])
+    assert gpu_session.wait_for(training, tmp_path) == -signal.SIGKILL and len(times) > 3
+    with tarfile.open(tmp_path / "out/study.tar.gz") as archive:
+        assert archive.extractfile("results/result.json").read() == str(len(times)).encode()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["study.tar.gz"]
 
 
 @pytest.mark.parametrize("limit,runs", [(None, 1), (3.0, 2)])

@@ -83,7 +83,7 @@ def test_a_whole_training_of_both_moves_all_weights_alike():
     mean, std = np.full(3, 110.0, np.float32), np.full(3, 60.0, np.float32)
     splits = Splits(pixels, labels, np.arange(48), pixels, labels, np.arange(20), tuple("abcd"), mean, std)
     with double():
-        trained = trainer.train(one, splits, kernels="reference")
+        trained = make.train(one, splits, kernels="reference")
         usual = trainer.build_model(one)
         start = {name: parameter.detach().clone() for name, parameter in usual.named_parameters()}
         reference_loop.train(usual, Batches(one, pixels, labels, mean, std), settings(recipe))

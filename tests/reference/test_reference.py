@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,9 @@ from tests import results_fixture as fixture
 REASON = 'out of memory,\n  at line 3: "tensor"'
 
 
-def cheap(_: Path, runs: pd.DataFrame, sections: list[object]) -> dict[str, bytes]:
+def cheap(figures: dict[str, Any]) -> dict[str, bytes]:
     """Stands in for drawing, which has its own tests here and elsewhere."""
-    return dict.fromkeys(publish._figure_names(sections), f"drawn {len(runs)}".encode())  # type: ignore[arg-type]
+    return fixture.undrawn(figures, f"drawn {len(next(iter(figures.values())).args[0])}".encode())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -366,7 +367,7 @@ def test_runs_keep_the_names_that_older_maths_gave_them(results, tmp_path):
 
 def test_a_page_that_is_too_large_loses_figures_until_it_fits(results, tmp_path, monkeypatch):
     svg = f'<svg xmlns="http://www.w3.org/2000/svg"><text>{"x" * 30_000}</text></svg>'.encode()
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, sections: dict.fromkeys(publish._figure_names(sections), svg))
+    monkeypatch.setattr(publish, "_draw", lambda figures: fixture.undrawn(figures, svg))
     whole = commands.published(gather(results), tmp_path)["report.html"]
     monkeypatch.setattr(commands, "LIMIT", len(whole) - 40_000)
     fits = commands.published(gather(results), tmp_path)["report.html"]

@@ -95,7 +95,8 @@ def test_a_cell_without_runs_is_told(results: Path, capsys: pytest.CaptureFixtur
         (["table3", "--groups", "1", "--width", "1"], "table3 has no cell with g=1 at 1x"),
         (["table9"], "There is no table table9: choose one of table2, table3."),
         (["table2", "--groups", "3", "--width", "1", "--protocol", "zz"], "PROTOCOL=zz fits none of the protocols"),
-        (["table2", "--groups", "3", "--width", "1", "--structure", "blog"], "Say which with --structure: this cell"),
+        (["table2", "--groups", "3", "--width", "1", "--structure", "blog"], "Say which with --structure (make: ARGS="),
+        (["table2", "--groups", "3"], "Say which cell of table2: --width (make: WIDTH=) is needed."),
         (["table2", "--groups", "3", "--width", "1", "--shuffle", "false"], "has this cell with shuffle on only"),
     ],
 )
@@ -118,7 +119,10 @@ def test_which_of_several_is_asked_for(results: Path, capsys: pytest.CaptureFixt
     fixture.write_done(results, fixture.run(8, 0.25, stem_channels=16), 0.6)
     cell = ("table2", "--groups", "8", "--width", "0.25")
     code, text = explain(results, capsys, *cell, "--protocol", "8ep")
-    assert code == 1 and "Say which with --stem-channels: this cell comes with 8, 16." in text
+    assert (
+        code == 1
+        and 'Say which with --stem-channels (make: ARGS="--stem-channels"): this cell comes with 8, 16.' in text
+    )
     _, text = explain(results, capsys, *cell, "--stem-channels", "16", "--protocol", "8ep")
     assert "Top-1 error (%): 60.0" in text
     protocol_id = fixture.run(8, 0.25, under=older).protocol_id
@@ -139,12 +143,14 @@ def test_one_of_several_protocols_or_structures_is_never_taken_in_silence(
     mine, theirs = (fixture.run(8, 0.25, under=under).protocol_id for under in (fixture.PROTOCOL, other))
     names = [f"glyphs-8ep-label-smoothing-{value}-{one[:4]}" for value, one in ((0, mine), (0.1, theirs))]
     assert code == 1 and text == (
-        f"error: There are 2 protocols: say which with PROTOCOL=. {names[0]} ({title} 0); {names[1]} ({title} 0.1).\n"
+        "error: There are 2 protocols: say which with --protocol (make: PROTOCOL=). "
+        f"{names[0]} ({title} 0); {names[1]} ({title} 0.1).\n"
     )
     listed = explain(results, capsys)[1]
     assert f"table2 PROTOCOL={names[1]}  {title} 0.1\n" in listed and "WIDTH=0.5 PROTOCOL=name (SHUFFLE" in listed
     code, text = explain(results, capsys, *cell, "--protocol", names[0])
-    assert code == 0 and "This cell comes with several structures (shufflenet, blog); --structure chooses.\n" in text
+    said = 'This cell comes with several structures (shufflenet, blog); --structure (make: ARGS="--structure") chooses.'
+    assert code == 0 and f"{said}\n" in text
     chosen = explain(results, capsys, *cell, "--protocol", mine, "--structure", "shufflenet")[1]
     assert "choose" not in chosen and "label smoothing 0;" in chosen
     assert "label smoothing 0.1;" in explain(results, capsys, *cell, "--protocol", "label smoothing 0.1")[1]

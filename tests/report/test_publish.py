@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -27,9 +28,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Protocols whose figures were drawn; drawing itself has its own tests."""
     protocols: list[str] = []
 
-    def draw(_: Path, runs: pd.DataFrame, sections: list[object]) -> dict[str, bytes]:
-        protocols.append(runs["protocol_id"].iloc[0])
-        return dict.fromkeys(publish._figure_names(sections), b"drawn")  # type: ignore[arg-type]
+    def draw(figures: dict[str, Any]) -> dict[str, bytes]:
+        protocols.append(figures["curves"].args[0]["protocol_id"].iloc[0])
+        return fixture.undrawn(figures)
 
     monkeypatch.setattr(publish, "_draw", draw)
     return protocols

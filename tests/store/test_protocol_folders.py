@@ -56,7 +56,10 @@ def test_a_word_finds_its_protocol(word: str, found: str) -> None:
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("", "There are 3 protocols: say which with PROTOCOL=. cifar10-10ep-7f3a (t); cifar10-10ep-lr-0.01-7f3a (t); "),
+        (
+            "",
+            "There are 3 protocols: say which with --protocol (make: PROTOCOL=). cifar10-10ep-7f3a (t); ",
+        ),
         ("7f3a", "PROTOCOL=7f3a fits several of the protocols there are: cifar10-10ep-7f3a (t); "),
         ("lr 0.02", "PROTOCOL=lr 0.02 fits none of the protocols there are: "),
         ("-", "PROTOCOL=- fits none of the protocols there are: "),

@@ -168,6 +168,20 @@ def test_other_claims_may_be_judged_on_the_same_runs(smoothed, tmp_path):
     assert "set in the file of the study smoothing and not by" in (smoothed / "report.html").read_text()
 
 
+def test_other_claims_about_cells_that_are_not_there_are_named(smoothed, tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "- id: wide\n  study: smoothing\n  source: me\n  says: It helps.\n  margin: 0.5\n  paper: null\n"
+        "  gain: {from: {width: 2.0}, to: {width: 2.0, label_smoothing: 0.1}}\n"
+    )
+    publish(smoothed, claims=path)
+    assert verdicts(smoothed) == {"wide": "not tested"}
+    said = "warning: The claim wide of smoothing is about width 2.0, and no cell of the study has that"
+    assert said in capsys.readouterr().err
+    publish(smoothed)
+    assert capsys.readouterr().err == ""
+
+
 def test_claims_of_studies_that_are_not_there_are_refused_by_name(smoothed, tmp_path):
     path, one = (
         tmp_path / "mine.yaml",

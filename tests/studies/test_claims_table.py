@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("made_up_costs")
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    monkeypatch.setattr(publish, "_draw", fixture.undrawn)
 
 
 def plan(results: Path, seeds: int = 3) -> None:

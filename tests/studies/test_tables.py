@@ -227,7 +227,7 @@ def smoothed(value: float) -> Protocol:
 def test_protocols_that_look_alike_are_told_apart_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (0.0, 0.1):
         fixture.plausible(tmp_path, seeds=2, under=smoothed(value))
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    monkeypatch.setattr(publish, "_draw", fixture.undrawn)
     publish.publish(tmp_path)
     words = {
         fixture.run(3, 0.25, under=smoothed(value)).protocol_id: f"label smoothing {value:g}" for value in (0.0, 0.1)
@@ -250,7 +250,7 @@ def test_protocols_that_look_alike_are_told_apart_everywhere(tmp_path: Path, mon
 
 def test_a_single_protocol_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half_done(tmp_path)
-    monkeypatch.setattr(publish, "_draw", lambda _, runs, parts: dict.fromkeys(publish._figure_names(parts), b""))
+    monkeypatch.setattr(publish, "_draw", fixture.undrawn)
     publish.publish(tmp_path)
     for name in ("table2", "table3", "gains", "claims"):
         assert "protocol" not in pd.read_csv(tmp_path / "tables" / f"{name}.csv").columns

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import Axes, Variant, from_json, to_json
 from ablations.core.signals import Stopped
 from ablations.store.sources import bring_sources, keep_difference, keep_source
+from ablations.sweep import hydra_app
 from ablations.sweep.new_study import create
+from ablations.sweep.own_code import identified
+from ablations.sweep.plan import Planned
+from ablations.sweep.resolve import to_run
 from ablations.training.checkpoint import weights_digest
 from ablations.training.trainer import TrainingEntry, train_together
 from ablations.verification.behaviour import behaviours, measure
@@ -147,6 +152,25 @@ def test_behaviours_are_kept_by_the_digest_of_the_source(tmp_path, monkeypatch):
     assert keep_source(mine, results) != source and (source / "net.py").read_text() == NET
 
 
+def test_a_version_identifies_a_family_in_place_of_what_it_computes(tmp_path, monkeypatch):
+    """Also one that computes differently twice: nothing is measured. Without one, the behaviour is still to come."""
+    monkeypatch.setattr("ablations.sweep.own_code.behaviours", lambda runs, *_: ["measured"] * len(runs))
+    data = GlyphsConfig(name="glyphs", resolution=24, cache_resolution=24, train_images=40, test_images=20)
+    recipe = RecipeConfig(name="r", epochs=1, batch_size=8, lr=0.1, weight_decay=0.0)
+    runtime = RuntimeConfig(results_dir=str(tmp_path / "results"))
+    config = Config(model={"structure": "mine.net", "stem": "stride2"}, data=data, recipe=recipe, runtime=runtime)
+
+    def identity(where, old="", new="", version=""):
+        mine = folder(tmp_path / where, NET.replace(old, new) + version)
+        job = Planned(to_run(config, folders=(mine,)), config, ())
+        (one,) = identified([job], (mine,))
+        return one.run.run_id, one.run.variant.behaviour
+
+    first = identity("a", version="VERSION = 1")
+    assert first[1] == "1" and identity("b", "nn.ReLU()]", "nn.SiLU()]", "VERSION = 1") == first
+    assert identity("c", version="VERSION = 2")[0] != first[0] and identity("d")[1] == "measured"
+
+
 def test_an_own_network_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path):
     one, folders = replace(run(), variant=Variant("mine.net", Axes(depth=2), "0" * 16)), (folder(tmp_path),)
     data, path, asked = splits(one.protocol.data), tmp_path / "checkpoint.pt", []
@@ -220,12 +244,39 @@ def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
             "ablation=deep says study: groups, which is another",
         ),
         (STUDY.replace("rows: [model.depth]", "rows: [model.dept]"), "table.rows of the study deep names model.dept"),
+        (STUDY.replace("rows:", "raws:"), "ablation=deep: table has no key raws: did you mean rows?"),
+        (STUDY + "seed: 3\n", "ablation=deep: seed: 3 at the top of the file is that of a single run"),
+        (STUDY.replace('1,2"', '1,2", seeds: "2..3"'), "seeds has no effect in hydra.sweeper.params; write it at the"),
+        (STUDY + "exlude: []\n", "error: ablation/deep.yaml: There is no key exlude: did you mean exclude?"),
+        (
+            STUDY + "seed: 0,1\n",
+            "ablation/deep.yaml: seed: Value '0,1' of type 'str' could not be converted to Integer",
+        ),
+        (STUDY.replace("# @package _global_", ""), "ablation/deep.yaml must begin with the line `# @package _global_`"),
     ],
 )
 def test_studies_that_are_wrong_are_refused_before_anything_trains(tmp_path, study, said):
-    done = _sweep(tmp_path / "results", folder(tmp_path, study=study))
-    assert done.returncode == 2 and said in done.stderr
-    assert not list((tmp_path / "results").glob("runs/*/"))
+    with pytest.raises(Exception) as error:
+        hydra_app.compose(["ablation=deep", "preset=smoke"], folder(tmp_path, study=study))
+    assert said in f"error: {hydra_app.error_in_words(error.value)}"
+
+
+def test_a_seed_that_is_said_in_full_is_taken(tmp_path):
+    for more in ("seed: 3\nseeds: {first: 2, most: 3}\n", "seed: 3\n"):
+        mine = folder(tmp_path, study=STUDY + more)
+        given = [] if "seeds" in more else ["seed=4,5"]
+        assert len(hydra_app.compose(["ablation=deep", "preset=smoke", *given], mine)) in (4, 6)
+
+
+def test_a_claim_about_what_the_file_cannot_give_is_refused_whatever_the_command_line_asks_for(tmp_path):
+    claims = "claims: [{id: x, says: It helps., margin: 1, gain: {from: {depth: 1}, to: {depth: %d}}}]\n"
+    part = ("model.depth=1", "runtime.publish=true")
+    done = _sweep(tmp_path / "results", folder(tmp_path, study=STUDY + claims % 5), *part)
+    assert done.returncode == 2 and not list((tmp_path / "results").glob("runs/*/"))
+    said = "The claim x of deep is about depth 5, and no cell of the study has that: its depth is 1, 2."
+    assert f"error: {said} Nothing was trained." in done.stderr
+    done = _sweep(tmp_path / "results", folder(tmp_path, study=STUDY + claims % 2), *part)
+    assert done.returncode == 0 and "not tested" in done.stdout, done.stderr
 
 
 def test_code_that_results_name_is_not_imported(tmp_path):

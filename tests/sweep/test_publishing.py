@@ -70,6 +70,21 @@ def test_of_several_protocols_the_files_of_the_one_swept_are_named_else_of_the_l
     assert shown and all(f" {epochs} epochs" in text and f" {28 - epochs} epochs" not in text for text in shown)
 
 
+def test_the_table_of_any_study_is_shown_on_a_terminal_and_that_of_claims_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(macs, "_measure", cheap_costs)
+    monkeypatch.setattr(analysis_publish, "_draw", lambda *_: {})
+    runs = grid("groups", [0], widths=[0.25])
+    write_plan(tmp_path, "waves", runs)
+    for one in runs:
+        write_done(tmp_path, one, 0.3)
+    publish_here(tmp_path)
+    shown = io.StringIO()
+    monkeypatch.setattr(publishing, "console", lambda: Console(file=shown, force_terminal=True, width=120))
+    assert publish(tmp_path)
+    assert "waves: glyphs" in shown.getvalue() and "g=8" in shown.getvalue()
+    assert "Claims of" not in shown.getvalue() and "Complexity" not in shown.getvalue()
+
+
 def test_tables_that_cannot_be_written_are_a_sentence(tmp_path, capsys, monkeypatch):
     finished_study(tmp_path)
     monkeypatch.setattr(macs, "_measure", cheap_costs)

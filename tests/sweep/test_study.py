@@ -10,6 +10,7 @@ from ablations.core.errors import UserError
 from ablations.core.run_spec import label
 from ablations.store.plans import read_plans, write_plans
 from ablations.sweep import hydra_app
+from ablations.sweep.compose import Composer
 from ablations.sweep.plan import planned_runs
 from model.family import BUILT_IN, load
 from tests.sweeps import ROOT, environment
@@ -19,6 +20,28 @@ SMOKE = ("preset=smoke", "seed=0")
 
 def cells(*overrides):
     return [label(job.run.variant) for job in hydra_app.compose([*overrides, *SMOKE])]
+
+
+@pytest.mark.parametrize("part", ["model.width=0.25", "model=blog", "cells=[{model.groups: 3, model.width: 1.0}]"])
+def test_the_cells_of_a_file_are_known_whatever_is_asked_for(part, monkeypatch):
+    known = {}
+
+    def also_whole(self, arguments, split):
+        jobs = composed(self, arguments, split)
+        known["whole"] = [label(job.run.variant) for job in self.whole(split)]
+        return jobs
+
+    composed = Composer.jobs
+    monkeypatch.setattr(Composer, "jobs", also_whole)
+    wanted = [f"g{g} {width}x" for g in (1, 2, 3, 4, 8) for width in ("0.25", "0.5", "1")]
+    assert set(cells("ablation=groups", part)) != set(wanted) == set(known["whole"]), known
+    assert len(known["whole"]) == 15
+
+
+def test_a_part_of_the_families_of_a_study_leaves_its_definition_whole():
+    part = "exclude=[{model.structure: shufflenet}]"
+    _, definitions = hydra_app.compose_studies(["ablation=mobilenet", part, *SMOKE])
+    assert [*definitions["mobilenet"]["families"]] == ["mobilenet", "shufflenet"]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

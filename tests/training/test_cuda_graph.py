@@ -15,12 +15,12 @@ from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
 from ablations.training.step import EagerStep, TrainStep, interleaved, side_by_side
-from ablations.training.trainer import TrainingEntry, build_model, train, train_together
+from ablations.training.trainer import TrainingEntry, build_model, train_together
 from model.fused import FusedShuffleNet
 from tests.golden.numerics import _double as double
-from tests.make import run
+from tests.make import run, splits, train
 from tests.training.test_resume import after, same
-from tests.training.test_trainer import digest, splits
+from tests.training.test_trainer import digest
 
 RECIPE = {"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "warmup_epochs": 1.0}
 ONE = run(groups=3, recipe=RECIPE)

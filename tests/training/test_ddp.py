@@ -21,17 +21,16 @@ from ablations.core.signals import Stopped
 from ablations.data import load
 from ablations.store import run_folder
 from ablations.training import ddp_processes as processes
-from ablations.training import trainer
 from ablations.training.ddp import DDPGroup
 from ablations.training.ddp_processes import RankTask, spawn_ranks
 from ablations.training.input.augment import draw_epoch
 from ablations.training.step import part
 from ablations.training.trainer import build_model
+from tests import make
 from tests.golden.numerics import _double
-from tests.make import run
+from tests.make import run, splits
 from tests.sweeps import ablations, finished
 from tests.training.test_resume import after
-from tests.training.test_trainer import splits
 
 RECIPE = {"epochs": 5, "lr": 0.02, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}
 RUN = run(groups=3, recipe={**RECIPE, "ghost_batches": 2})
@@ -53,7 +52,7 @@ def by_two(load=in_double, run=RUN, **what):
 def train(*arguments, **what):
     """By PyTorch's operators: last bits of the compiled ones depend on running statistics, which are each process's
     own, and runs this small are chaotic."""
-    return trainer.train(*arguments, **{"kernels": "reference", **what})
+    return make.train(*arguments, **{"kernels": "reference", **what})
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

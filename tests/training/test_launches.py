@@ -163,4 +163,4 @@ def test_all_of_them_compile_for_hopper_and_keep_their_numbers_in_registers(laun
         binary.write_bytes(triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["cubin"])
         said = subprocess.run([shows, "-res-usage", binary], capture_output=True, text=True, check=True).stdout
         used = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", said))
-        assert used["STACK"] == used["LOCAL"] == "0" and int(used["REG"]) <= 168, (kernel.fn.__name__, constants, used)
+        assert used["STACK"] == used["LOCAL"] == "0" and int(used["REG"]) <= 192, (kernel.fn.__name__, constants, used)

@@ -14,8 +14,7 @@ from ablations.training.input.batches import to_batch_loader
 from ablations.training.input.color_jitter import jitter
 from ablations.training.input.prefetch import DEPTH, Prefetcher
 from ablations.training.input.random_crops import boxes, cut
-from ablations.training.trainer import train
-from tests.make import run
+from tests.make import run, train
 
 CPU = torch.device("cpu")
 SIZES = ((20, 26), (31, 20), (20, 20), (20, 47))

@@ -6,8 +6,7 @@ import torch
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint
 from ablations.training.metrics import EpochMeter
-from ablations.training.trainer import train
-from tests.make import run, splits
+from tests.make import run, splits, train
 from tests.training.test_trainer import digest, timeless
 
 RUN = run(groups=3, recipe={"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1})
@@ -168,6 +167,22 @@ def test_a_failed_write_leaves_the_checkpoints_there_were(tmp_path, data, monkey
     monkeypatch.undo()
     assert checkpoint.load(path, RUN.run_id)["meter"]["count"] == 2
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("save", [checkpoint.save, lambda path, _: checkpoint.save_weights(path, "", torch.nn.ReLU())])
+def test_a_failed_write_lets_go_of_its_buffer(tmp_path, monkeypatch, save):
+    """Held by frames in a cycle, the buffer would end Python 3.12.1 with a segmentation fault."""
+    held = []
+
+    def full(path, content, keep):
+        held.append(content)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    with pytest.raises(OSError):
+        save(tmp_path / "checkpoint.pt", {"run_id": "a"})
+    with pytest.raises(ValueError, match="released"):
+        held[0][0]
 
 
 def test_a_state_on_a_device_comes_over_in_one_copy_for_each_type(monkeypatch):

@@ -8,11 +8,11 @@ import torch
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint, evaluate, run_group, trainer
 from ablations.training.step import EagerStep
-from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train, train_together
+from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train_together
 from tests.golden.numerics import _double as double
-from tests.make import run
+from tests.make import run, splits, train
 from tests.training.test_resume import after, same
-from tests.training.test_trainer import digest, splits, timeless
+from tests.training.test_trainer import digest, timeless
 
 # Batches and images large enough, and a rate small enough, that training does not blow rounding up.
 RECIPE = {"epochs": 3, "lr": 0.001, "batch_size": 32, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}

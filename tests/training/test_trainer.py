@@ -9,8 +9,8 @@ import torch
 
 from ablations.training import checkpoint, trainer
 from ablations.training import evaluate as evaluation
-from ablations.training.trainer import Diverged, TrainResult, build_model, train
-from tests.make import run, splits
+from ablations.training.trainer import Diverged, TrainResult, build_model
+from tests.make import run, splits, train
 
 
 def digest(trained: TrainResult) -> str:
@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_in_evaluation_is_named(monkeypatch):
 
     monkeypatch.setattr(trainer, "evaluate", broken)
     with pytest.raises(Diverged, match="evaluated images was not finite after epoch 1"):
-        trainer.train(one, splits(one.protocol.data))
+        train(one, splits(one.protocol.data))
 
 
 def test_the_blog_variant_trains_on_logits():

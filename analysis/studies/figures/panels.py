@@ -211,14 +211,8 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
         bands = _bands(cells["interval"], "Bars", pooled="")  # the table's notes say by what
         text = f"{notes.seeds_done(cells)}. {bands}"
         fig = figure(width, 1.3 + 0.2 * max(3, len(cells)), "Error by network", _subtitle(section, text))
-        printed = cells["paper_error"].notna().any()
-        if width >= 5 and printed and not _on_papers_data(section):
-            left, right = fig.subplots(1, 2, sharey=True)
-            left.set_title(f"Here: {cells['data'].iloc[0]}", loc="left")
-            right.set_title("Paper: ImageNet", loc="left")
-            right.set_xlabel("Top-1 error (%)")
-        else:
-            left = right = fig.subplots()
+        both = width >= 5 and cells["paper_error"].notna().any()
+        left, right = _panels(fig, section, sharey=True) if both else [fig.subplots()] * 2
         places = np.arange(len(cells))
         bars = [cells["error_mean"] - cells["error_low"], cells["error_high"] - cells["error_mean"]]
         left.errorbar(cells["error_mean"], places, xerr=bars, fmt="o", color=BLUE, capsize=2.5, lw=1.2)
@@ -232,7 +226,7 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
         for axes in dict.fromkeys((left, right)):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
-        left.set_xlabel("Top-1 error (%)")
+            axes.set_xlabel("Top-1 error (%)")
     return fig
 
 
@@ -306,7 +300,7 @@ def _on_papers_data(section: Section) -> bool:
     return paper.is_its_data(first["data"], first["resolution"])
 
 
-def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes, Axes]:
+def _panels(fig: Figure, section: Section, stacked: bool = False, sharey: bool = False) -> tuple[Axes, Axes]:
     """Axes for our numbers and for the paper's: the same where the data are.
 
     Elsewhere each has its own scale, since errors on different data are not to be compared point by point.
@@ -314,7 +308,7 @@ def _panels(fig: Figure, section: Section, stacked: bool = False) -> tuple[Axes,
     if _on_papers_data(section):
         axes = fig.subplots()
         return axes, axes
-    left, right = fig.subplots(1, 2) if not stacked else fig.subplots(2, 1)
+    left, right = fig.subplots(1, 2, sharey=sharey) if not stacked else fig.subplots(2, 1)
     left.set_title(f"Here: {section.cells['data'].iloc[0]}", loc="left")
     right.set_title("Paper: ImageNet", loc="left")
     return left, right
