@@ -147,7 +147,7 @@ def study(seconds: float, reference: float, tiny: bool) -> int:
     words += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     words += ["--extra", "model.width=0.25", "recipe.batch_size=10"] if tiny else []
     limit = seconds - reference - (time.monotonic() - began)
-    ours = ["--part", "ours", "--results", str(place / "results"), "--limit", str(limit)]
+    ours = ["--part", "ours", "--results", str(place / "results"), "--limit", f"{limit:.0f}"]
     code = wait_for(subprocess.Popen([*words, *ours], cwd=ROOT, env=environment), place)
     if reference:
         loop = subprocess.Popen([*words, "--part", "reference"], cwd=ROOT, env=environment, start_new_session=True)
