@@ -120,12 +120,19 @@ def step_of(bench: Bench, runs: Sequence[Run], ops: Ops | None, captured: bool) 
     return step, work
 
 
+def run_steps(step: Any, first: int, count: int) -> None:
+    """Run steps of an epoch, and wait for them. RuntimeError: they could not be captured."""
+    for k in range(first, first + count):
+        step(k)
+    synchronise()
+    if getattr(step, "failure", None):
+        raise RuntimeError(f"not captured: {step.failure}")
+
+
 def captured_step(bench: Bench, groups: int, width: float, fused: int) -> Any:
     """A step of a cell, warmed up and captured."""
     step, _ = step_of(bench, [run_of(bench, groups, width, seed) for seed in range(fused)], bench.ops, True)
-    for k in range(5):
-        step(k)
-    synchronise()
+    run_steps(step, 0, 5)
     return step
 
 

@@ -34,7 +34,7 @@ from torch import Tensor
 import benchmarks.bare  # noqa: F401
 from ablations.core.device import fix_numerics
 from ablations.core.processes import cores
-from ablations.training.cuda_graph import CudaGraphStep, cuda_graph
+from ablations.training.cuda_graph import cuda_graph
 from ablations.training.input import batches
 from ablations.training.streams import stream_of
 from ablations.training.trainer import build_model
@@ -52,6 +52,7 @@ from benchmarks.gpu_bench import (
     replayed,
     roofs,
     run_of,
+    run_steps,
     step_of,
     synchronise,
     there_and_back,
@@ -167,11 +168,7 @@ def weights_after(bench: Bench, runs: list[Any], steps: int, captured: bool, poi
     if poison is not None:
         with torch.no_grad():
             net.stage3[1].conv1.weight.chunk(len(runs))[poison].fill_(float("nan"))
-    for k in range(steps):
-        step(k)
-    synchronise()
-    if isinstance(step, CudaGraphStep) and step.failure:
-        raise RuntimeError(f"not captured: {step.failure}")
+    run_steps(step, 0, steps)
     return [torch.cat([p.detach().chunk(len(runs))[k].flatten() for p in net.parameters()]) for k in range(len(runs))]
 
 
@@ -233,7 +230,7 @@ def steps(bench: Bench) -> Iterator[Found]:
         nodes, where = profile(partial(replay, step, 3), 3)
         rate = fused * bench.batch / each
         rows.append({"g": groups, "width": width, "networks": fused, "ms": 1e3 * each, "nodes": nodes, "where": where})
-        rows[-1] |= {"images_per_second": rate, "ready_seconds": ready, "failure": step.failure}
+        rows[-1] |= {"images_per_second": rate, "ready_seconds": ready}
         if not bench.tiny:
             rows[-1]["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
             torch.cuda.reset_peak_memory_stats()
@@ -331,17 +328,18 @@ def faults(bench: Bench) -> Iterator[Found]:
     """What breaks a run: each in a process of its own, since some leave the GPU unusable in it."""
     for name in gpu_faults.FAULTS:
         command = [sys.executable, gpu_faults.__file__, name, *(["--tiny"] if bench.tiny else [])]
+        most, left = bench.pick(60.0, 600.0), bench.until - time.monotonic()
+        limit = max(10.0, min(most, left))
         try:
-            limit = max(10.0, min(bench.pick(60.0, 600.0), bench.until - time.monotonic()))
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
             said = [line for line in done.stdout.splitlines() if line.startswith("{")]
             found = json.loads(said[-1]) if said else {"error": done.stderr[-1500:]}
             found["exit_code"] = done.returncode  # a process whose GPU is unusable may not end well
-        except (subprocess.TimeoutExpired, ValueError) as problem:
-            found = {"error": repr(problem)[:500]}
-        shown = found["error"].strip()[-150:] if "error" in found else found
-        says = ", ".join(f"{k}: {v}" for k, v in shown.items() if k != "ok") if isinstance(shown, dict) else shown
-        yield {name: found, "table": [row(name.replace("_", " "), says, "noticed", bool(found.get("ok")))]}
+        except subprocess.TimeoutExpired:
+            found = {"error": f"no answer in {limit:.0f} s"}
+        says = ", ".join(f"{key}: {value}" for key, value in found.items() if key != "ok")
+        holds = None if "exit_code" not in found and limit < most else bool(found.get("ok"))
+        yield {name: found, "table": [row(name.replace("_", " "), says[-200:], "noticed", holds)]}
 
 
 def shapes_of(bench: Bench, groups: int, width: float, fused: int) -> Counter[tuple[int, int, int, int]]:
@@ -410,13 +408,9 @@ def ways(bench: Bench) -> Iterator[Found]:
     for name, networks, ops, captured in every:
         runs = [run_of(bench, groups, width, seed) for seed in range(networks)]
         step, _ = step_of(bench, runs, ops, captured)
-        for k in range(5):
-            step(k)
-        synchronise()
+        run_steps(step, 0, 5)
         began, count = time.perf_counter(), bench.pick(50, 3)
-        for k in range(5, 5 + count):
-            step(k)
-        synchronise()
+        run_steps(step, 5, count)
         each = (time.perf_counter() - began) / count
         rate = networks * bench.batch / each
         rows.append({"way": name, "networks": networks, "ms": 1e3 * each, "images_per_second": rate})
@@ -455,7 +449,7 @@ def take(step: Step, bench: Bench, path: Path) -> list[Found]:
     write()
     head = f"{step.__name__}: {state}, {time.monotonic() - began:.0f} s"
     print(head, flush=True)
-    return [{"step": head if k == 0 else "", **each} for k, each in enumerate(table or [row("", "")])]
+    return [{"step": head if k == 0 else "", **each} for k, each in enumerate(table or [row("nothing yet", "")])]
 
 
 def markdown(rows: Sequence[Found]) -> str:

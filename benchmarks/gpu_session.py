@@ -10,6 +10,7 @@ minute: of a call that is ended before its time, what was done until then comes 
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import signal
@@ -103,11 +104,16 @@ def unpack() -> dict[str, str]:
     """Install the packages and unpack the data, where that is not done yet; returns the environment for both.
 
     Raises:
-        SystemExit: a part has not been brought.
+        SystemExit: a part has not been brought, or the packages are for another version of Python.
     """
     site, packed = ROOT / PLACE / "site", ROOT / PLACE / "packed"
     if not site.exists() and (ROOT / PLACE / "wheels").exists():
         wheels = sorted((ROOT / PLACE / "wheels").glob("*.whl"))
+        if platform.python_version_tuple()[:2] != tuple(PYTHON.split(".")):
+            raise SystemExit(
+                f"The packages are for Python {PYTHON}, and this is {platform.python_version()}: change PYTHON in "
+                "benchmarks/gpu_session.py, and pack again."
+            )
         how = ["--no-index", "--no-deps", "--no-compile", "--target", site]
         subprocess.run([sys.executable, "-m", "pip", "-q", "install", *how, *wheels], check=True)
     here = {int(path.name.split("-")[1]): path for path in (ROOT / PLACE).glob("part-*-of-*")}

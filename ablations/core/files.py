@@ -1,4 +1,4 @@
-"""Atomic writes, text as UTF-8, JSON files, and the format of timestamps."""
+"""Atomic writes, text as UTF-8, JSON files and records, and the format of timestamps."""
 
 import json
 import os
@@ -104,3 +104,12 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def flatten(record: dict[str, Any]) -> dict[str, Any]:
+    """Records in a record as fields of dotted names, to any depth."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        inner = flatten(value) if isinstance(value, dict) and value else None
+        found.update({key: value} if inner is None else {f"{key}.{name}": part for name, part in inner.items()})
+    return found

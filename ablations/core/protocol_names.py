@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ablations.core.files import flatten
 from ablations.core.run_spec import LATER
 
 FIRST = ("data.name", "resolution", "data.train_images", "recipe.epochs")
@@ -62,12 +63,8 @@ def protocol_names(protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
 
 def _flat(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted key, those that a description leaves out filled in; lists as tuples, which can be compared."""
-    found: dict[str, Any] = {}
-    for key, value in protocol.items():
-        inner = {**LATER, **value} if key == "recipe" else value
-        parts = {f"{key}.{name}": one for name, one in inner.items()} if isinstance(inner, dict) else {key: inner}
-        found.update({name: tuple(one) if isinstance(one, list) else one for name, one in parts.items()})
-    return found
+    whole = {key: {**LATER, **value} if key == "recipe" else value for key, value in protocol.items()}
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in flatten(whole).items()}
 
 
 def _differs(flat: Mapping[str, Mapping[str, Any]], key: str) -> bool:

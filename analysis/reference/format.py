@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from ablations.core.files import encode_text
+from ablations.core.files import encode_text, flatten
 from ablations.core.run_spec import PROTOCOL, RUN, Run, identity, plain
 from ablations.store import run_folder
 from ablations.store.looks import Look, as_json
-from analysis.runs.csv_fields import encode, flatten
+from analysis.runs.csv_fields import encode
 
 SCHEMA = 1
 """Version of the file format."""

@@ -1,8 +1,8 @@
 """Runs that are not done: failed runs one by one, waiting runs by cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,28 +21,17 @@ BAD = (*FAILED, "damaged")
 WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned", "Planned, not run yet"))
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A run whose last attempt gave no valid result; `log`: its log lies there."""
-
-    run_id: str
-    name: str
-    state: str
-    why: str
-    log: bool
-
-
-def failed(results: Path, rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[Failed]:
-    """Runs of a protocol that failed, with their reasons."""
+def failed(results: Path, rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Runs of a protocol whose last attempt gave no valid result, with the reason and whether there is a log."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [
-        Failed(
-            str(run["run_id"]),
-            f"{cell_name(run, axes)}, seed {run['seed']}",
-            run["state"],
-            shorten(str(run["reason"]), LONG),
-            (results / "runs" / str(run["run_id"]) / "log.txt").is_file(),
-        )
+        {
+            "run_id": run["run_id"],
+            "name": f"{cell_name(run, axes)}, seed {run['seed']}",
+            "state": run["state"],
+            "why": shorten(str(run["reason"]), LONG),
+            "log": (results / "runs" / str(run["run_id"]) / "log.txt").is_file(),
+        }
         for _, run in bad.iterrows()
     ]
 

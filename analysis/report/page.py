@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
@@ -15,7 +16,7 @@ from analysis.latency import grids as latency_grids
 from analysis.latency import sentences, times
 from analysis.report import alt, scope
 from analysis.report.figures import picture
-from analysis.report.protocol import ProtocolView, Table, view
+from analysis.report.protocol import Table, view
 from analysis.runs import files
 from analysis.runs.cell import Cell
 from analysis.runs.study import BUILT_IN, Study, study
@@ -89,7 +90,7 @@ def page(
     files = dict.fromkeys(section.of.claims_file for table in tables for section in table)
     figures = FIGURES if room is None else room
     template = _environment().get_template("protocol.html.j2")
-    views: list[ProtocolView] = []
+    views: list[SimpleNamespace] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 from markupsafe import Markup
@@ -15,10 +16,9 @@ from analysis import paper
 from analysis.claims.verdict import VERDICTS
 from analysis.report import drilldown, missing, scope
 from analysis.report.drilldown import CellOrigin
-from analysis.report.figures import Picture, pictures
-from analysis.report.folds import Fold, cell_fold, describe, gain_fold
-from analysis.report.scope import Lines
-from analysis.report.verdict_lines import SIGNS, LineGroup, groups
+from analysis.report.figures import pictures
+from analysis.report.folds import cell_fold, describe, gain_fold
+from analysis.report.verdict_lines import SIGNS, groups
 from analysis.runs.study import Study
 from analysis.stats.signal import CellMean, signal_and_noise
 from analysis.studies import grids, notes
@@ -42,37 +42,6 @@ class Table:
     copies: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class ProtocolView:
-    """Content of the template protocol.html.j2. `tally` has verdict, sign, CSS class and count of each kind.
-
-    `id` is the name of the protocol's folder. `name` says what differs from the page's other protocols, empty where
-    there are none; `apart` are the names of those lines of `scope` and `recipe` that do.
-    """
-
-    id: str
-    protocol_id: str
-    name: str
-    title: str
-    scope: Lines
-    recipe: Lines
-    apart: frozenset[str]
-    alerts: list[str]
-    tally: list[tuple[str, str, str, int]]
-    summary: str
-    reach: str
-    remarks: list[str]
-    verdicts: list[LineGroup]
-    tables_title: str
-    tables: list[Table]
-    figures: list[Picture]
-    complexity: list[Table]
-    cells: list[Fold]
-    failed: list[missing.Failed]
-    waiting: list[str]
-    environment: list[tuple[str, list[tuple[str, str]]]]
-
-
 def view(
     results: Path,
     name: str,
@@ -84,8 +53,8 @@ def view(
     room: int,
     studies: Sequence[Study] = (),
     apart: frozenset[str] = frozenset(),
-) -> ProtocolView:
-    """The section of a protocol.
+) -> SimpleNamespace:
+    """The section of a protocol: content of the template protocol.html.j2.
 
     Args:
         name: of its folder; folder: where its figures lie in `results`.
@@ -104,7 +73,7 @@ def view(
     mine = [plan for plan in plans if protocol_id in (plan.protocol_id, plan.scope_id)]
     counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
-    return ProtocolView(
+    return SimpleNamespace(
         id=name,
         protocol_id=protocol_id,
         name=str(rows["protocol"].iloc[0]),
@@ -113,7 +82,7 @@ def view(
         recipe=scope.whole(rows),
         apart=apart,
         alerts=[*_alerts(rows, cells), *_others(results, rows)],
-        tally=[
+        tally=[  # word, sign, class of CSS, count
             (word, SIGNS[word], word.replace(" ", "-"), count)
             for word, count in zip(VERDICTS, counts, strict=True)
             if count

@@ -1,8 +1,8 @@
 """Verdicts as lines of the page: a word and a sign, the claim, a forest plot, the effect; the rest folds out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from types import SimpleNamespace
 
 from markupsafe import Markup
 
@@ -25,7 +25,7 @@ from analysis.claims.verdict import (
     TOP5_POINTS,
     Verdict,
 )
-from analysis.report.forest import Row, Scale, row, scale
+from analysis.report.forest import Scale, row, scale
 from analysis.studies.claims_table import claimed, p_text, seeds_text, signed
 
 SIGNS = {SUPPORTED: "✓", CONTRADICTED: "✗", NO_EFFECT: "≈", INCONCLUSIVE: "?", NOT_TESTED: "–"}
@@ -37,34 +37,12 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One verdict: `css` class, `remark` below the claim, marks and their words, `value`, and facts that fold out."""
+def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapping[str, str]) -> list[SimpleNamespace]:
+    """Verdicts by study and unit, which share a scale, for the template; else in the order they come in.
 
-    verdict: Verdict
-    css: str
-    sign: str
-    remark: str
-    row: Row
-    text: str
-    value: Markup
-    facts: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class LineGroup:
-    """Verdicts that share a scale."""
-
-    title: str
-    unit: str
-    scale: Scale
-    lines: list[Line]
-
-
-def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapping[str, str]) -> list[LineGroup]:
-    """Verdicts by study and unit, otherwise in the order they come in; `anchors` are places of cells by cell_id.
-
-    `titles` of the studies are in the order in which these come.
+    Args:
+        anchors: places of cells by cell_id.
+        titles: of the studies, in the order in which these come.
     """
     studies, found = list(titles), []
     ordered = sorted(verdicts, key=lambda one: (studies.index(one.study), one.unit != POINTS, one.unit))
@@ -72,13 +50,15 @@ def groups(verdicts: Sequence[Verdict], anchors: Mapping[str, str], titles: Mapp
         together = list(same)
         on = scale(together)
         title = titles[study] + (": order of the cells" if unit == TAU else "")
-        found.append(LineGroup(title, UNITS.get(unit, unit), on, [_line(verdict, on, anchors) for verdict in together]))
+        lines = [_line(verdict, on, anchors) for verdict in together]
+        found.append(SimpleNamespace(title=title, unit=UNITS.get(unit, unit), scale=on, lines=lines))
     return found
 
 
-def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> Line:
+def _line(verdict: Verdict, on: Scale, anchors: Mapping[str, str]) -> SimpleNamespace:
+    """One verdict: class of CSS, remark below the claim, marks of the forest plot, their words, facts to fold out."""
     known = verdict.verdict in SIGNS
-    return Line(
+    return SimpleNamespace(
         verdict=verdict,
         css=verdict.verdict.replace(" ", "-") if known else "inconclusive",
         sign=SIGNS.get(verdict.verdict, ""),

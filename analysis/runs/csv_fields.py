@@ -1,4 +1,4 @@
-"""Lossless encoding of JSON values in CSV fields, and of nested records in columns with dotted names."""
+"""Lossless encoding of JSON values in CSV fields, and nested records from columns with dotted names."""
 
 import json
 from typing import Any
@@ -19,17 +19,8 @@ def decode(text: str) -> Any:
         return text
 
 
-def flatten(record: dict[str, Any]) -> dict[str, Any]:
-    """Records in a record as fields of dotted names, to any depth."""
-    found: dict[str, Any] = {}
-    for key, value in record.items():
-        inner = flatten(value) if isinstance(value, dict) and value else None
-        found.update({key: value} if inner is None else {f"{key}.{name}": part for name, part in inner.items()})
-    return found
-
-
 def nest(fields: dict[str, Any]) -> dict[str, Any]:
-    """The record that `flatten` was given, of names without dots."""
+    """The record that `files.flatten` was given, of names without dots."""
     record: dict[str, Any] = {}
     for name, value in fields.items():
         *path, last = name.split(".")

@@ -7,13 +7,14 @@ import sys
 import pytest
 
 from ablations.core.paths import ROOT
-from benchmarks import gpu_check, gpu_faults
+from benchmarks import gpu_bench, gpu_check, gpu_faults
 
 BARE = """
 import sys
 from importlib.abc import MetaPathFinder
 
-ABSENT = {"omegaconf", "hydra", "pydantic", "pydantic_core", "pandas", "scipy", "PIL", "yaml", "rich"}
+ABSENT = {"omegaconf", "hydra", "pydantic", "pydantic_core", "pandas", "scipy", "PIL", "yaml", "rich", "matplotlib"}
+ABSENT |= {"torchvision", "torchcodec", "fvcore", "submitit", "tabulate", "tqdm", "pytest"}
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -46,7 +47,7 @@ def test_the_gpu_check_goes_through_all_its_steps_on_the_cpu(tmp_path):
     assert sum(row["holds"] is True for row in rows) == 13 and not any(row["holds"] is False for row in rows)
     assert all(len(row["what"]) < 60 for row in rows)
     assert all(row["ms"] > 0 and row["pytorch_ms"] > 0 and row["copy_ms"] > 0 for row in found["kernels"]["rows"])
-    assert all(row["ms"] > 0 and row["nodes"] > 0 and not row["failure"] for row in found["steps"]["rows"])
+    assert all(row["ms"] > 0 and row["nodes"] > 0 for row in found["steps"]["rows"])
     assert [row["graphs"] for row in found["together"]["rows"]] == [1, 2]
     for row in found["products"]["rows"]:
         parts = row["forward_ms"] + row["input_ms"] + row["weight_ms"]
@@ -83,6 +84,10 @@ def test_a_process_that_breaks_is_told_of(tmp_path, monkeypatch, bench):
     monkeypatch.setattr(gpu_check.sys, "executable", str(says))
     first = next(gpu_check.faults(bench))
     assert first["out_of_memory"] == {"raised": 7, "ok": True, "exit_code": 134} and first["table"][0]["holds"]
+    says.write_text("#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setattr(gpu_check, "max", lambda *_: 0.1, raising=False)
+    slow = next(gpu_check.faults(bench))["table"][0]
+    assert slow["found"] == "error: no answer in 0 s" and slow["holds"] is None, "its time was over"
 
 
 def test_what_a_step_has_found_is_written_at_once_and_kept_when_it_fails_or_time_is_over(tmp_path, monkeypatch, bench):
@@ -104,6 +109,16 @@ def test_what_a_step_has_found_is_written_at_once_and_kept_when_it_fails_or_time
     assert json.loads(path.read_text())["state"] == "out of time"
     (row,) = gpu_check.take(step, bench, path)
     assert row["step"].startswith("step: out of time") and "| row | 2 |" not in gpu_check.markdown([row])
+
+
+def test_a_step_that_cannot_be_captured_says_why(bench):
+    def fails(body):
+        raise RuntimeError("no graphs today")
+
+    step, _ = gpu_bench.step_of(bench, [gpu_bench.run_of(bench, 1, 0.25, 0)], gpu_bench.REFERENCE, True)
+    step.capture = fails
+    with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="not captured: RuntimeError: no graphs today"):
+        gpu_bench.run_steps(step, 0, 5)
 
 
 def test_the_gpu_check_stops_at_its_time(tmp_path):

@@ -1,6 +1,8 @@
 """A session on a lent GPU: what each call brings, what is put together there, and what comes back."""
 
 import json
+import platform
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -33,6 +35,7 @@ def checkout(tmp_path, monkeypatch):
     (root / "requirements.lock").write_text("".join(f"{name}==1.0\n" for name in gpu_session.PACKAGES))
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     monkeypatch.setattr(gpu_session, "ROOT", root)
+    monkeypatch.setattr(gpu_session, "PYTHON", ".".join(platform.python_version_tuple()[:2]))
     run = subprocess.run
 
     def without_pip(words, **how):
@@ -65,13 +68,17 @@ def test_each_call_brings_what_fits_and_the_parts_make_the_data(checkout, monkey
     assert len(three) == 3 and "command='true', carry=['cache/gpu/part-2-of-3']" in three[1]
 
 
-def test_what_cannot_be_brought_or_has_not_come_is_said(checkout):
+def test_what_cannot_be_brought_or_has_not_come_is_said(checkout, monkeypatch):
     root, data = checkout
     with pytest.raises(SystemExit, match=r"0.webp has 102400 bytes, and a call has room for"):
         gpu_session.pack(data, gpu_session.MARGIN + 150 / 1024)
     gpu_session.pack(data, gpu_session.MARGIN + 460 / 1024)
     (root / "cache/gpu/part-1-of-2").rename(root / "elsewhere")
     with pytest.raises(SystemExit, match=r"Part 1 of 2 of the data is not here: .* carry"):
+        gpu_session.unpack()
+    shutil.rmtree(root / "cache/gpu/site", ignore_errors=True)
+    monkeypatch.setattr(gpu_session, "PYTHON", "3.1")
+    with pytest.raises(SystemExit, match=r"packages are for Python 3.1, and this is 3\.\d+\.\d+: change PYTHON"):
         gpu_session.unpack()
 
 

@@ -104,7 +104,7 @@ def test_a_claim_is_judged_by_its_metric_and_says_so_in_its_unit() -> None:
     assert loss.verdict == SUPPORTED and loss.unit == NATS and loss.metric == "loss"
     assert loss.effect == pytest.approx(0.11) and loss.scope == "loss of the last epoch"
     assert effect_text(loss).startswith("+0.110 [+0.0") and effect_text(loss).endswith("] nats")
-    shown = groups([loss], {})[0]
+    shown = groups([loss], {}, {loss.study: ""})[0]
     assert shown.unit == "nats of loss" and "effect +0.110 nats of loss" in shown.lines[0].text
     facts = dict(shown.lines[0].facts)
     assert facts["Metric"] == "loss" and "up to 0.02 nats either way" in facts["Direction"]

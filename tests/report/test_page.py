@@ -258,8 +258,9 @@ def test_text_from_data_is_text(tmp_path: Path) -> None:
     everything = frame.runs(tmp_path)
     (section,) = assemble.sections("groups", everything, tmp_path)
     texts = dict.fromkeys(("claim", "source", "says", "method", "reason", "scope", "unit", "verdict"), HOSTILE)
-    claim = replace(verdict(section), **texts, study=HOSTILE, cells=((runs[0].cell_id, HOSTILE), ("", HOSTILE)))
-    found = Page(page(tmp_path, everything, [replace(section, verdicts=(claim,))], []))
+    claim = replace(verdict(section), **texts, cells=((runs[0].cell_id, HOSTILE), ("", HOSTILE)))
+    shown = replace(section, verdicts=(claim,), of=replace(section.of, title=HOSTILE))
+    found = Page(page(tmp_path, everything, [shown], []))
     assert not {"script", "img"} & set(found.tags)
     assert not [name for _, name, _ in found.attributes if name.startswith("on")]
     assert found.words.count("<script>alert(1)</script>") > 20 and "{{ 7 * 7 }}" in found.words

@@ -201,7 +201,7 @@ def test_a_study_of_any_networks_has_training_curves(smoothed):
     """A panel for each cell but for the axis of the gain, whose arms share it."""
     (section,) = assemble.sections(_smoothing(smoothed), frame.runs(smoothed), smoothed)
     figure = curves.by_cell(section, smoothed)
-    assert [axes.get_title() for axes in figure.axes] == ["0.5x g=3", "0.25x g=3"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["0.5x g=3", "0.25x g=3"]
     for axes in figure.axes:
         lines = [line for line in axes.lines if line.get_linestyle() == "-"]
         assert len(lines) == 6 and len({line.get_color() for line in lines}) == 2

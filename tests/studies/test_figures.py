@@ -14,6 +14,7 @@ from pytest import approx
 from scipy.stats import t
 
 from analysis.runs import frame, macs
+from analysis.runs.cell import Cell
 from analysis.studies import assemble
 from analysis.studies.assemble import Section
 from analysis.studies.figures import curves, panels, style
@@ -98,6 +99,20 @@ def test_labels_of_svg_stay_in_their_place_whatever_font_there_is() -> None:
 def test_no_text_is_cut_or_overlaps(results: Path, width: float) -> None:
     for name, figure in draw(results, width).items():
         check_texts(figure, f"{name} at {width} in")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_stand_above_their_panels_and_each_column_has_epochs(
+    results: Path, width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cell, "name", "0.725x g=3 no SE units 2/4/2")
+    figure = curves.by_cell(section(results, "groups"), results, width)
+    check_texts(figure, f"curves at {width} in")
+    shown = [axes for axes in figure.axes if axes.axison]
+    lowest = [axes for axes in shown if axes.get_xlabel()]
+    assert len(lowest) == (5 if width >= 5 else 2) and len(shown) == 17
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in lowest)
+    assert "text-anchor:middle" in re.findall("<text ([^>]*)>Top-1 error", style.svg(figure).decode())[0]
 
 
 def test_the_papers_numbers_have_their_own_scale_unless_the_data_are_its_own(results: Path) -> None:

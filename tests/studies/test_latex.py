@@ -101,12 +101,17 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return results / "tables"
 
 
+def _has_packages() -> bool:
+    names = [f"{name}.sty" for name in ("adjustbox", "booktabs", "makecell")]
+    return bool(shutil.which("pdflatex")) and subprocess.run(["kpsewhich", *names], capture_output=True).returncode == 0
+
+
 NATURAL = r"""\renewenvironment{adjustbox}[1]{\begin{lrbox}{0}}
 {\end{lrbox}\typeout{NATURAL \the\wd0 \the\dimexpr\ht0+\dp0}\usebox0}"""
 """Says how large tables are that nothing shrinks."""
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed (texlive-latex-extra)")
+@pytest.mark.skipif(not _has_packages(), reason="LaTeX and its packages are not installed (texlive-latex-extra)")
 @pytest.mark.parametrize("paper", ["a4paper", "letterpaper"])
 def test_every_table_fits_the_page_of_a_two_column_article(tables: Path, paper: str) -> None:
     names = sorted(path.stem for path in tables.glob("*.tex"))

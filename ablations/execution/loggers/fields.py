@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ablations.core.files import flatten
 from ablations.core.run_spec import Run, plain
 
 Rows = Sequence[dict[str, Any]]
@@ -11,16 +12,10 @@ Rows = Sequence[dict[str, Any]]
 
 def parameters(run: Run) -> dict[str, str]:
     """The resolved description of a run, flat: `protocol.recipe.lr` and so on."""
-    return {"run_id": run.run_id, "cell_id": run.cell_id, **_flat("", plain(run))}
+    described = {key: str(value) for key, value in flatten(plain(run)).items()}
+    return {"run_id": run.run_id, "cell_id": run.cell_id, **described}
 
 
 def metrics(row: dict[str, Any]) -> dict[str, float]:
     """The numbers of an epoch, by column of metrics.csv."""
     return {key: float(value) for key, value in row.items() if key not in ("epoch", "step") and value is not None}
-
-
-def _flat(prefix: str, content: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        flat |= _flat(f"{prefix}{key}.", value) if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return flat

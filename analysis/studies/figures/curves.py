@@ -1,5 +1,6 @@
 """Training curves as small multiples: of the paper's network by width and number of groups, else a panel per cell."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,26 @@ def by_cell(section: Section, results: Path, width: float = WIDE) -> Figure:
         found.setdefault(cell.but({axis: None}), {}).setdefault(cell.get(axis), []).extend(index)
     columns = min(len(found), COLUMNS if width >= 5 else 2)
     rows = -(-min(len(found), MOST) // columns)
+    letters = int(0.8 * width / columns * 72 / (7.5 * 0.57))  # that stand in a line above a panel
+    names = [textwrap.fill(cell.name or study.title, letters) for cell in found]
+    lines = 1 + max(name.count("\n") for name in names)
     with style():
         more = f" (the first {MOST} of {len(found)} cells)" if len(found) > MOST else ""
         text = f"{section.title}. Lines: training error, one per seed{more}. Dots: error on the evaluated images."
         text = " ".join([text, *on_preset(runs)])
-        fig = figure(width, 1.0 + 1.05 * rows, f"Training curves: {lower(study.title)}", text)
+        fig = figure(width, 1.0 + (0.92 + 0.13 * lines) * rows, f"Training curves: {lower(study.title)}", text)
         panels = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         places = panels.flatten().tolist()
-        for axes, (cell, by_arm) in zip(places, found.items(), strict=False):
+        for axes, name, by_arm in zip(places, names, found.values(), strict=False):
             drawn = [(runs.loc[index], hues.get(arm, GREY if hues else BLUE)) for arm, index in by_arm.items()]
             _panel(axes, drawn, results)
-            axes.set_title(cell.name or study.title, pad=2)
+            axes.set_title(name, loc="left", pad=2)  # centred, lines of a text have no anchor in SVG
         for axes in places[len(found) :]:
             axes.set_axis_off()
         for k in range(columns):  # the lowest panel that a column has
-            next(row[k] for row in reversed(panels) if row[k].axison).set_xlabel("Epoch")
+            lowest = next(row[k] for row in reversed(panels) if row[k].axison)
+            lowest.set_xlabel("Epoch")
+            lowest.tick_params(labelbottom=True)
         _finish(fig, panels[0][0], runs["epochs"], list(zip((VERMILLION, BLUE), arms, strict=False)))
     return fig
 
@@ -98,7 +104,7 @@ def _finish(fig: Figure, first: Axes, epochs: "pd.Series[int]", keys: list[tuple
     """Scales and legend that all panels share."""
     first.set_ylim(0, None)
     first.set_xticks(epoch_ticks(int(epochs.max()) if len(epochs) else 4))
-    fig.supylabel("Top-1 error (%)", size=7.5)
+    fig.supylabel("Top-1 error (%)", size=7.5, rotation_mode="anchor", ha="center", va="top")  # in SVG, an anchor
     if keys:
         fig.legend(
             handles=[Line2D([], [], color=hue, label=name) for hue, name in keys], loc="outside lower center", ncols=2

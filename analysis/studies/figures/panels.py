@@ -220,7 +220,8 @@ def error_by_cell(section: Section, width: float = WIDE) -> Figure:
             right.plot(cells["paper_error"], places, "D", color=GREY, mfc="none", ms=4.6, mew=1.1)
         if cells["error_mean"].isna().all():
             _word(left, "No cell is done yet.")
-        left.set_yticks(places, [place_of(row, study) for _, row in cells.iterrows()])
+        names = [place_of(row, study) for _, row in cells.iterrows()]
+        left.set_yticks(places, names if width >= 5 else [short(name) for name in names])
         left.set_ylim(-0.6, len(cells) - 0.4)
         for axes in dict.fromkeys((left, right)):
             axes.grid(visible=False, axis="y")
