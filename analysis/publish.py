@@ -158,7 +158,7 @@ def _sections(
 
     runs = frame.runs(results)
     known = looks.take(results, runs) if look else read_looks(results)
-    found = studies(read_plans(results), runs["planned_by"])
+    found = studies(read_plans(results), runs["belongs_to"])
     asked = read_claims(claims, {study.name: study for study in found}) if claims else None
     if claims:
         found = [replace(study, claims_file=claims.name) for study in found]

@@ -16,7 +16,7 @@ from analysis.studies import assemble, claims_table
 class Runs(pd.DataFrame):
     """A row for each run, errors in percent; what `load` returns. A part of it (`runs[runs.seed == 0]`) is one, too.
 
-    Columns are those of analysis.runs.frame.runs and `path`, the run's folder.
+    Columns are those of analysis.runs.frame.runs, but for `belongs_to`, and `path`, the run's folder.
     """
 
     _metadata = ["results"]  # noqa: RUF012  as pandas asks for it
@@ -68,7 +68,7 @@ class Runs(pd.DataFrame):
     def _studies(self) -> tuple[pd.DataFrame, dict[str, Study]]:
         """All runs in the folder, and its studies by name."""
         known = frame.runs(self.results)
-        found = [*map(study, BUILT_IN), *studies(read_plans(self.results), known["planned_by"])]
+        found = [*map(study, BUILT_IN), *studies(read_plans(self.results), known["belongs_to"])]
         return known, {one.name: one for one in found}
 
 
@@ -107,7 +107,7 @@ def load(results: str | os.PathLike[str]) -> Runs:
 
 def tidy(known: pd.DataFrame) -> Runs:
     """The table of `load` from the runs of a folder, as frame.runs gives them; paths are relative to that folder."""
-    table = Runs(_percent(known))
+    table = Runs(_percent(known.drop(columns="belongs_to")))
     table["path"] = [f"runs/{run_id}" for run_id in table["run_id"]]
     return table
 

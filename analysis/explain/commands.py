@@ -73,7 +73,7 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
         UserError: there is none.
     """
     rows = frame.runs(results)
-    known = sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table)
+    known = sorted(studies(read_plans(results), ["", *rows["belongs_to"]]), key=lambda one: one.table)
     for study in known:
         sections = assemble.sections(study, rows, results) if table in (None, study.table) else []
         for section in sections:
@@ -101,7 +101,7 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
         UserError: no or several protocols, structures or stems fit; the sentence lists what there is.
     """
     runs = frame.runs(chosen.results)
-    there = {one.table: one for one in studies(read_plans(chosen.results), ["", *runs["planned_by"]])}
+    there = {one.table: one for one in studies(read_plans(chosen.results), ["", *runs["belongs_to"]])}
     if chosen.table not in there:
         raise UserError(f"There is no table {chosen.table}: choose one of {', '.join(sorted(there))}.")
     study = there[chosen.table]

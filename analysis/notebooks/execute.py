@@ -63,7 +63,7 @@ def _studies(results: Path) -> list[str]:
     from analysis.runs import frame
     from analysis.runs.study import studies
 
-    return [study.name for study in studies(read_plans(results), frame.runs(results)["planned_by"])]
+    return [study.name for study in studies(read_plans(results), frame.runs(results)["belongs_to"])]
 
 
 class _Loop(asyncio.SelectorEventLoop):

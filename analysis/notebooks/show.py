@@ -39,7 +39,7 @@ def study(results: Path, runs: pd.DataFrame) -> Study:
     Args:
         runs: what frame.runs gives for the folder.
     """
-    found = {one.name: one for one in studies(read_plans(results), runs["planned_by"])}
+    found = {one.name: one for one in studies(read_plans(results), runs["belongs_to"])}
     name = os.environ.get("STUDY") or list(found)[-1]
     if name not in found:
         raise UserError(f"{results} has no study {name}; STUDY names one of {', '.join(found)}.")

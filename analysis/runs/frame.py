@@ -1,7 +1,7 @@
 """One tidy pandas row for every run that is known: planned, under way, failed or done."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from analysis.runs.files import read_json
 from model.widths import default_stem_channels
 
 COLUMNS = (
-    *("run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
+    *("run_id", "cell_id", "protocol_id", "planned_by", "belongs_to", "state", "reason"),
     *("structure", "groups", "width", "shuffle", "stem_channels", "seed"),
     *("error", "top5_error", "loss", "train_loss", "tested", "seconds", "images_per_second", "peak_memory_bytes"),
     "images_left_out",
@@ -37,6 +37,7 @@ def runs(results: Path) -> pd.DataFrame:
 
     Columns (NaN where unknown):
         planned_by: studies whose latest plan has the run, comma-separated; empty where none has.
+        belongs_to: these and, of a run that is done or that no plan has, the studies that plan its cell.
         state: done, failed, diverged, killed, damaged (a result that cannot be read: it counts as not done), running,
             stopped (no sign of life for two minutes), planned (nothing there yet).
         reason: one sentence where the state is not done.
@@ -73,6 +74,7 @@ def runs(results: Path) -> pd.DataFrame:
         row = known.setdefault(Path(folder).name, {"run_id": Path(folder).name, "planned_by": "", "state": "planned"})
         row.update(_read_folder(folder, row))
     described = [row for row in known.values() if "protocol" in row]
+    _belong(described)
     names = protocol_names({row["protocol_id"]: row["protocol"] for row in described})
     for row in described:
         if "scope_id" not in row or studied & {*row["planned_by"].split(",")}:
@@ -80,10 +82,27 @@ def runs(results: Path) -> pd.DataFrame:
     for row in described:
         row["protocol"] = names[row["protocol_id"]]
     more = sorted({name for row in described for name in row} - {*COLUMNS})
-    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, *more])
+    table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, *more]).fillna({"belongs_to": ""})
     table["written"] = table.groupby("protocol_id")["written"].transform("max")
     order = ["protocol_id", "structure", "width", "groups", "shuffle", "stem_channels", "seed", "run_id"]
     return table.sort_values(order, ignore_index=True)
+
+
+def _belong(described: Sequence[dict[str, Any]]) -> None:
+    """Fill `belongs_to`, and what plans alone say of a cell, its scope and its axes outside of the network."""
+    together: dict[str, list[dict[str, Any]]] = {}
+    for row in described:
+        together.setdefault(row["cell_id"], []).append(row)
+    for rows in together.values():
+        studies = {name for row in rows for name in row["planned_by"].split(",")}
+        said = {key: row[key] for row in rows for key in row if "." in key}
+        scopes = dict(item for row in rows for item in row.items() if item[0] == "scope_id")
+        for row in rows:
+            row["belongs_to"] = row["planned_by"]
+            if row["state"] == "done" or not row["planned_by"]:
+                more = said if row["planned_by"] else said | scopes
+                row.update({key: value for key, value in more.items() if key not in row})
+                row["belongs_to"] = ",".join(sorted(filter(None, studies)))
 
 
 def variant_axes(frame: pd.DataFrame) -> list[str]:

@@ -154,19 +154,19 @@ def words(axis: str) -> str:
     return {"groups": "number of groups"}.get(axis, axis.rpartition(".")[2].replace("_", " "))
 
 
-def studies(plans: Iterable[Plan], planned_by: Iterable[str]) -> list[Study]:
+def studies(plans: Iterable[Plan], belongs_to: Iterable[str]) -> list[Study]:
     """The studies of a results folder: the paper's first, the others by name.
 
     The paper's are left out where all runs belong to other studies.
 
     Args:
-        planned_by: of each run, the studies that plan it, comma-separated.
+        belongs_to: of each run, as frame.runs gives it.
     """
     given: dict[str, Plan] = {}
     for plan in sorted(plans, key=lambda plan: plan.written or ""):
         given[plan.study] = plan
     others = {name for name in given if name not in (*BUILT_IN, *NO_STUDY)}
-    papers = BUILT_IN if any(not names or {*names.split(",")} - others for names in planned_by) else ()
+    papers = BUILT_IN if any(not names or {*names.split(",")} - others for names in belongs_to) else ()
     return [study(name, given.get(name)) for name in (*papers, *sorted(others))]
 
 

@@ -39,7 +39,7 @@ def take(results: Path, runs: pd.DataFrame) -> Looks:
     """
     with _alone(results):
         looks = read_looks(results)
-        for study in studies(read_plans(results), runs["planned_by"]):
+        for study in studies(read_plans(results), runs["belongs_to"]):
             rows = selection.runs_of(study, selection.known(runs))
             for scope in selection.shown(study, rows) if claims_of(study) else []:
                 before = _anew(looks, study, scope, _asked(study, scope, rows))

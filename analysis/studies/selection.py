@@ -58,7 +58,11 @@ def order(cell: Cell, study: Study) -> tuple[Any, ...]:
 
 def planned_for(study: str, rows: pd.DataFrame) -> pd.Series:
     """Which runs a plan of exactly this study names."""
-    return pd.Series([study in names.split(",") for names in rows["planned_by"]], index=rows.index, dtype=bool)
+    return _names(study, rows["planned_by"])
+
+
+def _names(study: str, column: pd.Series) -> pd.Series:
+    return pd.Series([study in names.split(",") for names in column], index=column.index, dtype=bool)
 
 
 def known(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,11 +71,11 @@ def known(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs_of(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that a study's table may show: those planned for it; for the paper's, all that are of no other study."""
+    """The runs that a study's table may show: that belong to it; for the paper's, all that are of no other study."""
     if not study.built_in:
-        return _typed(frame[planned_for(study.name, frame)])
+        return _typed(frame[_names(study.name, frame["belongs_to"])])
     papers = (*BUILT_IN, *NO_STUDY)
-    mine = [not names or any(name in papers for name in names.split(",")) for names in frame["planned_by"]]
+    mine = [not names or any(name in papers for name in names.split(",")) for names in frame["belongs_to"]]
     other = [axis for axis in variant_axes(frame) if axis not in AXES]
     plain = frame[list(AXES)].notna().all(axis=1) & frame[other].isna().all(axis=1)
     return _typed(frame[pd.Series(mine, index=frame.index, dtype=bool) & plain])

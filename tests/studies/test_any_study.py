@@ -264,6 +264,39 @@ def test_blocks_beside_a_gain_keep_their_rows(tmp_path):
     assert ["standard error" in one.shown.how for one in origins] == [True, True]
 
 
+def seeds_of(results: Path, name: str) -> list[str]:
+    return pd.read_csv(results / "tables" / f"{name}.csv")["seeds"].astype(str).tolist()
+
+
+def test_runs_of_a_cell_stay_in_its_tables_whoever_plans_them(tmp_path):
+    """Planned with other seeds, by the study itself or by another that shares the cell."""
+    blocks(tmp_path)
+    plain = [fixture.run(3, width, seed=seed) for width in (0.25, 0.5) for seed in (2, 3)]
+    for one in plain:
+        fixture.write_done(tmp_path, one, 0.3)
+    with_se = [replace(one, variant=one.variant.with_axes(se=True)) for one in plain]
+    write_plans([PlannedRun("blocks", "quick", one) for one in (*plain, *with_se)], tmp_path, "x", {"blocks": SE})
+    publish(tmp_path)
+    assert seeds_of(tmp_path, "blocks") == ["0 1 2 3", "0 1"] * 2
+    assert not (tmp_path / "tables" / "table2.csv").exists(), "runs of its earlier plan are none of the paper's"
+    fixture.write_plan(tmp_path, "groups", [fixture.run(3, 0.25, seed=seed) for seed in (0, 4)])
+    publish(tmp_path)
+    table = pd.read_csv(tmp_path / "tables" / "table2.csv").set_index(["width", "groups"])
+    assert table["state"].to_dict()[0.25, 3] == "4 of 5 seeds", "seed 4 is planned and not done"
+    assert table["state"].to_dict()[0.5, 3] == "not planned", "a cell of another study's alone"
+    assert seeds_of(tmp_path, "blocks") == ["0 1 2 3", "0 1"] * 2
+    assert pd.read_csv(tmp_path / "tables" / "blocks.csv")["seeds_planned"].tolist() == [4] * 4, "seed 4 is no gap here"
+
+
+def test_runs_of_a_cell_in_the_recipe_stay_too(tmp_path):
+    smoothing(tmp_path)
+    (plan,) = (tmp_path / "plans").glob("smoothing-*.json")
+    content = json.loads(plan.read_text())
+    plan.write_text(json.dumps({**content, "runs": [one for one in content["runs"] if one["seed"] == 1]}))
+    publish(tmp_path)
+    assert seeds_of(tmp_path, "smoothing") == ["0 1 2"] * 4 and verdicts(tmp_path)["smooth-0.25x"] == "supported"
+
+
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
     runs = [fixture.run(groups, 0.25, seed=seed) for groups in (1, 3) for seed in (0, 1)]
     fixture.write_plan(tmp_path, "shuffle-mine", runs)
