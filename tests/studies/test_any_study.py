@@ -1,5 +1,6 @@
 """Studies that the code has never seen: a recipe axis and an axis of the network, from plans that define them."""
 
+import html
 import itertools
 import json
 import re
@@ -262,6 +263,19 @@ def test_blocks_beside_a_gain_keep_their_rows(tmp_path):
     assert [text.partition(" [")[0] for text in shown] == ["+0.0", "+4.0"]
     origins = drilldown.gains(section, drilldown.cells(tmp_path, [section]))
     assert ["standard error" in one.shown.how for one in origins] == [True, True]
+
+
+def test_a_page_says_how_to_ask_for_one_of_its_own_numbers(tmp_path, capsys):
+    """What it said was about Table 2, which the results of one's own study do not have."""
+    smoothing(tmp_path)
+    assert explain(["--results", str(tmp_path)]) == 0
+    last = capsys.readouterr().out.rstrip().rpartition("make explain ")[2]
+    command = last.partition(" (")[0]
+    assert command.startswith("TABLE=smoothing CELL='width=")
+    table, *cell = shlex.split(command.removeprefix("TABLE=").replace("CELL=", ""))
+    assert explain([table, "--cell", *cell[0].split(), "--results", str(tmp_path)]) == 0
+    publish(tmp_path)
+    assert command in html.unescape((tmp_path / "report.html").read_text())
 
 
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
