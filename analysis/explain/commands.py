@@ -74,12 +74,12 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
     """
     rows = frame.runs(results)
     known = sorted(studies(read_plans(results), ["", *rows["planned_by"]]), key=lambda one: one.table)
-    example, scopes = "", set()
+    example, found = "", set()
     for study in known:
         sections = assemble.sections(study, rows, results) if table in (None, study.table) else []
         for section in sections:
             example = example or drilldown.question(section)
-            scopes.add(section.protocol_id)
+            found.add((study.table, section.protocol_id))
             yield f"{study.table} PROTOCOL={_names(results, sections)[section.protocol_id]}  {section.title}"
             if study.name in ("groups", "shuffle"):
                 for width, cells in section.cells.groupby("width", sort=False):
@@ -93,8 +93,8 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
     if table not in (None, *(there := {study.table for study in known})):
         raise UserError(f"There is no table {table}: choose one of {', '.join(sorted(there))}.")
-    several = " PROTOCOL=name" if len(scopes) > 1 else ""
-    arms = " (SHUFFLE=true|false in table3)" if "table3" in there else ""
+    several = " PROTOCOL=name" if len({scope for _, scope in found}) > 1 else ""
+    arms = " (SHUFFLE=true|false in table3)" if "table3" in dict(found) else ""
     yield f"One number: make explain {example}{several}{arms}"
 
 

@@ -271,7 +271,7 @@ def test_a_page_says_how_to_ask_for_one_of_its_own_numbers(tmp_path, capsys):
     assert explain(["--results", str(tmp_path)]) == 0
     last = capsys.readouterr().out.rstrip().rpartition("make explain ")[2]
     command = last.partition(" (")[0]
-    assert command.startswith("TABLE=smoothing CELL='width=")
+    assert command == last and command.startswith("TABLE=smoothing CELL='width=")
     table, *cell = shlex.split(command.removeprefix("TABLE=").replace("CELL=", ""))
     assert explain([table, "--cell", *cell[0].split(), "--results", str(tmp_path)]) == 0
     publish(tmp_path)
