@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ablations.core.command import command
 from ablations.core.text import counted, plural
-from analysis.runs.cell import Cell
+from analysis.runs.cell import AXES, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +111,16 @@ def differences(ours: "pd.DataFrame", theirs: "pd.DataFrame", margin: float) -> 
             p_within = max(above((margin - sign * effect) / se, spread.df) for sign in (1, -1))
         runs = (len(here), len(there))
         means = float(np.mean(here)), float(np.mean(there))
-        found.append(Difference(cell.name, *means, runs, half, p, p_within))
+        found.append(Difference(_name(cell, cells), *means, runs, half, p, p_within))
     adjusted = iter(holm([one.p for one in found if not math.isnan(one.p)]))
     return [one if math.isnan(one.p) else replace(one, p=next(adjusted)) for one in found]
+
+
+def _name(cell: Cell, cells: Sequence[Cell]) -> str:
+    """The name of a cell without axes of which all networks of its family here have one value; the paper's are said."""
+    family = [one for one in cells if one["structure"] == cell["structure"]]
+    usual = [axis for axis, value in cell.values if all(one.get(axis) == value for one in family)]
+    return cell.but({axis: None for axis in usual if axis not in AXES}).name
 
 
 def _by_cell(rows: "pd.DataFrame") -> dict[Cell, list[float]]:

@@ -5,7 +5,7 @@ What a family may define besides:
     LATER                    names of axes that came later: a stored description leaves them out at their default
     resolve(axes, given)     axes with defaults settled that follow from others; ValueError: what cannot be built
     canonical(axes)          axes that stand for all equal networks
-    label(axes)              short name for progress lines
+    label(axes)              short name for progress lines; that of a user's is made of its axes, without importing it
     check(traced)            how a traced network differs from its axes, a clause each
     VERSION                  identifies a user's family in place of its behaviour: what changes results must change it
 
@@ -109,12 +109,6 @@ class Family:
         network: nn.Module = self.module.build(self._resolved(values, given), given)
         return network
 
-    def label(self, values: Mapping[str, Value]) -> str:
-        """Short name of a network: the module's own, or what differs from the defaults."""
-        if hasattr(self.module, "label"):
-            return str(self.module.label(self.module.Axes(**values)))
-        return plain_label(self.name, values)
-
     def _resolved(self, values: Mapping[str, Value], given: Input) -> Any:
         for name, value in values.items():
             if name not in self.axes:
@@ -140,15 +134,28 @@ class Family:
                 raise ValueError(f"{name}={value} is out of range: it must be from {least} to {most}.")
 
 
-def plain_label(name: str, values: Mapping[str, Value]) -> str:
-    """`mine.net depth=18 width=0.5`: of any network, whether its family can be imported or not."""
+def label(name: str, values: Mapping[str, Value]) -> str:
+    """Short name of a network: `g3 0.5x no shuffle`, or of a user's own `mine.net g3 0.5x silu=true`.
+
+    Imports no family but this package's. The axes that a user's family has from ShuffleNet are said as ShuffleNet's
+    are, which leaves out those at their default.
+    """
+    if name in BUILT_IN:
+        module = load(name).module
+        return str(module.label(module.Axes(**values)))
+    own = dict(values)
+    words = [name]
+    if all(type(values.get(axis)) is kind for axis, kind in (("groups", int), ("width", float), ("shuffle", bool))):
+        module = load("shufflenet").module
+        axes = {field.name: own.pop(field.name) for field in dataclasses.fields(module.Axes) if field.name in own}
+        words.append(module.label(module.Axes(**axes)))
 
     def said(value: Value) -> str:
         return (
             f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
         )
 
-    return " ".join([name, *(f"{axis}={said(value)}" for axis, value in values.items())])
+    return " ".join([*words, *(f"{axis}={said(value)}" for axis, value in own.items())])
 
 
 def load(name: str, folders: Sequence[Path] = ()) -> Family:

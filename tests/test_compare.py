@@ -14,6 +14,7 @@ from analysis import compare, tidy
 from analysis.claims.spread import of_runs
 from analysis.compare import COMPATIBLE, DIFFERS, NOTHING, TOO_FEW, differences, verdict
 from analysis.runs import frame
+from analysis.runs.cell import Cell
 from analysis.runs.finished import read
 from tests import results_fixture as fixture
 from tests.make import shufflenet_cell
@@ -104,6 +105,12 @@ def test_networks_without_groups_and_with_blocks_are_cells_of_their_own(
     assert told(ours, packed, capsys=capsys) == (COMPATIBLE, "Compatible: all 3 cells agree within 0.5 points.")
     found = of_runs(read(packed), "a pack")
     assert found is not None and (found.cells, found.df) == (3, 6) and found.sd < 0.5
+
+
+def test_a_network_of_ones_own_is_named_by_what_differs() -> None:
+    cells = [Cell.of({"structure": "mine.net", "width": 0.5, "units": "4/8/4", "silu": silu}) for silu in (True, False)]
+    side = pd.DataFrame({"cell": cells, "error": [30.0, 40.0]})
+    assert [one.cell for one in differences(side, side, 0.5)] == ["mine.net 0.5x no silu", "mine.net 0.5x silu"]
 
 
 def rows(means: list[float], seeds: int, source: np.random.Generator, width: float = 0.5) -> pd.DataFrame:

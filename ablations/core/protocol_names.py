@@ -1,11 +1,11 @@
 """Short names that tell protocols apart: what differs between those that are there, in words."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablations.core.files import flatten
-from ablations.core.run_spec import LATER
+from ablations.core.run_spec import LATER, Run, label, plain
 
 FIRST = ("data.name", "resolution", "data.train_images", "recipe.epochs")
 """Keys whose differences are named first, in the order of a table's title."""
@@ -58,6 +58,16 @@ def protocol_names(protocols: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
     counts = Counter(names.values())
     return {
         one: name if counts[name] == 1 and name else _joined(name, f"protocol {one}") for one, name in names.items()
+    }
+
+
+def cell_names(runs: Iterable[Run]) -> dict[str, str]:
+    """By cell_id the network, and where protocols differ what sets its own apart: `g3 0.5x, label smoothing 0.1`."""
+    cells = {run.cell_id: run for run in runs}
+    protocols = protocol_names({run.protocol_id: plain(run.protocol) for run in cells.values()})
+    return {
+        cell_id: ", ".join(filter(None, (label(run.variant), protocols[run.protocol_id])))
+        for cell_id, run in cells.items()
     }
 
 

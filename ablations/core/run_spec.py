@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import CoreSchema, core_schema
 
-from model.family import BUILT_IN, Value, load, plain_label
+from model.family import BUILT_IN, Value, load
+from model.family import label as family_label
 
 INT64 = (-(2**63), 2**63 - 1)
 """Range of whole numbers in descriptions and results: tables and arrays hold them as 64-bit integers."""
@@ -229,13 +230,8 @@ def plain(part: Run | Variant | Protocol) -> dict[str, Any]:
 
 
 def label(variant: Variant) -> str:
-    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `mine.net depth=18`.
-
-    Imports no family but this package's.
-    """
-    if variant.structure in BUILT_IN:
-        return load(variant.structure).label(variant.axes)
-    return plain_label(variant.structure, variant.axes)
+    """Short name of a variant for progress lines: `g3 0.5x`, `g3 0.5x no shuffle`, `mine.net depth=18`."""
+    return family_label(variant.structure, variant.axes)
 
 
 def name(run: Run) -> str:

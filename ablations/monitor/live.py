@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ablations.core.console import console, duration
 from ablations.core.job_state import FAILURES, JobState
-from ablations.core.run_spec import label, name
+from ablations.core.protocol_names import cell_names
 from ablations.core.signals import Stop
 from ablations.core.text import counted
 from ablations.execution.job import Job
@@ -40,6 +40,8 @@ class Live:
 
     def __init__(self, jobs: Sequence[Job], style: str) -> None:
         self.jobs = jobs
+        names = cell_names(job.run for job in jobs)
+        self.cells = [escape(names[job.run.cell_id]) for job in jobs]
         self.began = time.monotonic()
         self.console = console()
         self.rich = style == "rich" or (
@@ -81,9 +83,13 @@ class Live:
             if now and self.told.get(k) != now.epoch:
                 self.told[k] = now.epoch
                 self.console.print(
-                    f"{name(self.jobs[k].run)}  epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
+                    f"{self._name(k)}  epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
                     f"{now.images_per_second:.0f} img/s"
                 )
+
+    def _name(self, k: int) -> str:
+        """A run as lines call it, for rich."""
+        return f"{self.cells[k]} seed {self.jobs[k].run.seed}"
 
     def _ended(self, k: int, state: JobState, reason: str) -> str:
         """The line about a run that has ended."""
@@ -91,10 +97,10 @@ class Live:
         found = run_folder.result(results, run_id)
         if found:
             took = found.seconds.total
-            return f"{name(self.jobs[k].run)}  [green]done[/]  error {100 * found.error:.2f} %  in {duration(took)}"
+            return f"{self._name(k)}  [green]done[/]  error {100 * found.error:.2f} %  in {duration(took)}"
         failure = run_folder.failure(results, run_id)
         why = failure.error if failure else reason
-        return f"{name(self.jobs[k].run)}  [red]{state}[/]  {escape(why)}"
+        return f"{self._name(k)}  [red]{state}[/]  {escape(why)}"
 
     def _view(self, states: Sequence[JobState]) -> Group:
         """A line with counts and the time left, a bar over all runs, and a row for each run that trains."""
@@ -122,13 +128,13 @@ class Live:
         run = self.jobs[k].run
         now = run_folder.progress(self.jobs[k].results, run.run_id)
         if not now:
-            return label(run.variant), str(run.seed), "starting", "", "", "", ""
+            return self.cells[k], str(run.seed), "starting", "", "", "", ""
         images = (now.steps - now.step) * run.protocol.recipe.batch_size
         eta = duration(images / max(now.images_per_second, 1e-9))
         seen = last_error(run_folder.path_of(self.jobs[k].results, run.run_id))
         error = "" if seen is None else f"{100 * seen:.2f} %"
         epoch, speed = f"{now.epoch}/{now.epochs}", f"{now.images_per_second:.0f}"
-        return label(run.variant), str(run.seed), epoch, f"{now.loss:.3f}", error, speed, eta
+        return self.cells[k], str(run.seed), epoch, f"{now.loss:.3f}", error, speed, eta
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from rich.text import Text
 
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
-from ablations.core.protocol_names import protocol_names
-from ablations.core.run_spec import Run, label, name, plain
+from ablations.core.protocol_names import cell_names, protocol_names
+from ablations.core.run_spec import Run, plain
 from ablations.core.text import counted
 from ablations.monitor.forecast import Forecast, forecast
 from ablations.store import run_folder, run_state
@@ -65,13 +65,14 @@ def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
     blocks = [block for table in tables for block in (Text(), table)]
     aside = [Text(f"set aside: runs/{folder}: {reason}") for folder, reason in run_folder.aside(results).items()]
     done = all(state.state == JobState.DONE for _, state in known.values())
-    return Group(total, *blocks, Text(), *failures(known, protocols), *aside), done
+    return Group(total, *blocks, Text(), *failures(known), *aside), done
 
 
-def failures(known: Known, protocols: Mapping[str, str]) -> list[Text]:
+def failures(known: Known) -> list[Text]:
     """Runs that failed and why, a line for each of the first few; with its protocol where there are several."""
+    names = cell_names(run for run, _ in known.values())
     bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, JobState.DAMAGED)]
-    named = [(f"{name(run)} {protocols.get(run.protocol_id, '')}".rstrip(), state) for run, state in bad[:LISTED]]
+    named = [(f"{names[run.cell_id]} seed {run.seed}", state) for run, state in bad[:LISTED]]
     lines = [Text(f"{what}  {state.state}: {state.reason}", "red") for what, state in named]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
 
@@ -99,19 +100,20 @@ def table_of(results: Path, plan: Plan, known: Known, times: Forecast, protocol:
     title = f"{escape(plan.study)}{preset} (protocol {escape(plan.protocol_id)})"
     title += f": {escape(protocol)}" if protocol else ""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("cell", no_wrap=True)
+    table.add_column("cell", overflow="fold")
     table.add_column("seeds", justify="right", no_wrap=True)
     table.add_column("state")
     table.add_column("epoch", justify="right", no_wrap=True)
     table.add_column("error %", justify="right", no_wrap=True)
     table.add_column("ETA", justify="right", no_wrap=True)
+    names = cell_names(runs[0][0] for runs in cells.values())
     for runs in cells.values():
-        table.add_row(*cell_row(results, runs, times))
+        table.add_row(escape(names[runs[0][0].cell_id]), *cell_row(results, runs, times))
     return table
 
 
 def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Forecast) -> tuple[str, ...]:
-    """Row of a cell: name, seeds done of planned, states of the others, epoch, error so far, time left.
+    """Row of a cell after its name: seeds done of planned, states of the others, epoch, error so far, time left.
 
     The error is the mean over seeds that are done. While there is none, it is in brackets the mean over running seeds
     at their latest evaluation.
@@ -126,8 +128,7 @@ def cell_row(results: Path, runs: Sequence[tuple[Run, RunStatus]], times: Foreca
         error = f"({sum(seen) / len(seen):.2f})" if seen else ""
     ends = [times.ends[run.run_id] for run, _ in runs if run.run_id in times.ends]
     eta = duration(max(ends)) if ends and times.at_once else ""
-    cell, done = escape(label(runs[0][0].variant)), counts[JobState.DONE]
-    return cell, f"{done} of {len(runs)}", _others(counts) or "[green]done[/]", _epochs(live), error, eta
+    return f"{counts[JobState.DONE]} of {len(runs)}", _others(counts) or "[green]done[/]", _epochs(live), error, eta
 
 
 def last_error(folder: Path) -> float | None:

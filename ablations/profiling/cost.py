@@ -15,7 +15,7 @@ from rich.table import Table
 from ablations.core.console import console, show_error
 from ablations.core.errors import UserError
 from ablations.core.make_variables import option
-from ablations.core.run_spec import label
+from ablations.core.protocol_names import cell_names
 from ablations.core.text import counted
 from ablations.profiling.cost_model import PlanCost, plan_cost, training_images, width
 from ablations.store.looks import seed_plan
@@ -65,13 +65,14 @@ def show(cost: PlanCost) -> None:
         f"{counted(seen // protocol.recipe.batch_size, 'iteration')} a run."
     )
     out.print(f"Multiply-adds of what is left: {cost.macs:.3g} (an image in training costs three forward passes).\n")
+    names = cell_names(cells.values())
     networks = Table("network", title="An image", title_justify="left")
     for head in ("multiply-adds", "parameters", "values put out"):
         networks.add_column(head, justify="right")
-    for cell_id, run in sorted(cells.items(), key=lambda pair: (-width(pair[1]), label(pair[1].variant))):
+    for cell_id in sorted(cells, key=lambda one: (-width(cells[one]), names[one])):
         image = cost.images[cell_id]
         row = f"{image.macs / 1e6:.1f} M", f"{image.params / 1e6:.2f} M", f"{image.activations / 1e6:.1f} M"
-        networks.add_row(label(run.variant), *row)
+        networks.add_row(escape(names[cell_id]), *row)
     out.print(networks)
     hours = Table("one device of", title="Training", title_justify="left")
     for head in ("hours", "a run", "on 64"):

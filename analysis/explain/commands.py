@@ -74,9 +74,12 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
     """
     rows = frame.runs(results)
     known = sorted(studies(read_plans(results), ["", *rows["belongs_to"]]), key=lambda one: one.table)
+    example, found = "", set()
     for study in known:
         sections = assemble.sections(study, rows, results) if table in (None, study.table) else []
         for section in sections:
+            example = example or drilldown.question(section)
+            found.add((study.table, section.protocol_id))
             yield f"{study.table} PROTOCOL={_names(results, sections)[section.protocol_id]}  {section.title}"
             if study.name in ("groups", "shuffle"):
                 for width, cells in section.cells.groupby("width", sort=False):
@@ -84,14 +87,15 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
             else:
                 axes = [column(axis) for axis in study.axes]
                 for _, cell in section.cells[axes].drop_duplicates().iterrows():
-                    yield f"  CELL='{' '.join(f'{axis}={value}' for axis, value in cell.dropna().items())}'"
+                    yield f"  {drilldown.asked_cell(study, cell)}"
             yield ""
     if rows.empty:
         raise UserError(f"There are no results in {results} yet: train some with `make ablation-groups`.")
     if table not in (None, *(there := {study.table for study in known})):
         raise UserError(f"There is no table {table}: choose one of {', '.join(sorted(there))}.")
-    several = " PROTOCOL=name" if rows["protocol_id"].nunique() > 1 else ""
-    yield f"One number: make explain TABLE=table2 GROUPS=3 WIDTH=0.5{several} (SHUFFLE=true|false in table3)"
+    several = " PROTOCOL=name" if len({scope for _, scope in found}) > 1 else ""
+    arms = " (SHUFFLE=true|false in table3)" if "table3" in dict(found) else ""
+    yield f"One number: make explain {example}{several}{arms}"
 
 
 def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:

@@ -11,7 +11,7 @@ from analysis.runs import provenance
 from analysis.runs.cell import Cell, said
 from analysis.runs.files import read_json
 from analysis.runs.provenance import RunOrigin
-from analysis.runs.study import Gain, Study
+from analysis.runs.study import Gain, Study, column
 from analysis.stats.intervals import EXAMPLES, SEEDS
 from analysis.stats.sample import ALIKE
 from analysis.studies import notes
@@ -96,6 +96,20 @@ def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
                 rows[key], mine = row, by_cell.get(row["cell_id"])
                 runs[key] = [] if mine is None else provenance.read_origins(results, mine)
     return [_cell(key, of[key], row, shown[key], runs[key], fingerprints) for key, row in rows.items()]
+
+
+def question(section: Section) -> str:
+    """How `make explain` is asked for a number of the table: its first cell that has runs."""
+    done = section.cells[section.cells["seeds_done"] > 0]
+    return f"TABLE={section.of.table} {asked_cell(section.of, (section.cells if done.empty else done).iloc[0])}"
+
+
+def asked_cell(study: Study, row: pd.Series) -> str:
+    """How `make explain` is asked for a cell of a study's table: `GROUPS=3 WIDTH=0.5`, or CELL with its axes."""
+    if study.name in ("groups", "shuffle"):
+        return f"GROUPS={row['groups']} WIDTH={row['width']:g}"
+    values = row[[column(axis) for axis in study.axes]].dropna()
+    return f"CELL='{' '.join(f'{axis}={value}' for axis, value in values.items())}'"
 
 
 def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:

@@ -5,6 +5,7 @@ A table of so many characters that its type would be smaller than 5.5 points is 
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
@@ -33,12 +34,19 @@ FLOAT = r"""\begin{table*}[t]
 %s\end{table*}"""
 NOTES = "\\par\\smallskip\\begin{minipage}{\\textwidth}\\raggedright\n%s\n\\end{minipage}\n"
 
+GREEK = [
+    (sign, unicodedata.name(sign).split()[-1].replace("LAMDA", "LAMBDA"))
+    for sign in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
+]
+"""Letters and the names that LaTeX has for them."""
+
 LATEX = str.maketrans(
     {
+        **{sign: f"$\\{name.lower() if sign.islower() else name.title()}$" for sign, name in GREEK},
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         **{sign: f"{{{sign}}}" for sign in "[]"},
         **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", '"': "''"},
-        **{"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "≤": r"$\le$", "Δ": r"$\Delta$"},
+        **{"<": "$<$", ">": "$>$", "|": "$|$", "−": "$-$", "≤": r"$\le$", "≥": r"$\ge$"},
     }
 )
 """What LaTeX takes for a character that it reads as a command or does not have."""

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from ablations.core.protocol_names import protocol_names
+from ablations.core.protocol_names import cell_names, protocol_names
 from ablations.core.run_spec import Protocol, label, plain
 from model.widths import stem_name
 from tests import results_fixture as fixture
+from tests.make import run
 
 
 def names(*protocols: Protocol) -> list[str]:
@@ -55,3 +56,10 @@ def test_a_stem_that_is_not_the_default_is_part_of_a_networks_name() -> None:
     assert label(fixture.run(8, 0.25, False, stem_channels=16).variant) == "g8 0.25x no shuffle stem 16"
     assert label(fixture.run(3, 0.5, structure="blog").variant) == "blog g3 0.5x"
     assert stem_name(5, 1.0, 24) == stem_name(3, 1e308, 24) == "stem 24", "what cannot be built has a name too"
+
+
+def test_a_cell_is_named_by_its_network_and_by_what_its_protocol_alone_has():
+    """A study of the recipe has several cells of one network."""
+    smooth = [run(groups=3, recipe={"label_smoothing": value}) for value in (0.0, 0.1)]
+    assert sorted(cell_names(smooth).values()) == ["g3 0.25x, label smoothing 0", "g3 0.25x, label smoothing 0.1"]
+    assert [*cell_names([smooth[0], run(groups=3, seed=1, recipe={"label_smoothing": 0.0})]).values()] == ["g3 0.25x"]

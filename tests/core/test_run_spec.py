@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.core.run_spec import from_json, label, to_json, variant_from
+from ablations.core.run_spec import Axes, Variant, from_json, label, to_json, variant_from
 from tests.make import run, shufflenet
 
 RUN = run(groups=3, seed=1)
@@ -80,3 +80,7 @@ def test_labels():
     assert label(shufflenet(3, 0.5, True, 12)) == "g3 0.5x"
     assert label(shufflenet(8, 1.0, False, 24)) == "g8 1x no shuffle"
     assert label(shufflenet(8, 0.25, True, 8, "blog")) == "blog g8 0.25x"
+    own = {"groups": 3, "width": 0.5, "shuffle": True, "stem_channels": 12, "se": False, "units": "4/8/4"}
+    assert label(Variant("mine.net", Axes({**own, "silu": True}))) == "mine.net g3 0.5x silu=true"
+    assert label(Variant("mine.net", Axes({"width": 0.5, "silu": False}))) == "mine.net width=0.5 silu=false"
+    assert label(Variant("mine.net", Axes({**own, "width": "wide"}))).startswith("mine.net groups=3 width=wide")

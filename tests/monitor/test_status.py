@@ -13,12 +13,13 @@ import pytest
 
 from ablations.core import console, files
 from ablations.core.config import Config
+from ablations.core.run_spec import Axes, Variant
 from ablations.execution.job import Job
 from ablations.execution.scheduling import relative_cost
 from ablations.monitor import status
 from ablations.monitor.forecast import forecast
 from ablations.monitor.live import Live
-from ablations.store import run_folder, run_state
+from ablations.store import plans, run_folder, run_state
 from ablations.store.records import Progress, Result
 from ablations.store.run_state import RunStatus
 from ablations.sweep import messages
@@ -98,6 +99,23 @@ def test_the_table_fits_80_columns_and_names_stay_whole(tmp_path, monkeypatch, c
     assert "0 of 3" in line and "1 running, 2 planned" in line and "12/240" in line
 
 
+def test_cells_of_own_networks_and_recipes_are_told_apart(tmp_path, monkeypatch, capsys):
+    """A long name wraps: cut, two cells looked alike, and the columns beside them had no room."""
+    axes = {f"axis_{k}": 1 for k in range(9)}
+    own = [replace(run(), variant=Variant("mine.net", Axes({**axes, "last": last}))) for last in ("ab", "cd")]
+    smooth = [run(recipe={"label_smoothing": value}) for value in (0.1, 0.2)]
+    jobs = [Planned(one, Config(study="own"), ()) for one in own]
+    write_plans(jobs, tmp_path, "command")
+    plans.write_plans([plans.PlannedRun("smooth", "p", one, "0" * 16) for one in smooth], tmp_path, "command")
+    monkeypatch.setenv("COLUMNS", "80")
+    said = shown(tmp_path, monkeypatch, capsys)
+    assert all(text in said for text in ("last=ab", "last=cd", "g1 0.25x, label smoothing 0.1", "smoothing 0.2"))
+    assert said.count("0 of 1") == 4
+    with Live(jobs_of([*jobs, *(Planned(one, Config(), ()) for one in smooth)], tmp_path), "plain") as live:
+        live.update(["failed"] * 4, [""] * 4)
+    assert "g1 0.25x, label smoothing 0.2 seed 0  failed" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_tables_of_protocols_that_look_alike_say_what_differs(results, monkeypatch, capsys):
     folder, jobs = results
     assert "label smoothing" not in shown(folder, monkeypatch, capsys)
@@ -110,7 +128,7 @@ def test_tables_of_protocols_that_look_alike_say_what_differs(results, monkeypat
     apart = [f"label smoothing {one.recipe.label_smoothing:g}" for one in (first, other)]
     assert f"groups, preset p (protocol {jobs[0].run.protocol_id}): {apart[0]}" in text
     assert f"shuffle, preset p (protocol {mine.protocol_id}): {apart[1]}" in text
-    assert f"seed 0 {apart[1]} failed: out of memory" in text
+    assert f"{apart[1]} seed 0 failed: out of memory" in text
 
 
 def test_a_run_that_no_plan_names_is_shown_and_not_waited_for(results, monkeypatch, capsys):

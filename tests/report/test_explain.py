@@ -147,7 +147,7 @@ def test_one_of_several_protocols_or_structures_is_never_taken_in_silence(
         f"{names[0]} ({title} 0); {names[1]} ({title} 0.1).\n"
     )
     listed = explain(results, capsys)[1]
-    assert f"table2 PROTOCOL={names[1]}  {title} 0.1\n" in listed and "WIDTH=0.5 PROTOCOL=name (SHUFFLE" in listed
+    assert f"table2 PROTOCOL={names[1]}  {title} 0.1\n" in listed and "WIDTH=0.25 PROTOCOL=name (SHUFFLE" in listed
     code, text = explain(results, capsys, *cell, "--protocol", names[0])
     said = 'This cell comes with several structures (shufflenet, blog); --structure (make: ARGS="--structure") chooses.'
     assert code == 0 and f"{said}\n" in text

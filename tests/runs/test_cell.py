@@ -5,14 +5,14 @@ import pytest
 from analysis.runs import frame
 from analysis.runs.cell import AXES, network
 from analysis.studies import cells, gains
-from model.family import BUILT_IN, RESERVED, load
+from model.family import BUILT_IN, RESERVED, label, load
 
 
 def test_tables_and_progress_lines_call_a_network_by_its_familys_name():
     names = {one: network(one) for one in BUILT_IN}
     assert names["shufflenet"] == "ShuffleNet" and names["resnext"] == "ResNeXt" and network("mine.net") == "mine.net"
     for one in ("vgg_like", "resnet", "resnext", "mobilenet"):
-        assert load(one).label({"width": 0.5}) == f"{names[one]} 0.5x"
+        assert label(one, {"width": 0.5}) == f"{names[one]} 0.5x"
 
 
 def test_no_axis_has_the_name_of_another_column_of_the_tables(tmp_path):

@@ -1,5 +1,6 @@
 """Studies that the code has never seen: a recipe axis and an axis of the network, from plans that define them."""
 
+import html
 import itertools
 import json
 import re
@@ -295,6 +296,19 @@ def test_runs_of_a_cell_in_the_recipe_stay_too(tmp_path):
     plan.write_text(json.dumps({**content, "runs": [one for one in content["runs"] if one["seed"] == 1]}))
     publish(tmp_path)
     assert seeds_of(tmp_path, "smoothing") == ["0 1 2"] * 4 and verdicts(tmp_path)["smooth-0.25x"] == "supported"
+
+
+def test_a_page_says_how_to_ask_for_one_of_its_own_numbers(tmp_path, capsys):
+    """What it said was about Table 2, which the results of one's own study do not have."""
+    smoothing(tmp_path)
+    assert explain(["--results", str(tmp_path)]) == 0
+    last = capsys.readouterr().out.rstrip().rpartition("make explain ")[2]
+    command = last.partition(" (")[0]
+    assert command == last and command.startswith("TABLE=smoothing CELL='width=")
+    table, *cell = shlex.split(command.removeprefix("TABLE=").replace("CELL=", ""))
+    assert explain([table, "--cell", *cell[0].split(), "--results", str(tmp_path)]) == 0
+    publish(tmp_path)
+    assert command in html.unescape((tmp_path / "report.html").read_text())
 
 
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):

@@ -26,6 +26,11 @@ DOCUMENT = r"""\documentclass[%s,twocolumn]{article}
 """
 
 
+def _has_packages() -> bool:
+    names = [f"{name}.sty" for name in ("adjustbox", "booktabs", "makecell")]
+    return bool(shutil.which("pdflatex")) and subprocess.run(["kpsewhich", *names], capture_output=True).returncode == 0
+
+
 def test_latex_is_escaped() -> None:
     text = latex("Page", [grid()])
     assert r"a$|$b `c` \_d\_ 100\% \$x\$ \#1 \{y\} \textbackslash{}z" in text
@@ -34,6 +39,14 @@ def test_latex_is_escaped() -> None:
     two = latex("Page", [grid(2)])
     assert r"\multicolumn{1}{c}{} & \multicolumn{1}{c}{Ours} \tabularnewline \cmidrule(lr){2-2}" in two
     assert r"$\Delta$ (points) \tabularnewline" in two
+
+
+@pytest.mark.skipif(not _has_packages(), reason="LaTeX and its packages are not installed (texlive-latex-extra)")
+def test_greek_letters_and_inequalities_of_a_claim_can_be_typeset(tmp_path: Path) -> None:
+    said = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ ≥ ≤ − | < >"
+    frame = pd.DataFrame({"Claim": [said], "Verdict": ["supported"]})
+    (tmp_path / "greek.tex").write_text(latex(said, [Grid("greek", said, frame, (said,))]))
+    _typeset(tmp_path, DOCUMENT % ("a4paper", "", r"\input{greek}"))
 
 
 def test_a_table_in_latex_to_the_letter() -> None:
@@ -99,11 +112,6 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     publish.tables_first(results)
     (results / "tables" / "odd.tex").write_text(latex("Odd", odd()))
     return results / "tables"
-
-
-def _has_packages() -> bool:
-    names = [f"{name}.sty" for name in ("adjustbox", "booktabs", "makecell")]
-    return bool(shutil.which("pdflatex")) and subprocess.run(["kpsewhich", *names], capture_output=True).returncode == 0
 
 
 NATURAL = r"""\renewenvironment{adjustbox}[1]{\begin{lrbox}{0}}
