@@ -20,6 +20,7 @@ from analysis import paper
 from analysis.reference.pack import lay_out
 from analysis.reference.reader import from_files
 from analysis.runs import frame
+from analysis.runs import study as studies
 from analysis.stats.sample import sample
 
 SEEDS = 3
@@ -73,7 +74,7 @@ def checks(results: Path) -> tuple[pd.DataFrame, list[Check]]:
             bool(ERRORS[0] <= least and most <= ERRORS[1]),
         ),
     ]
-    for (_, width), spread in sorted(sample(done, results).spreads.items()):
+    for (_, width), spread in sorted(sample(done, results, studies.study("groups")).spreads.items()):
         words = f"{spread.sd:.2f} ({spread.df} degrees of freedom)" if spread.df else "one seed"
         holds = bool(spread.sd <= SPREAD) if spread.df else None
         found.append(Check(f"spread between seeds at {width:g}x at most {SPREAD:g} point", words, holds))

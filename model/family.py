@@ -41,7 +41,7 @@ KINDS = (bool, int, float, str)
 
 RESERVED = frozenset(
     (
-        *("behaviour", "path", "run_id", "cell_id", "protocol_id", "planned_by", "state", "reason"),
+        *("behaviour", "path", "run_id", "cell_id", "protocol_id", "planned_by", "belongs_to", "state", "reason"),
         *("structure", "seed", "error", "top5_error", "loss", "train_loss", "tested", "seconds"),
         *("images_per_second", "peak_memory_bytes", "images_left_out", "preset", "data", "classes", "channels"),
         *("train_images", "test_images", "evaluate", "resolution", "stem", "precision", "val_images", "digest"),
