@@ -71,6 +71,13 @@ def cell_names(runs: Iterable[Run]) -> dict[str, str]:
     }
 
 
+def run_names(runs: Iterable[Run]) -> dict[str, str]:
+    """By run_id the name of its cell and its seed: `g3 0.5x, label smoothing 0.1 seed 2`."""
+    listed = list(runs)
+    cells = cell_names(listed)
+    return {run.run_id: f"{cells[run.cell_id]} seed {run.seed}" for run in listed}
+
+
 def _flat(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Values by dotted key, those that a description leaves out filled in; lists as tuples, which can be compared."""
     whole = {key: {**LATER, **value} if key == "recipe" else value for key, value in protocol.items()}

@@ -1,5 +1,8 @@
 """Small pieces of text that several commands, tables and pages share."""
 
+import difflib
+from collections.abc import Sequence
+
 
 def plural(count: float, word: str) -> str:
     """The word as it follows a count: `seed` after 1, else `seeds`."""
@@ -14,6 +17,12 @@ def counted(count: int, word: str) -> str:
 def are(count: int) -> str:
     """The verb after a count."""
     return "is" if count == 1 else "are"
+
+
+def nearest(given: object, known: Sequence[str]) -> str:
+    """What was meant in place of a name that is unknown: `did you mean rows?`, else all that there are."""
+    near = difflib.get_close_matches(str(given), known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
 
 
 def one_line(text: object) -> str:

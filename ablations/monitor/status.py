@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
-from ablations.core.protocol_names import cell_names, protocol_names
+from ablations.core.protocol_names import cell_names, protocol_names, run_names
 from ablations.core.run_spec import Run, plain
 from ablations.core.text import counted
 from ablations.monitor.forecast import Forecast, forecast
@@ -70,9 +70,9 @@ def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
 
 def failures(known: Known) -> list[Text]:
     """Runs that failed and why, a line for each of the first few; with its protocol where there are several."""
-    names = cell_names(run for run, _ in known.values())
+    names = run_names(run for run, _ in known.values())
     bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, JobState.DAMAGED)]
-    named = [(f"{names[run.cell_id]} seed {run.seed}", state) for run, state in bad[:LISTED]]
+    named = [(names[run.run_id], state) for run, state in bad[:LISTED]]
     lines = [Text(f"{what}  {state.state}: {state.reason}", "red") for what, state in named]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
 

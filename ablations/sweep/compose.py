@@ -83,9 +83,8 @@ class Composer:
         self.bases: dict[tuple[str, ...], DictConfig] = {}
         self.folders = user_folders(loader)
         self.grids: dict[str, tuple[tuple[str, ...], Any]] = {}  # by study: its axes, and what is composed without grid
-        self.files: dict[
-            str, tuple[list[str], list[str], DictConfig]
-        ] = {}  # by study: its choice, other overrides, the file
+        # By study: how it was chosen, the overrides beside its grid, and what its file composes to.
+        self.files: dict[str, tuple[list[str], list[str], DictConfig]] = {}
         self.exclude: dict[str, list[dict[str, Any]]] = {}
         self.seeds: dict[str, SeedPlan] = {}
         self.definitions: dict[str, dict[str, Any]] = {}

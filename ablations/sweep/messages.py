@@ -12,7 +12,7 @@ from rich.markup import escape
 from ablations.core import config
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
-from ablations.core.protocol_names import cell_names
+from ablations.core.protocol_names import run_names
 from ablations.core.run_spec import name
 from ablations.core.text import counted
 from ablations.execution.job import Job
@@ -45,13 +45,11 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
     out = console()
     done = f"{len(plan.planned) - len(left)} of {counted(len(plan.planned), 'run')} done"
     out.print(f"{done}, results in {escape(str(results))}/runs.")
-    names = cell_names(job.run for job in plan.planned)
+    names = run_names(job.run for job in plan.planned)
     for job in left:
         record = run_folder.failure(results, job.run.run_id)
         why = f"{record.status}: {record.error}" if record else "not run"
-        out.print(
-            f"[red]not done[/]  {escape(names[job.run.cell_id])} seed {job.run.seed} ({job.run.run_id})  {escape(why)}"
-        )
+        out.print(f"[red]not done[/]  {escape(names[job.run.run_id])} ({job.run.run_id})  {escape(why)}")
     planned = {job.run.run_id for job in plan.planned}
     for folder, reason in run_folder.aside(results).items():
         if folder.partition(".")[0] in planned:

@@ -19,6 +19,7 @@ from ablations.core.errors import UserError
 from ablations.core.make_variables import quote
 from ablations.core.paths import CONF
 from ablations.core.run_spec import Run, digest, plain
+from ablations.core.text import nearest
 from model.family import BUILT_IN, load
 
 GROUPS = ("model", "recipe", "data")
@@ -145,9 +146,7 @@ def check_file(choice: str, own: Mapping[str, Any], config: Any, seeds_given: bo
     for where, given, known in (("table", config.table, TABLE), ("table.gain", config.table.get("gain") or {}, GAIN)):
         for key in given if isinstance(given, Mapping) else ():
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-                raise UserError(f"{choice}: {where} has no key {key}: {hint}")
+                raise UserError(f"{choice}: {where} has no key {key}: {nearest(key, known)}")
 
 
 def axes_of(params: Mapping[str, Any], cells: Any, overrides: Iterable[str]) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """Claims before anything is trained: can they be read, are they about cells of their study, could its seeds decide?"""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablations.core.errors import UserError
 from ablations.core.run_spec import plain
+from ablations.core.text import nearest
 from ablations.store.plans import Plan, PlanEntry, parse_plan, read_plans
 from analysis.claims.parser import Claim, claims_of, read_claims
 from analysis.runs.cell import Cell
@@ -40,9 +40,10 @@ def _check_figures(plan: Plan) -> None:
     """Refuse figures that there are none of, which tables and pages leave out."""
     for name in (plan.definition or {}).get("figures") or ():
         if name not in FIGURES:
-            near = difflib.get_close_matches(str(name), FIGURES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}."
-            raise UserError(f"The study {plan.study} asks for a figure {name}, and there is none of that name: {hint}")
+            raise UserError(
+                f"The study {plan.study} asks for a figure {name}, and there is none of that name: "
+                f"{nearest(name, FIGURES)}"
+            )
 
 
 def untestable(of: Study, claims: Iterable[Claim], cells: Iterable[Cell]) -> list[str]:

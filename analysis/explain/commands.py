@@ -81,7 +81,7 @@ def listing(results: Path, table: str | None) -> Iterator[str]:
             example = example or drilldown.question(section)
             found.add((study.table, section.protocol_id))
             yield f"{study.table} PROTOCOL={_names(results, sections)[section.protocol_id]}  {section.title}"
-            if study.name in ("groups", "shuffle"):
+            if study.built_in:
                 for width, cells in section.cells.groupby("width", sort=False):
                     yield f"  WIDTH={width:g} GROUPS={', '.join(map(str, dict.fromkeys(cells['groups'])))}"
             else:

@@ -106,7 +106,7 @@ def question(section: Section) -> str:
 
 def asked_cell(study: Study, row: pd.Series) -> str:
     """How `make explain` is asked for a cell of a study's table: `GROUPS=3 WIDTH=0.5`, or CELL with its axes."""
-    if study.name in ("groups", "shuffle"):
+    if study.built_in:
         return f"GROUPS={row['groups']} WIDTH={row['width']:g}"
     values = row[[column(axis) for axis in study.axes]].dropna()
     return f"CELL='{' '.join(f'{axis}={value}' for axis, value in values.items())}'"

@@ -95,13 +95,13 @@ def _belong(described: Sequence[dict[str, Any]]) -> None:
         together.setdefault(row["cell_id"], []).append(row)
     for rows in together.values():
         studies = {name for row in rows for name in row["planned_by"].split(",")}
-        said = {key: row[key] for row in rows for key in row if "." in key}
-        scopes = dict(item for row in rows for item in row.items() if item[0] == "scope_id")
+        said = {key: row[key] for row in rows for key in row if "." in key or key == "scope_id"}
         for row in rows:
             row["belongs_to"] = row["planned_by"]
             if row["state"] == "done" or not row["planned_by"]:
-                more = said if row["planned_by"] else said | scopes
-                row.update({key: value for key, value in more.items() if key not in row})
+                # Where a plan names the run, its scope is the plan's.
+                taken = {*row, "scope_id"} if row["planned_by"] else {*row}
+                row.update({key: value for key, value in said.items() if key not in taken})
                 row["belongs_to"] = ",".join(sorted(filter(None, studies)))
 
 
