@@ -5,7 +5,8 @@ What a family may define besides:
     LATER                    names of axes that came later: a stored description leaves them out at their default
     resolve(axes, given)     axes with defaults settled that follow from others; ValueError: what cannot be built
     canonical(axes)          axes that stand for all equal networks
-    label(axes)              short name for progress lines; that of a user's is made of its axes, without importing it
+    label(axes)              short name for progress lines; without it, NAME and the width. That of a user's is made of
+                             its axes, without importing it
     check(traced)            how a traced network differs from its axes, a clause each
     VERSION                  identifies a user's family in place of its behaviour: what changes results must change it
 
@@ -22,7 +23,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -135,20 +136,21 @@ class Family:
 
 
 def label(name: str, values: Mapping[str, Value]) -> str:
-    """Short name of a network: `g3 0.5x no shuffle`, or of a user's own `mine.net g3 0.5x silu=true`.
+    """Short name of a network: `g3 0.5x no shuffle`, `ResNet 0.5x`, or of a user's own `mine.net g3 0.5x silu=true`.
 
     Imports no family but this package's. The axes that a user's family has from ShuffleNet are said as ShuffleNet's
     are, which leaves out those at their default.
     """
     if name in BUILT_IN:
         module = load(name).module
-        return str(module.label(module.Axes(**values)))
+        axes = module.Axes(**values)
+        return str(module.label(axes)) if hasattr(module, "label") else f"{module.NAME} {axes.width:g}x"
     own = dict(values)
     words = [name]
     if all(type(values.get(axis)) is kind for axis, kind in (("groups", int), ("width", float), ("shuffle", bool))):
         module = load("shufflenet").module
-        axes = {field.name: own.pop(field.name) for field in dataclasses.fields(module.Axes) if field.name in own}
-        words.append(module.label(module.Axes(**axes)))
+        theirs = {field.name: own.pop(field.name) for field in dataclasses.fields(module.Axes) if field.name in own}
+        words.append(module.label(module.Axes(**theirs)))
 
     def said(value: Value) -> str:
         return (
@@ -233,7 +235,3 @@ def _check_module(name: str, module: ModuleType) -> None:
 def _kinds(hint: Any) -> set[Any]:
     """The types of an annotation: {int, NoneType} of `int | None`."""
     return set(typing.get_args(hint)) if isinstance(hint, types.UnionType) or typing.get_origin(hint) else {hint}
-
-
-Check = Callable[[Any], list[str]]
-"""Of a traced network (see ablations/verification/trace.py) what differs from its axes, a clause each."""

@@ -18,11 +18,6 @@ class Axes:
     width: float = field(default=1.0, metadata={"help": "MobileNet's width multiplier", "range": (1 / 32, 8)})
 
 
-def label(axes: Axes) -> str:
-    """`MobileNet 0.5x`."""
-    return f"{NAME} {axes.width:g}x"
-
-
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.mobilenet import MobileNetV1

@@ -11,11 +11,6 @@ if TYPE_CHECKING:
 NAME = "ResNet"
 
 
-def label(axes: Axes) -> str:
-    """`ResNet 0.5x`."""
-    return f"{NAME} {axes.width:g}x"
-
-
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.structures import resnet

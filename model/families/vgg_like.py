@@ -19,11 +19,6 @@ class Axes:
     width: float = field(default=1.0, metadata={"help": "scale factor of the channels", "choices": tuple(FITTED_STEMS)})
 
 
-def label(axes: Axes) -> str:
-    """`VGG-like 0.5x`."""
-    return f"{NAME} {axes.width:g}x"
-
-
 def build(axes: Axes, given: Input) -> "nn.Module":
     """The network."""
     from model.structures import vgg_like
