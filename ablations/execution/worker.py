@@ -23,9 +23,6 @@ ALIVE = "alive"
 
 ALIVE_SECONDS = 0.5
 
-LAST = "last"
-"""Sent before a job's outcome by a worker that ends after it: it is to be replaced."""
-
 
 def worker_count(runtime: RuntimeConfig) -> int:
     """Runs that train at once: what the user said, or one per core on the CPU, `runs_per_gpu` per GPU.
@@ -93,8 +90,8 @@ def chosen_gpus(runtime: RuntimeConfig) -> list[int]:
 def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
     """What a worker process does: set itself up, then train until the pipe is closed.
 
-    Receives jobs that train together. Sends ALIVE now and then, and of each of those its outcome (state, reason). Ends
-    after a job that left the GPU unusable in this process, and sends LAST first.
+    Receives jobs that train together. Sends ALIVE now and then, and when they end ([(state, reason) of each], whether
+    this process ends too): it does after jobs that left the GPU unusable in it, and is to be replaced.
     """
     die_with_parent(parent)
     set_up(threads, gpu)
@@ -104,9 +101,7 @@ def serve(pipe: Connection, parent: int, threads: int, gpu: str | None) -> None:
             jobs = pipe.recv()
             outcomes = work(jobs, pipe)
             spoiled = is_spoiled(jobs)
-            if spoiled:
-                pipe.send(LAST)
-            pipe.send(outcomes)
+            pipe.send((outcomes, spoiled))
             if spoiled:
                 return
 
@@ -143,7 +138,10 @@ def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[JobState, str]]:
             nonlocal told
             if time.monotonic() - told >= ALIVE_SECONDS:
                 told = time.monotonic()
-                _send_alive(pipe)
+                try:
+                    pipe.send(ALIVE)
+                except OSError:  # the parent is gone: nothing more shall be written
+                    os._exit(1)
             return request.requested()
 
         try:
@@ -155,10 +153,3 @@ def work(jobs: Sequence[Job], pipe: Connection) -> list[tuple[JobState, str]]:
             return [(JobState.WRONG, str(error))] * len(jobs)
         except Exception as error:  # of these runs alone, and the sweep goes on
             return [(JobState.FAILED, f"{type(error).__name__}: {error}")] * len(jobs)
-
-
-def _send_alive(pipe: Connection) -> None:
-    try:
-        pipe.send(ALIVE)
-    except OSError:  # the parent is gone: nothing more shall be written
-        os._exit(1)

@@ -17,7 +17,7 @@ from ablations.core.config import RuntimeConfig
 from ablations.core.job_state import JobState
 from ablations.core.processes import PARENTS_SIGNALS, start_shielded
 from ablations.execution.job import Job
-from ablations.execution.worker import ALIVE, LAST, gpu_names, serve
+from ablations.execution.worker import ALIVE, gpu_names, serve
 
 START_SECONDS = 300.0
 """A new worker may take so long to import torch (from a network disk, say) before it counts as hung."""
@@ -46,7 +46,6 @@ class Worker:
         theirs.close()
         self.numbers: list[int] = []
         self.ready, self.seen = False, time.monotonic()
-        self.last = False  # it ends after the jobs that it has
 
     def give(self, numbers: Sequence[int], jobs: Sequence[Job]) -> bool:
         """Hand jobs over; False when the process has ended in the meantime."""
@@ -142,13 +141,12 @@ class WorkerPool:
             while worker.pipe.poll():
                 message = worker.pipe.recv()
                 worker.ready, worker.seen = True, time.monotonic()
-                if message == LAST:
-                    worker.last = True
-                elif message != ALIVE:
+                if message != ALIVE:
+                    found, last = message
                     worker.numbers = []
-                    if worker.last:
+                    if last:
                         self.workers.pop(slot).kill()
-                    return [Outcome(number, *each) for number, each in zip(numbers, message, strict=True)]
+                    return [Outcome(number, *each) for number, each in zip(numbers, found, strict=True)]
         except (EOFError, OSError):
             worker.process.join(5)
             code = worker.process.exitcode
