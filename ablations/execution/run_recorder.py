@@ -144,39 +144,22 @@ class RunRecorder:
             except lease.Lost:
                 return JobState.HELD, None
             except Exception as error:  # whatever it is, it is this run's alone: the sweep goes on
-                try:
-                    return self._fail(error)
-                except writable.Unwritable:
-                    raise
-                except UserError as unrecorded:
-                    return JobState.FAILED, unrecorded
+                return self._fail(error)
 
     def _fail(self, error: Exception) -> tuple[JobState, Exception | None]:
-        """Record a failure; see `finish`."""
-        if isinstance(error, UserError):  # the same again would end the same
-            return self._write_failure(JobState.FAILED, str(error), error), error
-        if isinstance(error, Diverged):
-            return self._write_failure(JobState.DIVERGED, str(error), error), None
+        """Record a failure with its traceback; see `finish`."""
         if isinstance(error, OSError) and error.errno in writable.UNWRITABLE:
             raise error
-        reason = f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, UserError | Diverged) else f"{type(error).__name__}: {error}"
         if isinstance(error, FileNotFoundError) and not (self.folder / "run.json").exists():
             reason = f"The run's folder {self.folder} was removed while it was trained."
-        return self._write_failure(JobState.FAILED, reason, error), None
-
-    def _write_failure(self, status: JobState, reason: str, error: Exception) -> JobState:
-        """Record a failure with its traceback.
-
-        Raises:
-            UserError: it cannot be recorded in this run's folder.
-            Unwritable: results as a whole cannot be written.
-        """
         writable.still_open(self.job.results)
+        state = JobState.DIVERGED if isinstance(error, Diverged) else JobState.FAILED
         try:
-            run_folder.fail(self.folder, self.run_id, status, reason, "".join(traceback.format_exception(error)))
+            run_folder.fail(self.folder, self.run_id, state, reason, "".join(traceback.format_exception(error)))
         except OSError as failed:
-            raise UserError(f"{reason} (not recorded in {self.folder}: {failed.strerror})") from None
-        return status
+            return JobState.FAILED, UserError(f"{reason} (not recorded in {self.folder}: {failed.strerror})")
+        return state, error if isinstance(error, UserError) else None  # the same again would end the same
 
     def _result(self, trained: "TrainResult") -> tuple[dict[str, Any], np.ndarray]:
         """What goes into result.json, and each test image's right or wrong."""
