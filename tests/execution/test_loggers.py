@@ -246,7 +246,7 @@ def test_a_run_trained_anew_to_other_numbers_gets_a_new_mlflow_run(logged):
     from ablations.execution.loggers.mlflow import Mlflow
 
     def tell(losses):
-        backend = Mlflow(logged.logger, logged.run, logged.results, {})
+        backend = Mlflow(logged.logger, logged.run, folder(logged), {})
         for k in range(1, len(losses) + 1):
             backend.epochs([{"epoch": e, "train_loss": loss} for e, loss in enumerate(losses[:k], start=1)])
         backend.close("FINISHED")
@@ -357,7 +357,7 @@ def test_a_folder_of_any_name_holds_its_own_store(tmp_path, name, fresh_store):
     results = tmp_path / name
     results.mkdir()
     shutil.copy(fresh_store, results)
-    backend = Mlflow(LoggerConfig("mlflow"), run(), results, {})
+    backend = Mlflow(LoggerConfig("mlflow"), run(), results / "runs" / "one", {})
     backend.epochs([{"epoch": 1, "train_loss": 0.5}])
     backend.close("FINISHED")
     assert list(tmp_path.iterdir()) == [results], "nothing is written beside it"
@@ -420,7 +420,7 @@ assert get_telemetry_client() is None
 results, seed = Path(sys.argv[1]), int(sys.argv[2])
 (results / f"ready-{seed}").touch()
 while len(list(results.glob("ready-*"))) < 4: time.sleep(0.005)
-backend = Mlflow(LoggerConfig("mlflow"), run(seed=seed), results, {})
+backend = Mlflow(LoggerConfig("mlflow"), run(seed=seed), results / "runs" / "one", {})
 rows = []
 for epoch in range(1, 31):
     rows.append({"epoch": epoch, "train_loss": seed + epoch / 100, "test_error": 0.5})

@@ -4,6 +4,7 @@ The libraries are imported only in the process that trains, and only when asked 
 answer costs its own entries, never the training.
 """
 
+import importlib
 import importlib.util
 import logging
 import threading
@@ -22,7 +23,10 @@ from ablations.execution.loggers.fields import Rows
 ANSWER_SECONDS = 45.0
 """How long a logger may take for what it is told; longer than it waits for other processes that write to one file."""
 
-LOGGERS = ("none", "tensorboard", "mlflow", "wandb")
+BACKENDS = {"tensorboard": "TensorBoard", "mlflow": "Mlflow", "wandb": "Wandb"}
+"""By name, which is that of the library and of the module here: its class, of (settings, run, its folder, origin)."""
+
+LOGGERS = ("none", *BACKENDS)
 
 T = TypeVar("T")
 
@@ -59,21 +63,13 @@ def to_logger(settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, 
 
     Args:
         folder: the run's.
-        origin: where the run comes from, as in provenance.json.
+        origin: where the run comes from, as in provenance.json; loggers are given commit, dirty and preset of it.
     """
+    known = {key: origin[key] for key in ("commit", "dirty", "preset") if origin.get(key) is not None}
 
     def load() -> Callable[[], Backend]:
-        if settings.name == "tensorboard":
-            from ablations.execution.loggers.tensorboard import TensorBoard
-
-            return partial(TensorBoard, run, folder)
-        if settings.name == "wandb":
-            from ablations.execution.loggers.wandb import Wandb
-
-            return partial(Wandb, settings, run, folder, origin)
-        from ablations.execution.loggers.mlflow import Mlflow
-
-        return partial(Mlflow, settings, run, folder.parent.parent, origin)
+        module = importlib.import_module(f"ablations.execution.loggers.{settings.name}")
+        return partial(getattr(module, BACKENDS[settings.name]), settings, run, folder, known)
 
     return Logger(settings.name, None if settings.name == "none" else load)
 

@@ -38,7 +38,8 @@ class Mlflow:
     numbers), that MLflow run is deleted (it stays in MLflow's bin) and a new one takes its place.
     """
 
-    def __init__(self, settings: LoggerConfig, run: Run, results: Path, origin: dict[str, Any]) -> None:
+    def __init__(self, settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, Any]) -> None:
+        results = folder.parent.parent
         uri = settings.tracking_uri or sqlite_uri(results.resolve() / "mlflow.db")
         self.run, self.origin = run, origin
         file = make_url(uri).database if uri.startswith("sqlite:///") else None
@@ -92,9 +93,7 @@ class Mlflow:
     def _create(self) -> str:
         """A new MLflow run."""
         tags = {"run_id": self.run.run_id, "cell_id": self.run.cell_id, "protocol_id": self.run.protocol_id}
-        tags |= {
-            key: str(self.origin[key]) for key in ("commit", "dirty", "preset") if self.origin.get(key) is not None
-        }
+        tags |= {key: str(value) for key, value in self.origin.items()}
         return str(self.client.create_run(self.experiment, run_name=name(self.run), tags=tags).info.run_id)
 
     def _describe(self, mlflow_run: str) -> str:

@@ -1,9 +1,11 @@
 """TensorBoard's event files, in the folder tensorboard/ of a run."""
 
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from ablations.core.config import LoggerConfig
 from ablations.core.run_spec import Run, name
 from ablations.execution.loggers.fields import Rows, metrics, parameters
 
@@ -15,7 +17,7 @@ class TensorBoard:
     to forget what stood there before: what the last process wrote may go beyond the checkpoint, or fall short of it.
     """
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, Any]) -> None:
         self.run, self.folder = run, folder / "tensorboard"
         self.writer: SummaryWriter | None = None
         self.written = 0

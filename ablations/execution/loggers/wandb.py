@@ -29,14 +29,13 @@ class Wandb:
     """
 
     def __init__(self, settings: LoggerConfig, run: Run, folder: Path, origin: dict[str, Any]) -> None:
-        known = {key: origin[key] for key in ("commit", "dirty", "preset") if origin.get(key) is not None}
         server = settings.tracking_uri or os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
         self.wandb_run = wandb.init(
             project=settings.experiment,
             id=run.run_id,
             name=name(run),
             group=run.cell_id,
-            config={**parameters(run), **known},
+            config={**parameters(run), **origin},
             dir=folder,
             resume="allow",
             reinit="create_new",  # runs that train as one have a logger each
