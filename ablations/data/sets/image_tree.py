@@ -73,10 +73,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Tree:
-    """The images of a tree: for each split (file with its path below the split's folder, class number), by path."""
+    """The images of a tree: for each split (file with its path below the split's folder, class number), by path.
+
+    Splits are train, test, and val where both val/ and test/ are there: alone beside train/, either is the test split.
+    """
 
     root: Path
     classes: tuple[str, ...]  # sorted; an image's class number counts in this order
+    folders: dict[str, str]  # what each split is called there
     splits: dict[str, list[tuple[ListedFile, int]]]
     listing: Listing
 
@@ -96,16 +100,17 @@ def read_tree(where: str) -> Tree:
     if len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "no class folders"
         raise UserError(f"{root / 'train'} has {found}: lay images out as train/<class>/<image>, two classes or more.")
-    for split in names:
-        _compare(root / split, classes)
+    for name in names:
+        _compare(root / name, classes)
     listing = Listing()
-    splits = {split: _images(root / split, classes, listing) for split in ("train", *names)}
+    places = {"train": "train", **dict(zip(("val", "test")[-len(names) :], names, strict=True))}
+    splits = {split: _images(root / place, classes, listing) for split, place in places.items()}
     listing.check(root)
     for split, images in splits.items():
         filled = {label for _, label in images}
-        for place in (root / split / name for number, name in enumerate(classes) if number not in filled):
+        for place in (root / places[split] / name for number, name in enumerate(classes) if number not in filled):
             raise UserError(f"The class folder {place} holds no images; fill it or remove it from every split.")
-    return Tree(root, tuple(classes), splits, listing)
+    return Tree(root, tuple(classes), places, splits, listing)
 
 
 def is_folder(path: Path) -> bool:

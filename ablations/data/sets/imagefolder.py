@@ -43,10 +43,9 @@ def resolve(config: DataConfig, report: Report | None, need_files: bool) -> Data
     assert isinstance(config, FolderConfig)
     check_keep(config)
     listed = image_tree.read_tree(config.dir)
-    splits = _roles(listed)
-    val = len(listed.splits[splits["val"]]) if "val" in splits else None
-    classes, test = len(listed.classes), len(listed.splits[splits["test"]])
-    images = subsets.counts(config, classes, len(listed.splits["train"]), val, test)
+    there = {split: len(images) for split, images in listed.splits.items()}
+    classes = len(listed.classes)
+    images = subsets.counts(config, classes, there["train"], there.get("val"), there["test"])
     named = _digest(listed, _hashed(listed, config, report), config)
     return subsets.describe(config, named, 3, classes, images, CONTENT)
 
@@ -62,13 +61,12 @@ def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSo
     hashes = _hashed(listed, config, report)
     if _digest(listed, hashes, config) != spec.digest:
         raise UserError(f"The images in {listed.root} have changed since this run was planned; run again.")
-    roles = _roles(listed)
     entries = {
         split: [
             ShardEntry(image.path, label, image.size, -1, sha.hex(), image.mtime_ns, image.inode)
-            for (image, label), sha in zip(listed.splits[folder], hashes[split], strict=True)
+            for (image, label), sha in zip(images, hashes[split], strict=True)
         ]
-        for split, folder in roles.items()
+        for split, images in listed.splits.items()
     }
     cache.log.log(
         logging.WARNING if listed.listing.passed_over else logging.INFO,
@@ -76,10 +74,10 @@ def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSo
     )
     return ShardSource(
         class_names=listed.classes,
-        splits={split: (listed.root / folder, entries[split]) for split, folder in roles.items()},
-        forms=forms(config, roles),
+        splits={split: (listed.root / folder, entries[split]) for split, folder in listed.folders.items()},
+        forms=forms(config, listed.folders),
         side=config.cache_resolution,
-        judge=judge(f"{listed.root}", roles, listed.classes, entries, config.skip_broken),
+        judge=judge(f"{listed.root}", listed.folders, listed.classes, entries, config.skip_broken),
         passed_over=listed.listing.passed_over,
     )
 
@@ -102,12 +100,12 @@ def forms(config: FolderConfig, splits: Iterable[str]) -> dict[str, str]:
 
 
 def judge(
-    root: str, roles: dict[str, str], classes: Sequence[str], entries: dict[str, list[ShardEntry]], skip: bool
+    root: str, folders: dict[str, str], classes: Sequence[str], entries: dict[str, list[ShardEntry]], skip: bool
 ) -> Callable[[list[str], set[tuple[str, int]]], None]:
     """Refuses broken images, all of them counted and the first few named, or says that they were left out.
 
     Args:
-        roles: what the splits are called where the images lie.
+        folders: what the splits are called where the images lie.
     """
     total = sum(map(len, entries.values()))
 
@@ -123,33 +121,25 @@ def judge(
         for split, some in entries.items():
             for label in sorted({entry.label for entry in some}):
                 if (split, label) not in kept:
-                    place = f"{root}/{roles[split]}/{classes[label]}"
+                    place = f"{root}/{folders[split]}/{classes[label]}"
                     raise UserError(f"None of the images in {place} can be decoded: replace them.")
         cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, root)
 
     return decide
 
 
-def _roles(listed: image_tree.Tree) -> dict[str, str]:
-    """Which folder serves as which split: where val/ is the only one beside train/, it is the test split."""
-    if "test" in listed.splits and "val" in listed.splits:
-        return {"train": "train", "val": "val", "test": "test"}
-    return {"train": "train", "test": "test" if "test" in listed.splits else "val"}
-
-
 def _hashed(listed: image_tree.Tree, config: FolderConfig, report: Report | None) -> dict[str, list[bytes]]:
-    """sha256 of the images of each split, by role."""
-    roles = _roles(listed)
-    paths = [f"{folder}/{image.path}" for folder in roles.values() for image, _ in listed.splits[folder]]
-    status = np.array([image[1:] for folder in roles.values() for image, _ in listed.splits[folder]], np.int64)
+    """sha256 of the images of each split."""
+    paths = [f"{listed.folders[split]}/{image.path}" for split in listed.splits for image, _ in listed.splits[split]]
+    status = np.array([image[1:] for images in listed.splits.values() for image, _ in images], np.int64)
     hashes = iter(hash_files(listed.root, paths, status, Path(config.cache_dir), report))
-    return {split: list(islice(hashes, len(listed.splits[folder]))) for split, folder in roles.items()}
+    return {split: list(islice(hashes, len(images))) for split, images in listed.splits.items()}
 
 
 def _digest(listed: image_tree.Tree, hashes: dict[str, list[bytes]], config: FolderConfig) -> str:
     """Names the pixels of a tree; trees alike give digests alike wherever they lie."""
-    labels = {split: [label for _, label in listed.splits[folder]] for split, folder in _roles(listed).items()}
-    images = content_digest({split: (labels[split], hashes[split]) for split in labels})
+    splits = {split: ([label for _, label in images], hashes[split]) for split, images in listed.splits.items()}
+    images = content_digest(splits)
     return digest({**pixels(config), "content": CONTENT, "classes": listed.classes, "images": images})
 
 
