@@ -25,6 +25,11 @@ def nearest(given: object, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
 
 
+def some(items: Sequence[str], separator: str = ", ", most: int = 5) -> str:
+    """The first few items, with an ellipsis in the place of the others: `a, b, c, d, e, ...`."""
+    return separator.join([*items[:most], *(["..."] if len(items) > most else [])])
+
+
 def one_line(text: object) -> str:
     """Text without line breaks or runs of spaces."""
     return " ".join(str(text).split())

@@ -21,6 +21,7 @@ import numpy as np
 from ablations.core import files
 from ablations.core.errors import UserError
 from ablations.core.processes import cores
+from ablations.core.text import some
 from ablations.data.work import Progress, Report, in_order
 
 SCHEMA = 1
@@ -31,9 +32,6 @@ RACY_NS = 2_000_000_000
 
 BATCH = 16
 """Files that a thread reads at a time."""
-
-NAMED = 5
-"""Files that are named, of each kind; of more, only the number is given."""
 
 log = logging.getLogger("ablations.data")
 
@@ -162,10 +160,10 @@ def _read(
                 found[number] = sha
         progress.add(len(batch))
     if faults:
-        shown = "; ".join(faults[:NAMED]) + ("; ..." if len(faults) > NAMED else "")
         raise UserError(
-            f"{len(faults):,} of the {len(paths):,} images in {root} cannot be read: {shown}. Make them readable, or "
-            "move them elsewhere. (data.skip_broken leaves out what cannot be decoded, not what cannot be read.)"
+            f"{len(faults):,} of the {len(paths):,} images in {root} cannot be read: {some(faults, '; ')}. Make them "
+            "readable, or move them elsewhere. (data.skip_broken leaves out what cannot be decoded, not what cannot be "
+            "read.)"
         )
 
 
@@ -203,12 +201,8 @@ def _changes(former: _Index, index: _Index) -> str:
         "new": sorted(now.keys() - before.keys()),
         "gone": sorted(before.keys() - now.keys()),
     }
-    parts = []
-    for kind, paths in kinds.items():
-        if paths:
-            shown = ", ".join(os.fsdecode(path) for path in paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
-            parts.append(f"{len(paths):,} {kind} ({shown})")
-    return ", ".join(parts)
+    shown = {kind: some([os.fsdecode(path) for path in paths]) for kind, paths in kinds.items()}
+    return ", ".join(f"{len(paths):,} {kind} ({shown[kind]})" for kind, paths in kinds.items() if paths)
 
 
 def _load(place: Path) -> _Index | None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ablations.core import files, provenance
-from ablations.core.text import are, counted
+from ablations.core.text import are, counted, some
 from tests.sweeps import ROOT, environment
 
 LATIN1 = os.fsdecode(b"caf\xe9")
@@ -18,6 +18,11 @@ LATIN1 = os.fsdecode(b"caf\xe9")
 def test_text_is_utf8_and_what_is_not_is_escaped():
     assert files.encode_text("Größe λ") == "Größe λ".encode()
     assert files.encode_text(LATIN1) == b"caf\\udce9"
+
+
+def test_of_many_items_five_are_named():
+    assert some([]) == "" and some(list("abcde")) == "a, b, c, d, e"
+    assert some(list("abcdef"), "; ") == "a; b; c; d; e; ..."
 
 
 def test_json_is_written_and_its_names_are_found_again(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ablations.core.errors import UserError
-from ablations.core.text import counted
+from ablations.core.text import counted, some
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo"),
@@ -21,9 +21,6 @@ A fixed list, so that a set does not depend on how Pillow was built."""
 
 SYSTEM_FOLDERS = ("lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "__MACOSX")
 """Folders that operating systems and storage devices make by themselves: neither a class nor a part of one."""
-
-NAMED = 5
-"""Files that an error names; of more, only the number is given."""
 
 
 class ListedFile(NamedTuple):
@@ -54,11 +51,9 @@ class Listing:
             UserError: how many there are, and the first of them.
         """
         if self.faults:
-            named = [(path.removeprefix(f"{root}/"), reason) for path, reason in self.faults[:NAMED]]
-            shown = "; ".join(f"{name} ({reason})" for name, reason in named)
-            more = "; ..." if len(self.faults) > NAMED else ""
+            shown = some([f"{path.removeprefix(f'{root}/')} ({reason})" for path, reason in self.faults], "; ")
             raise UserError(
-                f"{len(self.faults):,} of the files and folders in {root} cannot be used: {shown}{more}. "
+                f"{len(self.faults):,} of the files and folders in {root} cannot be used: {shown}. "
                 "Mend them, or move them elsewhere."
             )
 
@@ -229,10 +224,9 @@ def _compare(split: Path, classes: list[str]) -> None:
     found, known = set(folders(split)), set(classes)
     for extra, place in ((found - known, f"not in train/ but in {split.name}/"), (known - found, f"not in {split}")):
         if extra:
-            shown = ", ".join(sorted(extra)[:NAMED]) + (", ..." if len(extra) > NAMED else "")
             raise UserError(
                 f"The classes of train/ and {split.name}/ in {split.parent} differ: {len(extra)} are {place} "
-                f"({shown}); both need the same class folders."
+                f"({some(sorted(extra))}); both need the same class folders."
             )
 
 

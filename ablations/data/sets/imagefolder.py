@@ -11,6 +11,7 @@ import numpy as np
 from ablations.core.config import DataConfig, FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, digest
+from ablations.core.text import some
 from ablations.data import cache, subsets
 from ablations.data.content_index import content_digest, hash_files
 from ablations.data.sets import image_tree
@@ -113,13 +114,12 @@ def judge(
         if not broken:
             return
         if not skip:
-            shown = "; ".join(broken[:5]) + ("; ..." if len(broken) > 5 else "")
             raise UserError(
-                f"{len(broken)} of {total} images in {root} cannot be decoded: {shown}. "
+                f"{len(broken)} of {total} images in {root} cannot be decoded: {some(broken, '; ')}. "
                 "Replace or delete them, or leave them out with data.skip_broken=true."
             )
-        for split, some in entries.items():
-            for label in sorted({entry.label for entry in some}):
+        for split, listed in entries.items():
+            for label in sorted({entry.label for entry in listed}):
                 if (split, label) not in kept:
                     place = f"{root}/{folders[split]}/{classes[label]}"
                     raise UserError(f"None of the images in {place} can be decoded: replace them.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ablations.core.errors import UserError
+from ablations.core.text import some
 from ablations.data.sets import image_tree, imagenet_labels
 from ablations.data.shard import ShardEntry
 
@@ -195,8 +196,7 @@ def _place(root: Path, split: str, archive: str, size: int) -> Path:
         return folder
     if not tar.is_file():
         there = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-        listed = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "") if there else "nothing"
-        raise UserError(f"Neither {split}/ nor {archive} is in {root}, which has {listed}. {HOW}.")
+        raise UserError(f"Neither {split}/ nor {archive} is in {root}, which has {some(there) or 'nothing'}. {HOW}.")
     if (found := tar.stat().st_size) != size:
         raise UserError(
             f"{tar} has {found:,} bytes, the official one {size:,}: it is cut short or another; get it anew."
@@ -208,10 +208,10 @@ def _check_classes(place: Path, wnids: list[str]) -> None:
     known = ILSVRC2012
     if hashlib.sha256("\n".join(wnids).encode()).hexdigest() == known.wnids:
         return
-    some = f" ({', '.join(wnids[:3])}, ...)" if wnids else ""
+    few = f" ({', '.join(wnids[:3])}, ...)" if wnids else ""
     if len(wnids) != known.classes:
-        _refuse(f"{place} has {len(wnids):,} classes{some} of ImageNet's {known.classes:,}")
-    _refuse(f"The {len(wnids):,} classes of {place}{some} are not ImageNet's")
+        _refuse(f"{place} has {len(wnids):,} classes{few} of ImageNet's {known.classes:,}")
+    _refuse(f"The {len(wnids):,} classes of {place}{few} are not ImageNet's")
 
 
 def _check_images(place: Path, entries: list[ShardEntry], images: int, expected: int) -> None:
