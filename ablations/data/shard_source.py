@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import combinations, islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -66,10 +66,13 @@ class ShardSource:
     def fill(self, part: Path, report: Report | None) -> tuple[dict[str, Any], dict[str, str]]:
         """Write all splits; see `cache.Source`."""
         by_torch = shard.SQUARE not in self.forms.values()
-        build = _by_threads(by_torch) if self._images() <= IN_THREADS else _by_processes
+        few = self._images() <= IN_THREADS
+        build = _by_threads if few else _by_processes
         progress = Progress("caching images", self._images(), report)
         shards = [one for split in self.splits for one in self._shards(split)]
-        known = {f"{stem}.u8": sha for stem, sha in build(shards, part, progress.add)}
+        # Else torch, where it resizes the images, would start threads of its own in each of ours.
+        with one_thread() if few and by_torch else nullcontext():
+            known = {f"{stem}.u8": sha for stem, sha in build(shards, part, progress.add)}
         records = {split: list(_records(part, self._shards(split))) for split in self.splits}
         places = {split: place.name for split, (place, _) in self.splits.items()}
         broken = [f"{places[split]}/{name}" for split, some in records.items() for one in some for name in one.broken]
@@ -107,11 +110,8 @@ class ShardSource:
             hashes[split] = [row.tobytes() for one in found if one.contents is not None for row in one.contents]
             if len(hashes[split]) != len(self.splits[split][1]):
                 return {}  # shards of an older version do not say
-        labels = {split: [entry.label for entry in entries] for split, (_, entries) in self.splits.items()}
-        meta: dict[str, Any] = {"content": content_digest({split: (labels[split], hashes[split]) for split in hashes})}
         shared: dict[str, int] = {}
-        names = list(hashes)
-        for first, second in ((a, b) for k, a in enumerate(names) for b in names[k + 1 :]):
+        for first, second in combinations(hashes, 2):
             there = set(hashes[first])
             both = [number for number, sha in enumerate(hashes[second]) if sha in there]
             if both:
@@ -122,22 +122,15 @@ class ShardSource:
                     f"{len(both):,} of the {len(hashes[second]):,} images in {places[1]} are in {places[0]} too, byte "
                     f"for byte ({one} for one): the error on them is not that on unseen images."
                 )
-        return {**meta, **({"shared_images": shared} if shared else {})}
+        labels = {split: [entry.label for entry in self.splits[split][1]] for split in hashes}
+        content = content_digest({split: (labels[split], hashes[split]) for split in hashes})
+        return {"content": content, **({"shared_images": shared} if shared else {})}
 
 
-def _by_threads(by_torch: bool) -> Callable[[Sequence[Shard], Path, Tick], Iterator[tuple[str, str]]]:
-    """Builds shards one after the other by the threads of this process.
-
-    Args:
-        by_torch: whether torch resizes the images. It would start threads of its own in each of ours.
-    """
-
-    def build(shards: Sequence[Shard], part: Path, tick: Tick) -> Iterator[tuple[str, str]]:
-        with one_thread() if by_torch else nullcontext():
-            for one in shards:
-                yield one.stem, shard.build_shard(one, part, cores(), tick)
-
-    return build
+def _by_threads(shards: Sequence[Shard], part: Path, tick: Tick) -> Iterator[tuple[str, str]]:
+    """Builds shards one after the other by the threads of this process; see `_by_processes`."""
+    for one in shards:
+        yield one.stem, shard.build_shard(one, part, cores(), tick)
 
 
 def _by_processes(shards: Sequence[Shard], part: Path, tick: Tick) -> Iterator[tuple[str, str]]:

@@ -120,38 +120,23 @@ class Member(NamedTuple):
     offset: int
 
 
-def members(path: Path) -> Iterator[Member]:
-    """The files of an archive.
+def members(path: Path, inner: Member | None = None) -> Iterator[Member]:
+    """The files of an archive, named without folders, or of an `inner` one that is a file of it.
 
     Raises:
         UserError: it cannot be read as an uncompressed tar.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if member.isfile():
-                    yield Member(member.name.rpartition("/")[2], member.size, member.offset_data)
+        with path.open("rb") as file:
+            file.seek(inner.offset if inner else 0)
+            with tarfile.open(fileobj=file, mode="r:") as archive:  # offsets count from the file's own start
+                for member in archive:
+                    if member.isfile():
+                        name = member.name if inner else member.name.rpartition("/")[2]
+                        yield Member(name, member.size, member.offset_data)
     except (OSError, tarfile.TarError) as error:
-        raise UserError(f"{path} cannot be read as a tar archive ({error}): get it anew.") from None
-
-
-def nested(path: Path) -> Iterator[tuple[str, Member]]:
-    """The files of the archives in an archive: (name of the inner archive without .tar, file).
-
-    Raises:
-        UserError: one of them cannot be read as an uncompressed tar.
-    """
-    for inner in members(path):
-        name = inner.name.removesuffix(".tar")
-        try:
-            with path.open("rb") as file:
-                file.seek(inner.offset)
-                with tarfile.open(fileobj=file, mode="r:") as archive:  # offsets count from the file's own start
-                    for member in archive:
-                        if member.isfile():
-                            yield name, Member(f"{name}/{member.name}", member.size, member.offset_data)
-        except (OSError, tarfile.TarError) as error:
-            raise UserError(f"{inner.name} in {path} cannot be read as a tar archive ({error}): get it anew.") from None
+        what = f"{inner.name} in {path}" if inner else path
+        raise UserError(f"{what} cannot be read as a tar archive ({error}): get it anew.") from None
 
 
 Found = tuple[str, str, int, int]
@@ -162,8 +147,10 @@ def _train(place: Path, listing: image_tree.Listing) -> Iterator[Found]:
     if place.is_dir():
         yield from _in_classes(place, image_tree.folders(place), listing)
         return
-    for wnid, member in nested(place):
-        yield wnid, *member
+    for inner in members(place):
+        wnid = inner.name.removesuffix(".tar")
+        for member in members(place, inner):
+            yield wnid, f"{wnid}/{member.name}", member.size, member.offset
 
 
 def _in_classes(place: Path, wnids: Sequence[str], listing: image_tree.Listing) -> Iterator[Found]:
