@@ -1,6 +1,5 @@
 """A prepared data set in memory: arrays mapped from its cache, and the rows that are trained and evaluated on."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ablations.core.errors import UserError
+from ablations.core.files import read_json
 from ablations.core.run_spec import DataSpec
 from ablations.data import ragged, subsets
+from ablations.data.cache import META
 from ablations.data.ragged import RaggedImages
 
 
@@ -81,10 +82,9 @@ def remarks(meta: Mapping[str, Any], spec: DataSpec) -> dict[str, Any]:
 
 def _meta(folder: Path, spec: DataSpec) -> dict[str, Any]:
     """meta.json of a cache, which must be that of this data set."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{folder} holds no prepared data set; delete it and run again to have it built.") from None
+    meta = read_json(folder / META)
+    if meta is None:
+        raise UserError(f"{folder} holds no prepared data set; delete it and run again to have it built.")
     if meta["digest"] != spec.digest or len(meta["class_names"]) != spec.classes:
         raise UserError(f"{folder} holds another data set than {spec.name}-{spec.digest}; delete it and run again.")
     return meta
