@@ -1,5 +1,6 @@
-"""Atomic writes, text as UTF-8, JSON files and records, and the format of timestamps."""
+"""Atomic writes, text as UTF-8, JSON files and records, checksums, and the format of timestamps."""
 
+import hashlib
 import json
 import os
 import time
@@ -104,6 +105,12 @@ def read_json(path: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's content. OSError: it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flatten(record: dict[str, Any]) -> dict[str, Any]:

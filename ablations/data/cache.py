@@ -1,7 +1,6 @@
 """A data set's folder of uint8 arrays: built once, by one process, and either whole or not there."""
 
 import errno
-import hashlib
 import json
 import logging
 import shutil
@@ -14,7 +13,7 @@ from filelock import FileLock
 
 from ablations.core.config import DataConfig
 from ablations.core.errors import UserError
-from ablations.core.files import write_json
+from ablations.core.files import sha256, write_json
 from ablations.core.run_spec import DataSpec
 from ablations.data.work import Report
 
@@ -160,9 +159,3 @@ def _no_space(parent: Path, source: Source, kept: bool | int) -> BuildPaused:
         "Make room or choose another folder with data.cache_dir=FOLDER."
         + (" What is built so far is kept: the same command goes on from there." if kept else "")
     )
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from ablations.core import files
 from ablations.core.errors import UserError
 from ablations.core.run_spec import digest
 from ablations.data import npy_writer
-from ablations.data.cache import BuildPaused, sha256
+from ablations.data.cache import BuildPaused
 from ablations.data.content_index import ChangedFile, read_content
 from ablations.data.decode import decode, decode_whole
 from ablations.data.work import in_order
@@ -141,7 +141,7 @@ def shard_damage(folder: Path, stem: str, record: ShardRecord) -> str | None:
     try:
         if path.stat().st_size != expected:
             return f"{path.name} has {path.stat().st_size:,} bytes instead of {expected:,}"
-        return None if sha256(path) == record.sha256 else f"the checksum of {path.name} is not that of its record"
+        return None if files.sha256(path) == record.sha256 else f"the checksum of {path.name} is not that of its record"
     except OSError as error:
         return f"{path.name} cannot be read ({error.strerror})"
 

@@ -9,9 +9,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ablations.core.files import sha256
 from ablations.core.processes import cores
 from ablations.core.text import counted
-from ablations.data.cache import META, sha256
+from ablations.data.cache import META
 
 
 def altered(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ablations.core.files import write_json
+from ablations.core.files import sha256, write_json
 from ablations.store.records import FileEntry, Verified, read
 
 FILES = ("run.json", "provenance.json", "metrics.csv", "correct.npy", "checkpoint.pt", "log.txt")
@@ -30,7 +30,7 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
     for name in FILES:
         with suppress(FileNotFoundError):
             stat = (folder / name).stat()
-            found[name] = {"bytes": stat.st_size, SEAL: _sha256(folder / name), "mtime_ns": stat.st_mtime_ns}
+            found[name] = {"bytes": stat.st_size, SEAL: sha256(folder / name), "mtime_ns": stat.st_mtime_ns}
     return found
 
 
@@ -67,7 +67,7 @@ def damage(folder: Path, checksum: str, files: Mapping[str, FileEntry], thorough
             if not thorough and times[name] == expected.mtime_ns:
                 continue
             known = _verified(folder, checksum) if known is None else known
-            if (thorough or times[name] != known.get(name)) and _sha256(folder / name) != expected.sha256:
+            if (thorough or times[name] != known.get(name)) and sha256(folder / name) != expected.sha256:
                 return f"{name} was altered: its checksum is not the one in result.json"
         except FileNotFoundError:
             return f"{name} is missing"
@@ -87,8 +87,3 @@ def _verified(folder: Path, checksum: str) -> dict[str, int]:
 
 def _seal(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -72,8 +72,8 @@ def test_each_byte_of_the_result_counts(folder):
 
 def test_files_are_read_only_when_size_or_time_differ(folder, tmp_path, monkeypatch):
     reads = []
-    hashing = manifest._sha256
-    monkeypatch.setattr(manifest, "_sha256", lambda path: reads.append(path.name) or hashing(path))
+    hashing = manifest.sha256
+    monkeypatch.setattr(manifest, "sha256", lambda path: reads.append(path.name) or hashing(path))
     assert run_folder.result(tmp_path, RUN.run_id) and reads == []
     copy = tmp_path / "copy" / "runs" / RUN.run_id
     shutil.copytree(folder, copy, copy_function=shutil.copy)  # contents without times
