@@ -200,13 +200,8 @@ def _follow(pipe: Connection, task: RankTask, rank: int, port: int) -> None:
     store = TCPStore("127.0.0.1", port, task.size, False, timedelta(seconds=START_SECONDS))
     _join(task, rank, store)
     group = trainer.rank_group(task.run, splits, task.device, task.kernels, DDPGroup(rank, task.size), task.folders)
-    actions: dict[str, Callable[..., None]] = {
-        "begin": group.begin,
-        "step": group.step,
-        "sync_buffers": group.sync_buffers,
-    }
-    while (order := pipe.recv())[0] != "leave":
-        actions[order[0]](*order[1:])
+    while (order := pipe.recv())[0] != "leave":  # begin, step and sync_buffers, with their arguments
+        getattr(group, order[0])(*order[1:])
     distributed.destroy_process_group()
 
 

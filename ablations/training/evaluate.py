@@ -31,9 +31,8 @@ class Evaluation:
 
 def normalise(images: Tensor, stats: tuple[Tensor, Tensor]) -> Tensor:
     """(B, H, W, C) in 0..255 -> (B, C, H, W) float32 of zero mean and unit variance, channels_last."""
-    mean, std = (
-        value.repeat(images.shape[2]) for value in stats
-    )  # whole rows: loops over three channels do not vectorise
+    # Whole rows: loops over three channels do not vectorise.
+    mean, std = (value.repeat(images.shape[2]) for value in stats)
     out, step = torch.empty(images.shape, device=images.device), piece(images)
     for source, target in zip(torch.split(images, step), torch.split(out, step), strict=True):
         target.copy_(source).flatten(2).sub_(mean).div_(std)

@@ -92,12 +92,10 @@ def _shifted_crop(images: Tensor, unit: Tensor, flip: Tensor, pad: int, resoluti
     return moved.masked_fill_(outside[..., None], 0)
 
 
-def _resized_crop(
-    images: Tensor, unit: Tensor, flip: Tensor, area: tuple[float, float], resolution: int, aspect: float = ASPECT
-) -> Tensor:
+def _resized_crop(images: Tensor, unit: Tensor, flip: Tensor, area: tuple[float, float], resolution: int) -> Tensor:
     """Crop of random area and aspect ratio (3/4 to 4/3, log-uniform), resized bilinearly and flipped."""
     share = area[0] + (area[1] - area[0]) * unit[:, 3]
-    ratio = aspect ** (2 * unit[:, 4] - 1)
+    ratio = ASPECT ** (2 * unit[:, 4] - 1)
     crop_w = (share * ratio).sqrt().clamp(max=1.0)  # as shares of the image's sides
     crop_h = (share / ratio).sqrt().clamp(max=1.0)
     theta = torch.zeros(len(images), 2, 3, device=images.device)
@@ -114,9 +112,7 @@ def _resized_crop(
 
 def _jitter(images: Tensor, unit: Tensor, strength: float) -> Tensor:
     """Brightness, contrast and saturation, each by a factor in 1 +- strength, in this order, per sample; 0..255."""
-    brightness, contrast, saturation = (
-        factor[:, None, None, None] for factor in jitter_factors(unit, strength).unbind(1)
-    )
+    brightness, contrast, saturation = jitter_factors(unit, strength)[:, :, None, None, None].unbind(1)
     images = (images * brightness).clamp(0, 255)
     # Filled on the device: copying a list to it cannot be captured in a CUDA graph.
     parts = LUMA if images.shape[3] == 3 else (1.0,)

@@ -52,11 +52,10 @@ class Prefetcher:
         Raises:
             OSError: or whatever else `fill` raised.
         """
-        if randomness is not self.randomness:
-            self._forget()
-            self.randomness = randomness
-        while self.pending and self.pending[0].rows != rows:
-            self._drop(self.pending.popleft())
+        other, self.randomness = randomness is not self.randomness, randomness
+        while self.pending and (other or self.pending[0].rows != rows):
+            for piece in self.pending.popleft().pieces:
+                piece.cancel()
         now = self.pending.popleft() if self.pending else self._start(rows, protocol)
         size, last = rows.stop - rows.start, self.pending[-1].rows.stop if self.pending else rows.stop
         while len(self.pending) < DEPTH and last + size <= len(randomness.order):
@@ -73,12 +72,3 @@ class Prefetcher:
         parts = [slice(start, start + PIECE) for start in range(0, len(order), PIECE)]
         pieces = [self.pool.submit(self.fill, order[part], unit[part], protocol, images[part]) for part in parts]
         return PendingBatch(rows, images, pieces)
-
-    def _forget(self) -> None:
-        while self.pending:
-            self._drop(self.pending.popleft())
-
-    @staticmethod
-    def _drop(pending: PendingBatch) -> None:
-        for piece in pending.pieces:
-            piece.cancel()
