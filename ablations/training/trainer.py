@@ -21,7 +21,7 @@ from ablations.training.evaluate import Evaluation, evaluate, evaluate_together
 from ablations.training.input.augment import generator
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Observer
-from ablations.training.optimizer import Schedule, Sgd, to_schedule
+from ablations.training.optimizer import Sgd, to_schedule
 from ablations.training.run_group import RunGroup, RunState, by_shape_and_progress
 from ablations.training.streams import in_turn
 from model import fused
@@ -201,7 +201,9 @@ def _after_step(group: RunGroup) -> None:
 def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> None:
     """Evaluate each run, then append its row of metrics, save a checkpoint, and report."""
     group.sync_buffers()
-    rows = {state.number: _row(state, epoch, group.schedule) for state in group.runs}
+    step = (epoch + 1) * group.schedule.per_epoch
+    place = {"epoch": epoch + 1, "step": step, "lr": group.schedule.rate(step - 1)}
+    rows: dict[int, dict[str, Any]] = {state.number: {**place, **state.meter.summary()} for state in group.runs}
     spent = {state.number: state.meter.seconds() for state in group.runs}
 
     # All at once, so that they can resume together. On the CPU after each epoch, which costs next to nothing there.
@@ -235,9 +237,3 @@ def _after_epoch(group: RunGroup, epoch: int, last: bool, evaluating: bool) -> N
         # All before any is recorded: if stopped in between, every run resumes before the evaluation.
         group.for_each_run(evaluate_run)
     group.for_each_run(record)
-
-
-def _row(state: RunState, epoch: int, schedule: Schedule) -> dict[str, Any]:
-    """Training columns of an epoch's row in metrics.csv."""
-    step = (epoch + 1) * schedule.per_epoch
-    return {"epoch": epoch + 1, "step": step, "lr": schedule.rate(step - 1), **state.meter.summary()}
