@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -162,7 +161,7 @@ def ours(results: Path, work: Work) -> list[Cell]:
     at_once = min(cores(), len(work.groups)) if work.device == "cpu" else 1
     found = []
     for path in sorted(results.glob("runs/*/result.json")):
-        result, run = _read(path), _read(path.parent / "run.json")
+        result, run = (json.loads(file.read_text()) for file in (path, path.parent / "run.json"))
         variant, rate = run["variant"], result["images_per_second"]
         seconds = result["seconds"]["total"] / at_once
         found.append(Cell(variant["groups"], variant["width"], seconds, rate, result["error"]))
@@ -174,12 +173,7 @@ def reference(out: Path, work: Work) -> list[Cell]:
     share = cores() if work.device == "cpu" else 1
     found = []
     for path in sorted(out.glob("runs/*/result.json")):
-        record = _read(path)
+        record = json.loads(path.read_text())
         rate = record["images_per_epoch"] * len(record["epoch_seconds"]) / sum(record["epoch_seconds"])
         found.append(Cell(record["groups"], record["width"], record["seconds"], rate / share, record["error"]))
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

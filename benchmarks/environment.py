@@ -1,11 +1,11 @@
 """What a benchmark ran on: machine, versions, command and date, without names of hosts or places."""
 
 import importlib.metadata
+import os
 import platform
 import shlex
 import sys
 import time
-from pathlib import Path
 
 from ablations.core.device import cpu_name
 from ablations.core.processes import cores as cores
@@ -18,9 +18,8 @@ PLACES = ("--data", "--cache", "--out", "--results")
 
 def machine(device: str = "cpu") -> str:
     """CPU model, cores that may be used and memory; of a GPU its model and memory besides."""
-    kilobytes = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    memory = f", {kilobytes / 2**20:.0f} GiB" if kilobytes else ""
-    text = f"{cpu_name()}, {cores()} cores{memory}"
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = f"{cpu_name()}, {cores()} cores, {memory / 2**30:.0f} GiB"
     if device == "cuda":
         import torch
 
@@ -56,10 +55,3 @@ def command(module: str) -> str:
 def line(device: str = "cpu") -> str:
     """Machine, versions and date in one line."""
     return f"{machine(device)}; {versions()}; {time.strftime('%Y-%m-%d')}"
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []

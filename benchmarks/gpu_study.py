@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from benchmarks import environment, standings
 from benchmarks.contest import WIDTHS, Work, choose_images, take_turn, wanted_surroundings
@@ -148,12 +149,12 @@ def main(arguments: list[str] | None = None) -> None:
         (chosen.out / ".images.npz").unlink()
         with tempfile.TemporaryDirectory() as temporary:
             results = chosen.results or Path(temporary) / "results"
-            before = _known(chosen.out / "ours.json") if chosen.results and chosen.results.exists() else None
+            before = read_json(chosen.out / "ours.json") if chosen.results and chosen.results.exists() else None
             results.mkdir(parents=True, exist_ok=True)
             found = train_ours(work, chosen.seeds, results.resolve(), chosen.out / "said.txt", chosen.limit)
         found["seconds"] += before["seconds"] if before else 0.0
         (chosen.out / "ours.json").write_text(json.dumps(found, indent=1) + "\n")
-    ours, reference = (_known(chosen.out / f"{name}.json") for name in ("ours", "reference"))
+    ours, reference = (read_json(chosen.out / f"{name}.json") for name in ("ours", "reference"))
     text = (
         f"# The study on one GPU\n\n{environment.line(chosen.device)}  \n"
         f"`{environment.command('benchmarks.gpu_study')}`\n\n"
@@ -161,10 +162,6 @@ def main(arguments: list[str] | None = None) -> None:
     )
     (chosen.out / "README.md").write_text(text)
     print(text)
-
-
-def _known(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Exit code 0 when every run was done once and nobody got nothing.
 """
 
 import argparse
-import csv
 import json
 import multiprocessing
 import os
@@ -180,10 +179,9 @@ def main() -> int:
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     print(f"{cores()} cores, Python {platform.python_version()}, {platform.system()}")
     if options.csv:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        import pandas as pd  # not before the crowd is forked
+
+        pd.DataFrame(rows).to_csv(options.csv, index=False)
     good = all(row["done"] == options.runs and not row["duplicates"] + row["starved"] for row in rows)
     return 0 if good else 1
 

@@ -1,11 +1,10 @@
 """What came of a comparison, as rows: times of commands, ratios to ours, rates of cells and their share of the roof."""
 
-import csv
-import io
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.contest import Cell, Turn
@@ -78,11 +77,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 def comma_separated(rows: Sequence[Row]) -> str:
     """The same as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(list(rows), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _ratios(what: str, taken: Sequence[Turn], seconds_of: Callable[[Turn], float]) -> list[Row]:
