@@ -62,6 +62,14 @@ def until(met: Callable[[], Any], seconds: float = 120, what: str = "") -> Any:
     raise AssertionError(f"within {seconds} s it never came to that: {what}")
 
 
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet counts, for nobody in a container may."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 def hear_interrupts() -> None:
     """For `preexec_fn`: Ctrl-C reaches the process even where the tests were started to ignore it (by nohup)."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +22,7 @@ from ablations import data
 from ablations.core.errors import UserError
 from ablations.data import cache, shard, shard_source, verify, work
 from ablations.data.decode import decode_whole
-from tests.sweeps import ROOT
+from tests.sweeps import ROOT, gone, until
 
 SIDE = 12
 
@@ -351,10 +350,7 @@ def test_processes_killed_in_mid_build_are_gone_and_the_build_goes_on(config, tm
     pids = children.read_text().split() if children.exists() else []
     first.send_signal(signal.SIGKILL)
     first.wait()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() and _runs(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(_runs(pid) for pid in pids)
+    until(lambda: all(map(gone, pids)), 20, "its decoding processes end")
     (part,) = Path(config.cache_dir).glob("*.part")
     kept = {path: path.stat().st_mtime_ns for path in part.glob("*.npz")}
     assert kept
@@ -363,11 +359,3 @@ def test_processes_killed_in_mid_build_are_gone_and_the_build_goes_on(config, tm
     folder, spec = prepared(config)
     assert {path.name: (folder / path.name).stat().st_mtime_ns for path in kept} == {p.name: t for p, t in kept.items()}
     assert verify.altered(folder) == [] and len(data.load(folder, spec).train_images) == 800
-
-
-def _runs(pid):
-    """Whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from ablations.core.config import RuntimeConfig
 from ablations.execution import mps
+from tests.sweeps import until
 
 PROGRAM = """#!/bin/sh
 # In place of nvidia-cuda-mps-control: what it is told goes into $NOTES.
@@ -142,7 +142,4 @@ with mps.shared_gpus(RuntimeConfig(), 2, print):
     assert serving()
     sweep.kill()
     sweep.wait()
-    until = time.monotonic() + 10
-    while serving() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not serving()
+    until(lambda: not serving(), 10, "it ends")

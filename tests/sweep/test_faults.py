@@ -14,7 +14,7 @@ import pytest
 
 from ablations.core import files
 from ablations.store import run_folder
-from tests.sweeps import ROOT, ablations, command, environment, finished, hear_interrupts, until
+from tests.sweeps import ROOT, ablations, command, environment, finished, gone, hear_interrupts, until
 
 LENGTH = ("recipe.epochs=4", "data.train_images=192", "runtime.checkpoint_every=0.2")
 GRID = ("-m", "model.groups=1,2", "runtime.workers=2", *LENGTH)
@@ -59,14 +59,6 @@ def outcome(results: Path) -> dict[str, Any]:
         numbers = {key: result[key] for key in ("error", "top5_error", "loss", "train_loss", "weights_sha256")}
         found[run_id] = (numbers, metrics, (folder / "correct.npy").read_bytes())
     return found
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for yet counts."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
 
 
 def children(pid: int) -> list[int]:

@@ -8,7 +8,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from threading import Event
 from threading import enumerate as enumerate_threads
 
@@ -29,7 +28,7 @@ from ablations.training.trainer import build_model
 from tests import make
 from tests.golden.numerics import _double
 from tests.make import run, splits
-from tests.sweeps import ablations, finished
+from tests.sweeps import ablations, finished, gone, until
 from tests.training.test_resume import after
 
 RECIPE = {"epochs": 5, "lr": 0.02, "crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}
@@ -176,23 +175,7 @@ def test_no_rank_outlives_rank_0():
     follower = ours.recv()
     os.kill(leader.pid, signal.SIGKILL)
     leader.join()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.kill(follower, 0)
-            if _state(follower) == "Z":  # nobody in a container may be there to bury it
-                return
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    pytest.fail("the other rank lives on")
-
-
-def _state(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
+    until(lambda: gone(follower), 60, "the other rank ends")
 
 
 def test_each_rank_has_its_rows_of_each_batch_in_order():

@@ -1,6 +1,5 @@
 """Crops out of whole images: where they lie, what they show, and that input ahead of time is the input it would be."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from ablations.training.input.color_jitter import jitter
 from ablations.training.input.prefetch import DEPTH, Prefetcher
 from ablations.training.input.random_crops import boxes, cut
 from tests.make import run, train
+from tests.sweeps import until
 
 CPU = torch.device("cpu")
 SIZES = ((20, 26), (31, 20), (20, 20), (20, 47))
@@ -131,9 +131,7 @@ def test_batches_are_made_ahead_but_never_past_the_epoch():
     ahead = Prefetcher(fill, lambda protocol: (2, 2, 3), CPU)
     randomness, protocol = draw_epoch(0, 0, 10), described().protocol
     ahead.batch(randomness, slice(0, 2), protocol)
-    deadline = time.monotonic() + 20
-    while len(made) < 1 + DEPTH and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(made) > DEPTH, 20, "batches are made ahead")
     assert made == [randomness.order[k : k + 2].tolist() for k in range(0, 2 + 2 * DEPTH, 2)]
     for k in range(2, 10, 2):
         ahead.batch(randomness, slice(k, k + 2), protocol)
