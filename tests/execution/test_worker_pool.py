@@ -119,7 +119,7 @@ def test_one_that_does_not_stop_in_time_is_ended(job):
 
 
 def test_jobs_that_train_together_end_one_by_one_and_die_together(job):
-    jobs = [job, Job(run(seed=1), *[getattr(job, field) for field in list(job.__dataclass_fields__)[1:]])]
+    jobs = [job, replace(job, run=run(seed=1))]
     with WorkerPool(2, RuntimeConfig(device="cpu")) as it:
         it.give([4, 2], jobs)
         assert it.busy == [4, 2] and it.free(), "they have one worker"

@@ -173,7 +173,7 @@ def test_rows_of_fused_epochs_lie_step_by_step_and_images_network_by_network():
 
 
 class Launched(EagerStep):
-    """In place of a captured step, on a GPU."""
+    """In place of a captured step."""
 
     failure = None
 

@@ -7,10 +7,10 @@ import torch
 
 from ablations.core.signals import Stopped
 from ablations.training import checkpoint, evaluate, run_group, trainer
-from ablations.training.step import EagerStep
 from ablations.training.trainer import Diverged, TrainingEntry, TrainResult, build_model, train_together
 from tests.golden.numerics import _double as double
 from tests.make import run, splits, train
+from tests.training.test_cuda_graph import Launched
 from tests.training.test_resume import after, same
 from tests.training.test_trainer import digest, timeless
 
@@ -248,15 +248,6 @@ def test_where_triton_cannot_run_plain_pytorch_trains_and_says_why(monkeypatch):
     run_group.triton_failure.cache_clear()
 
 
-class Eager(EagerStep):
-    """In place of a captured step."""
-
-    failure = None
-
-    def __init__(self, train_step, batch, capture):
-        super().__init__(train_step, batch)
-
-
 def test_the_provenance_of_a_run_says_that_triton_failed(data, monkeypatch):
     told = []
     monkeypatch.setattr(run_group, "triton_failure", lambda: "RuntimeError: no compiler")
@@ -266,7 +257,7 @@ def test_the_provenance_of_a_run_says_that_triton_failed(data, monkeypatch):
     def on_a_gpu(self):
         self.device = torch.device("cuda")
         monkeypatch.setattr(run_group, "fast_ops", lambda device: run_group.REFERENCE)
-        monkeypatch.setattr(run_group, "CudaGraphStep", Eager)
+        monkeypatch.setattr(run_group, "CudaGraphStep", Launched)
         found = build(self)
         self.device = torch.device("cpu")
         return found
