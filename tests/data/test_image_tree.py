@@ -12,40 +12,20 @@ from ablations.data.sets import image_tree
 from tests.data.test_imagefolder import picture, plant
 
 
-def none(root):
-    shutil.rmtree(root)
+def without(*place):
+    """Removes a folder of a tree."""
+    return lambda root: shutil.rmtree(root.joinpath(*place))
 
 
-def empty(root):
-    shutil.rmtree(root)
-    root.mkdir()
+def emptied(*place):
+    """Leaves a text in the place of all that a folder of a tree has."""
 
+    def spoil(root):
+        without(*place)(root)
+        root.joinpath(*place).mkdir()
+        root.joinpath(*place, "readme.txt").write_text("soon")
 
-def one_class(root):
-    shutil.rmtree(root / "train" / "bee")
-
-
-def no_class(root):
-    shutil.rmtree(root / "train")
-    (root / "train").mkdir()
-
-
-def no_val(root):
-    shutil.rmtree(root / "val")
-
-
-def more_in_val(root):
-    picture(root / "val" / "cow" / "0.png")
-
-
-def fewer_in_val(root):
-    shutil.rmtree(root / "val" / "bee")
-
-
-def empty_class(root):
-    shutil.rmtree(root / "train" / "bee")
-    (root / "train" / "bee").mkdir()
-    (root / "train" / "bee" / "readme.txt").write_text("soon")
+    return spoil
 
 
 def two_trees(root):
@@ -57,14 +37,14 @@ def two_trees(root):
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (none, "images does not exist; say where train/ and val/ lie with DATA_DIR=FOLDER"),
-        (empty, "has no train/ folder"),
-        (no_class, "train has no class folders"),
-        (one_class, "train has only the class ant"),
-        (no_val, "neither val/ nor test/"),
-        (more_in_val, "differ: 1 are not in train/ but in val/ (cow)"),
-        (fewer_in_val, "val (bee); both need the same class folders"),
-        (empty_class, "bee holds no images"),
+        (without(), "images does not exist; say where train/ and val/ lie with DATA_DIR=FOLDER"),
+        (emptied(), "has no train/ folder"),
+        (emptied("train"), "train has no class folders"),
+        (without("train", "bee"), "train has only the class ant"),
+        (without("val"), "neither val/ nor test/"),
+        (lambda root: picture(root / "val" / "cow" / "0.png"), "differ: 1 are not in train/ but in val/ (cow)"),
+        (without("val", "bee"), "val (bee); both need the same class folders"),
+        (emptied("train", "bee"), "bee holds no images"),
         (two_trees, "several trees of images (one, two)"),
     ],
 )

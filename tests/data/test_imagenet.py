@@ -15,6 +15,7 @@ from ablations import data
 from ablations.core.config import CifarConfig, FolderConfig
 from ablations.core.errors import UserError
 from ablations.data.sets import imagenet_files, imagenet_labels
+from tests.data.test_image_tree import emptied, without
 from tests.data.test_shard_source import contents, jpeg
 
 WNIDS = ("n01440764", "n01443537", "n02119789")
@@ -165,40 +166,19 @@ def test_classes_of_validation_images_from_whatever_there_is(small, tmp_path, ki
     assert contents(folder) == contents(expected)
 
 
-def no_val(root):
-    shutil.rmtree(root / "val")
-
-
-def no_train(root):
-    shutil.rmtree(root / "train")
-
-
-def class_missing(root):
-    shutil.rmtree(root / "train" / WNIDS[1])
-
-
 def other_classes(root):
     (root / "train" / WNIDS[1]).rename(root / "train" / "n00000001")
-
-
-def class_missing_in_val(root):
-    shutil.rmtree(root / "val" / WNIDS[1])
-
-
-def flat_without_truth(root):
-    shutil.rmtree(root / "val")
-    (root / "val").mkdir()
 
 
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (no_val, r"Neither val/ nor ILSVRC2012_img_val.tar is in .*, which has train. DATA_DIR .* must hold"),
-        (no_train, r"Neither train/ nor ILSVRC2012_img_train.tar is in .*, which has val"),
-        (class_missing, r"train has 2 classes .* of ImageNet's 3\. Complete it, or .*data=imagefolder data.keep=whole"),
+        (without("val"), r"Neither val/ nor ILSVRC2012_img_val.tar is in .*, which has train. DATA_DIR .* must hold"),
+        (without("train"), r"Neither train/ nor ILSVRC2012_img_train.tar is in .*, which has val"),
+        (without("train", WNIDS[1]), r"train has 2 classes .* of ImageNet's 3\. Complete it, .*folder data.keep=whole"),
         (other_classes, r"The 3 classes of .*train \(n00000001, .*\) are not ImageNet's"),
-        (class_missing_in_val, r"val has 2 classes"),
-        (flat_without_truth, r"val has no class folders, and nothing .* says which class .* ILSVRC2012_devkit"),
+        (without("val", WNIDS[1]), r"val has 2 classes"),
+        (emptied("val"), r"val has no class folders, and nothing .* says which class .* ILSVRC2012_devkit"),
     ],
 )
 def test_an_incomplete_folder_is_refused_while_planning(small, spoil, sentence):
