@@ -32,33 +32,13 @@ GOLDEN = [
     (2.0, 3, 524, 522_125_184, 1_920_000, 5_450_776),
 ]
 
-# The design's numbers, in millions to two decimals: convolutions alone, then with the fully connected layer.
-PRINTED_CONV = {
-    (1.0, 1): "142.50", (1.0, 2): "140.04", (1.0, 3): "136.50", (1.0, 4): "133.25", (1.0, 8): "136.83",
-    (0.5, 1): "38.23", (0.5, 2): "38.17", (0.5, 3): "37.11", (0.5, 4): "36.92", (0.5, 8): "39.70",
-    (0.25, 1): "13.02", (0.25, 2): "13.58", (0.25, 3): "13.06", (0.25, 4): "13.71", (0.25, 8): "12.04",
-}  # fmt: skip
-PRINTED_ALL = {
-    (1.0, 1): "143.08", (1.0, 2): "140.84", (1.0, 3): "137.46", (1.0, 4): "134.34", (1.0, 8): "138.37",
-    (1.5, 3): "292.44", (2.0, 3): "524.05",
-}  # fmt: skip
-
 
 @pytest.mark.parametrize(("width", "groups", "paper", "conv", "linear", "params"), GOLDEN)
 def test_golden(width: float, groups: int, paper: int | None, conv: int, linear: int, params: int) -> None:
     found = complexity(ShuffleNetV1(groups, width), (3, 224, 224))
     assert found == Complexity(conv + linear, conv, linear, params)
-    cell = (width, groups)
-    assert f"{conv / 1e6:.2f}" == PRINTED_CONV.get(cell, f"{conv / 1e6:.2f}")
-    assert f"{(conv + linear) / 1e6:.2f}" == PRINTED_ALL.get(cell, f"{(conv + linear) / 1e6:.2f}")
     if paper is not None:  # at 1x the paper counts convolutions alone, at 1.5x and 2x the last layer too
         assert int((conv if width == 1 else conv + linear) / 1e6 + 0.5) == paper
-
-
-def test_every_printed_number_is_tested() -> None:
-    cells = {(width, groups) for width, groups, *_ in GOLDEN}
-    assert cells == set(PRINTED_CONV) | set(PRINTED_ALL)
-    assert len(PRINTED_CONV) == 15
 
 
 def test_a_quarter_of_the_stem_is_too_cheap() -> None:

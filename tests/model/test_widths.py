@@ -8,7 +8,6 @@ from model.widths import (
     STEMS,
     TABLE_1,
     bottleneck_channels,
-    check_width,
     default_stem_channels,
     resolve_stem,
     stage_channels,
@@ -120,8 +119,3 @@ def test_the_least_width_named_is_enough(groups: int, share: float) -> None:
 def test_what_cannot_be_built(groups: int, width: float, stem: str, stem_channels: int | None, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         resolve_stem(groups, width, stem, stem_channels)
-
-
-@given(GROUPS, WIDTHS)
-def test_check_passes_what_the_rule_covers(groups: int, width: float) -> None:
-    check_width(groups, width)
