@@ -10,13 +10,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ablations.core.signals import Stopped
 from ablations.training import run_group
 from ablations.training.cuda_graph import WARM_UP, CudaGraphStep
-from ablations.training.input.augment import EpochRandomness
+from ablations.training.input.augment import EpochRandomness, draw_epoch
 from ablations.training.input.batches import to_batch_loader
 from ablations.training.metrics import Sums
 from ablations.training.optimizer import Sgd
 from ablations.training.step import EagerStep, TrainStep, interleaved, side_by_side
 from ablations.training.trainer import TrainingEntry, build_model, train_together
 from model.fused import FusedShuffleNet
+from model.ops import REFERENCE
 from tests.golden.numerics import _double as double
 from tests.make import run, splits, train
 from tests.training.test_resume import after, same
@@ -127,27 +128,30 @@ RECIPES = [
 ]
 
 
+def captured_step(one, copies=None, ops=REFERENCE, loader=None, steps=4):
+    """The step of a run, or of some that train fused, at the start of an epoch; a stand-in captures it."""
+    protocol, cpu = one.protocol, torch.device("cpu")
+    loader = loader or to_batch_loader(splits(protocol.data), cpu)
+    nets = [build_model(one) for _ in range(copies or 1)]
+    net = FusedShuffleNet(nets, ops) if copies else nets[0]
+    train_step = TrainStep(net, copies, Sgd(net, protocol.recipe), loader, protocol, Sums(len(nets), cpu))
+    step = CudaGraphStep(train_step, protocol.recipe.batch_size, lambda body: body)
+    step.begin([draw_epoch(seed, 0, len(loader.train_index)) for seed in range(len(nets))], [0.1] * steps, 0)
+    return step
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("copies", [None, 2])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_step_reads_nothing_back_and_copies_nothing_over(recipe, copies, channels):
-    one = run(groups=3, recipe=recipe, data={"channels": channels})
-    loader = to_batch_loader(splits(one.protocol.data), torch.device("cpu"))
-    nets = [build_model(one) for _ in range(copies or 1)]
-    net = FusedShuffleNet(nets) if copies else nets[0]
-    train_step = TrainStep(
-        net, copies, Sgd(net, one.protocol.recipe), loader, one.protocol, Sums(copies or 1, torch.device("cpu"))
-    )
-    step = CudaGraphStep(train_step, 16, lambda body: body)
-    randomness = [EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(copies or 1)]
-    step.begin(randomness, [0.1] * 4, 0)
+    step = captured_step(run(groups=3, recipe=recipe, data={"channels": channels}), copies)
     for k in range(WARM_UP):
         step(k)
     with NoSync() as mode:
         step.body()
     assert len(mode.seen) > 500 and "aten._fused_sgd_.tensor_lr" in mode.seen
-    assert int(step.next) == 4 and train_step.sums.loss.isfinite().all()
-    assert all(p.grad is None for p in net.parameters())
+    assert int(step.next) == 4 and step.train_step.sums.loss.isfinite().all()
+    assert all(p.grad is None for p in step.train_step.score.parameters())
 
 
 def test_the_guard_of_the_test_above_sees_what_it_must():

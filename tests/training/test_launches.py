@@ -11,15 +11,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablations.training.cuda_graph import WARM_UP, CudaGraphStep
-from ablations.training.input.augment import EpochRandomness
-from ablations.training.input.batches import to_batch_loader
-from ablations.training.metrics import Sums
-from ablations.training.optimizer import Sgd
-from ablations.training.step import TrainStep
-from ablations.training.trainer import build_model
+from ablations.training.cuda_graph import WARM_UP
 from model.fused import FusedShuffleNet
-from tests.make import run, splits
+from tests.make import run
+from tests.training.test_cuda_graph import captured_step
 
 pytest.importorskip("triton")
 
@@ -78,17 +73,11 @@ def fused_step(precision="bfloat16", stem="stride1"):
 
     recipe = {"crop": "pad", "pad": 2, "flip": True, "label_smoothing": 0.1}
     one = run(groups=3, recipe=recipe, data={"channels": 3})
-    protocol = replace(one.protocol, precision=precision, stem=stem)
-    one = replace(one, protocol=protocol)
-    loader = to_batch_loader(splits(protocol.data), torch.device("cpu"))
-    net = FusedShuffleNet([build_model(one) for _ in range(2)], OPS)
-    sums = Sums(2, torch.device("cpu"))
-    train_step = TrainStep(net, 2, Sgd(net, protocol.recipe), loader, protocol, sums)
-    step = CudaGraphStep(train_step, 16, lambda body: body)
-    step.begin([EpochRandomness(torch.randperm(64), torch.rand(64, 8)) for _ in range(2)], [0.1] * 4, 0)
+    one = replace(one, protocol=replace(one.protocol, precision=precision, stem=stem))
+    step = captured_step(one, 2, OPS)
     for k in range(WARM_UP):
         step(k)
-    return step, net
+    return step, step.train_step.score
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -13,16 +13,12 @@ from ablations.core.signals import Stopped
 from ablations.training import run_group, staging, trainer
 from ablations.training.cuda_graph import CudaGraphStep
 from ablations.training.input import batches
-from ablations.training.input.augment import draw_epoch
 from ablations.training.input.prefetch import Prefetcher
-from ablations.training.metrics import Sums
-from ablations.training.optimizer import Sgd
-from ablations.training.step import TrainStep
-from ablations.training.trainer import TrainingEntry, build_model, train_together
+from ablations.training.trainer import TrainingEntry, train_together
 from tests.golden.numerics import _double as double
 from tests.make import run
 from tests.training import test_random_crops as whole_images
-from tests.training.test_cuda_graph import NoSync
+from tests.training.test_cuda_graph import NoSync, captured_step
 from tests.training.test_resume import after, same
 from tests.training.test_streams import Stream
 from tests.training.test_trainer import splits
@@ -92,12 +88,7 @@ def test_where_capturing_fails_the_eager_step_goes_on(captured, monkeypatch):
 
 
 def step_of(one):
-    loader = squares_elsewhere(data_of(one), CPU)
-    net = build_model(one)
-    work = TrainStep(net, None, Sgd(net, one.protocol.recipe), loader, one.protocol, Sums(1, CPU))
-    step = CudaGraphStep(work, one.protocol.recipe.batch_size, lambda body: body)
-    step.begin([draw_epoch(0, 0, len(loader.train_index))], [0.1] * STEPS[one], 0)
-    return step
+    return captured_step(one, loader=squares_elsewhere(data_of(one), CPU), steps=STEPS[one])
 
 
 @pytest.mark.parametrize("one", [SQUARES, WHOLE], ids=["squares", "whole"])
