@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -69,18 +69,19 @@ class ShardSource:
         few = self._images() <= IN_THREADS
         build = _by_threads if few else _by_processes
         progress = Progress("caching images", self._images(), report)
-        shards = [one for split in self.splits for one in self._shards(split)]
+        shards = {split: list(self._shards(split)) for split in self.splits}
         # Else torch, where it resizes the images, would start threads of its own in each of ours.
         with one_thread() if few and by_torch else nullcontext():
-            known = {f"{stem}.u8": sha for stem, sha in build(shards, part, progress.add)}
-        records = {split: list(_records(part, self._shards(split))) for split in self.splits}
+            built = build([one for some in shards.values() for one in some], part, progress.add)
+            known = {f"{stem}.u8": sha for stem, sha in built}
+        records = {split: [_record(part, one) for one in some] for split, some in shards.items()}
         places = {split: place.name for split, (place, _) in self.splits.items()}
         broken = [f"{places[split]}/{name}" for split, some in records.items() for one in some for name in one.broken]
         kept = {(s, int(label)) for s, found in records.items() for one in found for label in np.unique(one.labels)}
         self.judge(broken, kept)
         for split in self.splits:
             if self.forms[split] != shard.WHOLE:
-                _join(part, split, [one.stem for one in self._shards(split)], records[split], self.side)
+                _join(part, split, [one.stem for one in shards[split]], records[split], self.side)
         whole = {split: len(records[split]) for split, form in self.forms.items() if form == shard.WHOLE}
         meta = {
             "class_names": list(self.class_names),
@@ -203,11 +204,10 @@ def _serve(pipe: Connection, parent: int, threads: int) -> None:
             pipe.send(error)
 
 
-def _records(part: Path, shards: Iterable[Shard]) -> Iterator[ShardRecord]:
-    for one in shards:
-        found = shard.read_record(part, one.stem)
-        assert found is not None, one.stem  # it was written right before
-        yield found
+def _record(part: Path, one: Shard) -> ShardRecord:
+    found = shard.read_record(part, one.stem)
+    assert found is not None, one.stem  # it was written right before
+    return found
 
 
 def _join(part: Path, split: str, stems: Sequence[str], records: Sequence[ShardRecord], side: int) -> None:

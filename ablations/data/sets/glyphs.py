@@ -72,13 +72,8 @@ def source(config: DataConfig, spec: DataSpec, report: Report | None) -> array_s
 
 
 def _look(config: GlyphsConfig) -> Look:
-    return Look(
-        size=config.cache_resolution,
-        rotation=float(config.rotation),
-        shift=float(config.shift),
-        contrast=float(config.contrast),
-        noise=float(config.noise),
-    )
+    amounts = {key: float(getattr(config, key)) for key in ("rotation", "shift", "contrast", "noise")}
+    return Look(size=config.cache_resolution, **amounts)
 
 
 def _check(config: GlyphsConfig) -> None:
