@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,10 +45,6 @@ def toy(own_val=False, counts=None, spoil=lambda images, labels: (images, labels
 
 def built(tmp_path, **how):
     return cache.ensure(tmp_path / f"toy-{SPEC.digest}", lambda: toy(**how), None)
-
-
-def remake(spec, **changes):
-    return DataSpec(**{**spec.__dict__, **changes})
 
 
 def leftovers(folder):
@@ -92,7 +89,7 @@ def test_arrays_are_mapped_and_cannot_be_written(tmp_path):
 @pytest.mark.parametrize("own_val", [False, True])
 @pytest.mark.parametrize("evaluate", ["test", "val"])
 def test_what_is_evaluated_is_never_trained_on(tmp_path, own_val, evaluate):
-    splits = data.load(built(tmp_path, own_val=own_val), remake(SPEC, evaluate=evaluate))
+    splits = data.load(built(tmp_path, own_val=own_val), replace(SPEC, evaluate=evaluate))
     assert len(splits.train_index) == 20 and len(splits.eval_index) == (9 if evaluate == "test" else 6)
     same = evaluate == "val" and not own_val
     assert (splits.eval_images.filename == splits.train_images.filename) == same
@@ -103,8 +100,8 @@ def test_what_is_evaluated_is_never_trained_on(tmp_path, own_val, evaluate):
 
 def test_validation_images_are_kept_out_of_training_even_when_the_test_split_is_evaluated(tmp_path):
     folder = built(tmp_path)
-    held = data.load(folder, remake(SPEC, train_images=24, evaluate="val")).eval_index
-    trained = data.load(folder, remake(SPEC, train_images=24)).train_index
+    held = data.load(folder, replace(SPEC, train_images=24, evaluate="val")).eval_index
+    trained = data.load(folder, replace(SPEC, train_images=24)).train_index
     assert sorted([*held, *trained]) == list(range(30))
 
 
@@ -198,9 +195,9 @@ def test_images_and_labels_that_do_not_match_are_refused(tmp_path, spoil, senten
 def test_a_cache_is_read_only_as_what_it_is(tmp_path):
     folder = built(tmp_path)
     with pytest.raises(UserError, match="another data set"):
-        data.load(folder, remake(SPEC, digest="e" * 16))
+        data.load(folder, replace(SPEC, digest="e" * 16))
     with pytest.raises(UserError, match="do not go with"):
-        data.load(folder, remake(SPEC, cache_resolution=5))
+        data.load(folder, replace(SPEC, cache_resolution=5))
     np.save(folder / "test_labels.npy", np.zeros(5, np.int64))
     with pytest.raises(UserError, match=r"test images .* do not go with the 5 labels"):
         data.load(folder, SPEC)

@@ -8,42 +8,33 @@ from PIL import Image
 
 from ablations.data.decode import decode, decode_whole
 
-COLOURS = {
-    "1": Image.new("1", (9, 9), 1),
-    "L": Image.new("L", (9, 9), 90),
-    "LA": Image.new("LA", (9, 9), (90, 255)),
-    "RGB": Image.new("RGB", (9, 9), (10, 90, 200)),
-    "RGBA": Image.new("RGBA", (9, 9), (10, 90, 200, 255)),
-    "clear": Image.new("RGBA", (9, 9), (10, 90, 200, 0)),
-    "half": Image.new("RGBA", (9, 9), (0, 0, 0, 128)),
-    "P": Image.new("RGB", (9, 9), (10, 90, 200)).quantize(4),
-    "I;16": Image.fromarray(np.full((9, 9), 90 * 257, np.uint16)),
+BLUE = (10, 90, 200)
+PALETTE = Image.new("RGB", (9, 9), BLUE).quantize(4)
+KINDS_OF_PNG = {
+    "1": (Image.new("1", (9, 9), 1), 255),
+    "L": (Image.new("L", (9, 9), 90), 90),
+    "LA": (Image.new("LA", (9, 9), (90, 255)), 90),
+    "RGB": (Image.new("RGB", (9, 9), BLUE), BLUE),
+    "RGBA": (Image.new("RGBA", (9, 9), (*BLUE, 255)), BLUE),
+    "clear": (Image.new("RGBA", (9, 9), (*BLUE, 0)), 255),
+    "half": (Image.new("RGBA", (9, 9), (0, 0, 0, 128)), 127),
+    "P": (PALETTE, BLUE),
+    "I;16": (Image.fromarray(np.full((9, 9), 90 * 257, np.uint16)), 90),
 }
+"""An image, and the colour that it has in RGB (a number: all three)."""
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("1", (255, 255, 255)),
-        ("L", (90, 90, 90)),
-        ("LA", (90, 90, 90)),
-        ("RGB", (10, 90, 200)),
-        ("RGBA", (10, 90, 200)),
-        ("clear", (255, 255, 255)),
-        ("half", (127, 127, 127)),
-        ("P", (10, 90, 200)),
-        ("I;16", (90, 90, 90)),
-    ],
-)
-def test_every_kind_of_png_becomes_rgb(tmp_path, kind, expected):
-    COLOURS[kind].save(tmp_path / "x.png")
+@pytest.mark.parametrize("kind", KINDS_OF_PNG)
+def test_every_kind_of_png_becomes_rgb(tmp_path, kind):
+    image, expected = KINDS_OF_PNG[kind]
+    image.save(tmp_path / "x.png")
     pixels = decode(tmp_path / "x.png", 6)
     assert pixels.shape == (6, 6, 3) and pixels.dtype == np.uint8
     assert (pixels == np.array(expected)).all()
 
 
 def test_a_palette_with_a_transparent_colour(tmp_path):
-    COLOURS["P"].save(tmp_path / "x.gif", transparency=COLOURS["P"].getpixel((0, 0)))
+    PALETTE.save(tmp_path / "x.gif", transparency=PALETTE.getpixel((0, 0)))
     assert (decode(tmp_path / "x.gif", 6) == 255).all()
 
 
