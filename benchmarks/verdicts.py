@@ -83,6 +83,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     began, claims = time.perf_counter(), read_claims()
     studies = {study: [claim for claim in claims if claim.study == study] for study in BUILT_IN}
+    every, heads = [(s, c) for s in studies for c in studies[s]], [f"{n} seeds" for n in SEEDS]
     error = 100 * math.sqrt(LEVEL * (1 - LEVEL) / rounds)
     print(f"{rounds} simulated studies a number; at 5 % the standard error is {error:.2f} points.\n")
     with ProcessPoolExecutor() as pool:
@@ -92,16 +93,12 @@ def main() -> None:
             jobs = [(studies[study], worlds[name](claims), n, rounds, k) for k, (name, study, n) in enumerate(keys)]
             return dict(zip(keys, pool.map(_job, jobs), strict=True))
 
-        nothing = run({"flat": flat})
+        nothing = run({"normal": flat})
         print("## No true effect: raw test of each claim comes out either way, %\n")
         print("A claim that nothing is gained is true here: `supported` is right, and not counted.\n")
         _table(
-            ["claim", *(f"{n} seeds" for n in SEEDS)],
-            [
-                [c.id, *(_percent(_alarms(nothing["flat", s, n], c)) for n in SEEDS)]
-                for s in studies
-                for c in studies[s]
-            ],
+            ["claim", *heads],
+            [[c.id, *(_percent(_alarms(nothing["normal", s, n], c)) for n in SEEDS)] for s, c in every],
         )
         print("\n## Family: any claim of a study wrongly supported or contradicted, %\n")
         ways: dict[str, Callable[[Sequence[Claim]], World]] = {
@@ -109,30 +106,22 @@ def main() -> None:
             "cells of a seed correlate, 0.5": lambda c: replace(flat(c), shared=0.5),
             "a fifth of the runs missing": lambda c: replace(flat(c), lost=0.2),
         }
-        others = run(ways)
+        others = nothing | run(ways)
         _table(
-            ["world", "study", *(f"{n} seeds" for n in SEEDS)],
+            ["world", "study", *heads],
             [
-                [name, study, *(_percent(tallies[key, study, n].family / rounds) for n in SEEDS)]
-                for name, key, tallies in (
-                    ("as assumed", "flat", nothing),
-                    *((name, name, others) for name in ways),
-                )
+                [name, study, *(_percent(others[key, study, n].family / rounds) for n in SEEDS)]
+                for name, key in (("as assumed", "normal"), *((name, name) for name in ways))
                 for study in studies
             ],
         )
         print("\n## Joint adjustment beside Holm's: wrong studies, %, and claims decided in the paper's world\n")
-        noises = run(
-            {
-                "heavy tails": lambda c: replace(flat(c), noise=heavy),
-                "skewed": lambda c: replace(flat(c), noise=skewed),
-            }
-        )
-        noises |= {("normal", study, n): tally for (_, study, n), tally in nothing.items()}
+        tails = {"heavy tails": heavy, "skewed": skewed}
+        noises = nothing | run({name: lambda c, how=how: replace(flat(c), noise=how) for name, how in tails.items()})
         rough = run({"paper": lambda c: papers(c, ROUGH)})
         rows = [
             [f"wrong, {name}", study, *(_both(t.family / rounds, t.family_holm / rounds, 100) for t in row)]
-            for name in ("normal", "heavy tails", "skewed")
+            for name in ("normal", *tails)
             for study in studies
             for row in [[noises[name, study, n] for n in SEEDS]]
         ]
@@ -141,7 +130,7 @@ def main() -> None:
             for s in studies
             for row in [[rough["paper", s, n] for n in SEEDS]]
         ]
-        _table(["joint (Holm)", "study", *(f"{n} seeds" for n in SEEDS)], rows)
+        _table(["joint (Holm)", "study", *heads], rows)
         print(f"\n## Planned looks: wrong studies of no effect, %; decided and runs, paper, sd {ROUGH}\n")
         plans = [(MOST,), *(_numbers(first, looks) for first in (2, 3) for looks in (2, 3, 4, 5))]
         jobs = [(mine, plan, rounds, k) for k, (mine, plan) in enumerate(product(studies.values(), plans))]
@@ -182,7 +171,7 @@ def main() -> None:
             for name, claim, world in hardest(mine):
                 tallies = pool.map(_job, [([claim], world, n, rounds, n) for n in SEEDS])
                 rows.append([study, name, *(_percent(mistakes(tally, claim, world)) for tally in tallies)])
-        _table(["study", "kind", *(f"{n} seeds" for n in SEEDS)], rows)
+        _table(["study", "kind", *heads], rows)
         print("\n## Power: the paper's own effects, standard deviation between seeds 0.2 points, % of verdicts\n")
         power = run({"paper": lambda c: papers(c, 0.2)})
         _table(
@@ -193,12 +182,11 @@ def main() -> None:
                     *(_percent(power["paper", s, n].rate(c.id, SUPPORTED)) for n in SEEDS),
                     *(_percent(power["paper", s, n].rate(c.id, NO_EFFECT)) for n in SEEDS),
                 ]
-                for s in studies
-                for c in studies[s]
+                for s, c in every
             ],
         )
         print("\nCoverage of the 95 % intervals in that world, %: ", end="")
-        cover = [power["paper", s, n].covered[c.id] / rounds for s in studies for c in studies[s] for n in SEEDS]
+        cover = [power["paper", s, n].covered[c.id] / rounds for s, c in every for n in SEEDS]
         print(f"{_percent(min(cover))} to {_percent(max(cover))} by claim and seeds.")
     print(f"\n{time.perf_counter() - began:.0f} s")
 
