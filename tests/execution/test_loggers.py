@@ -389,11 +389,9 @@ def test_an_unknown_logger_and_a_missing_package_are_mistakes(monkeypatch):
     ):
         logger.check_logger(LoggerConfig("neptune"))
     logger.check_logger(LoggerConfig("mlflow"))
-    logger._installed.cache_clear()
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'shufflenet-ablations\[tensorboard\]'"):
         logger.check_logger(LoggerConfig("tensorboard"))
-    logger._installed.cache_clear()
 
 
 def test_a_missing_package_ends_a_sweep_before_any_training(tmp_path):

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -51,7 +51,7 @@ def check_logger(settings: LoggerConfig) -> None:
     """
     if settings.name not in LOGGERS:
         raise UserError(f"logger.name={settings.name} is not a logger: choose one of {', '.join(LOGGERS)}.")
-    if settings.name != "none" and not _installed(settings.name):
+    if settings.name != "none" and importlib.util.find_spec(settings.name) is None:
         raise UserError(
             f"logger={settings.name} needs a package that is not installed: "
             f"pip install 'shufflenet-ablations[{settings.name}]' (in a checkout: pip install '.[{settings.name}]')."
@@ -134,9 +134,3 @@ def answer(action: Callable[..., T], *arguments: Any) -> T:
         if future.done():
             raise
         raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from error
-
-
-@lru_cache(maxsize=4)
-def _installed(package: str) -> bool:
-    """Whether a package could be imported."""
-    return importlib.util.find_spec(package) is not None
