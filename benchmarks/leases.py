@@ -89,16 +89,16 @@ def plan(runs: int, results: Path) -> list[Planned]:
     return [Planned(run, config, ()) for run, _ in zip(grid, range(runs), strict=False)]
 
 
-def no_training(records: dict[int, RunRecorder], outcomes: dict[int, tuple[str, Exception | None]]) -> None:
+def no_training(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, job_runner.Outcome]) -> None:
     """In the place of `job_runner._execute`: results without a training, and a note of who wrote them."""
-    for number, record in records.items():
+    for record in records:
         record.folder.mkdir(parents=True, exist_ok=True)
         with (record.folder / "by.txt").open("a") as file:
             file.write(f"{os.getpid()}\n")
         record.lease.check()
         result = {"schema": 1, "run_id": record.run_id, "status": "done", "error": 0.0, "seconds": {"total": 0.0}}
         write_json(record.folder / "result.json", result, flush=False)
-        outcomes[number] = (JobState.DONE, None)
+        outcomes[record] = (JobState.DONE, None)
 
 
 def work(listed: work_list.JobList, first: int, barrier: Any, report: Path) -> None:

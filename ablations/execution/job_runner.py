@@ -14,6 +14,9 @@ from ablations.execution.job import Job
 from ablations.execution.run_recorder import RunRecorder
 from ablations.store import writable
 
+Outcome = tuple[JobState, Exception | None]
+"""The state of a run, and the UserError that the same again would end in."""
+
 
 def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> JobState:
     """Train a run and store it, unless it is done or another process trains it.
@@ -33,53 +36,47 @@ def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> JobState:
     return state
 
 
-def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[tuple[JobState, Exception | None]]:
+def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[Outcome]:
     """Train runs of one protocol and one shape of network in lock step, and store each; see `run_job`.
-
-    Returns:
-        Of each its state, and the UserError that the same again would end in.
 
     Raises:
         UserError: as `run_job` does.
     """
-    outcomes: dict[int, tuple[JobState, Exception | None]] = {}
     try:
         with ExitStack() as stack:
-            records: dict[int, RunRecorder] = {}
-            for number, job in enumerate(jobs):
-                record = stack.enter_context(RunRecorder(job, stop))
-                state = record.take()
-                if state:
-                    outcomes[number] = (state, None)
-                else:
-                    records[number] = record
-            _execute(records, outcomes)
+            records = [stack.enter_context(RunRecorder(job, stop)) for job in jobs]
+            outcomes: dict[RunRecorder, Outcome] = {one: (state, None) for one in records if (state := one.take())}
+            _execute([one for one in records if one not in outcomes], outcomes)
     except OSError as error:
         raise writable.unwritable(jobs[0].results, error) from None
-    return [outcomes[number] for number in range(len(jobs))]
+    return [outcomes[one] for one in records]
 
 
-def _execute(records: dict[int, RunRecorder], outcomes: dict[int, tuple[JobState, Exception | None]]) -> None:
+def _execute(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, Outcome]) -> None:
     """Train the runs of these records, and note what came of each as it ends."""
-    left = dict(records)
+    left = list(records)
+
+    def end(record: RunRecorder, outcome: Any) -> None:
+        left.remove(record)
+        outcomes[record] = record.finish(outcome)
+
     try:
-        for number, record in records.items():
+        for record in records:
             try:
                 record.open()
             except Exception as error:
-                outcomes[number] = left.pop(number).finish(error)
+                end(record, error)
                 _release_frames(error)
-        if left:
-            numbers = list(left)
-            for place, outcome in _train(list(left.values())):
-                outcomes[numbers[place]] = left.pop(numbers[place]).finish(outcome)
-                if isinstance(outcome, Exception):
-                    _release_frames(outcome)
+        training = list(left)
+        for place, outcome in _train(training) if training else ():
+            end(training[place], outcome)
+            if isinstance(outcome, Exception):
+                _release_frames(outcome)
     except Exception as error:
         if not left or isinstance(error, writable.Unwritable):
             raise
-        for number in list(left):  # what ends the training of all: no memory left, data that are gone
-            outcomes[number] = left.pop(number).finish(error)
+        for record in list(left):  # what ends the training of all: no memory left, data that are gone
+            end(record, error)
         _release_frames(error)
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves on disk while it trains and when it ends: the part of `execute` that is each run's own."""
+"""What a run leaves on disk while it trains and when it ends: the part of `job_runner` that is each run's own."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ log = logging.getLogger("ablations.run")
 
 
 class RunRecorder:
-    """A run that this process trains, by the lease that it holds until `conclude`."""
+    """A run that this process trains, by the lease that it holds until `finish`."""
 
     def __init__(self, job: "Job", stop: Callable[[], bool]) -> None:
         self.job, self.stop = job, stop
