@@ -46,11 +46,6 @@ def make_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int) -> 
     return LambdaLR(optimizer, factor)
 
 
-def make_criterion(settings: Settings) -> nn.Module:
-    """Cross entropy with smoothed labels."""
-    return nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
-
-
 def make_loaders(settings: Settings) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Batches to train on, shuffled and augmented, and batches to test on."""
     chosen = np.load(settings.images)
@@ -76,7 +71,7 @@ def train(network: nn.Module, loader: Any, settings: Settings) -> list[float]:
     optimizer = make_optimizer(network, settings)
     warmup = round(settings.warmup_epochs * len(loader))
     schedule = make_schedule(optimizer, settings.epochs * len(loader), warmup)
-    criterion = make_criterion(settings)
+    criterion = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
     network.train()
     seconds = []
     for epoch in range(settings.epochs):

@@ -54,8 +54,8 @@ def checks(results: Path) -> tuple[pd.DataFrame, list[Check]]:
     if done["protocol_id"].nunique() != 1:
         raise ValueError(f"{results} has finished runs of {done['protocol_id'].nunique()} protocols; one is needed.")
     keys = ["width", "groups", "shuffle"]
-    curves = {run_id: _losses(results, run_id) for run_id in done["run_id"]}
-    errors = done.assign(error=100 * done["error"], falls=done["run_id"].map(lambda run_id: falls(curves[run_id])))
+    curves = [pd.read_csv(results / "runs" / run_id / "metrics.csv")["train_loss"] for run_id in done["run_id"]]
+    errors = done.assign(error=100 * done["error"], falls=[falls(losses.tolist()) for losses in curves])
     cells = errors.groupby(keys).agg(
         seeds=("seed", "nunique"), error=("error", "mean"), sd=("error", "std"), falls=("falls", "all")
     )
@@ -101,11 +101,6 @@ def train(results: Path, overrides: list[str]) -> list[Check]:
 def _sweep(results: Path, *overrides: str) -> None:
     command = [sys.executable, "-m", "ablations", "-m", "preset=quick", f"runtime.results_dir={results}", *overrides]
     subprocess.run(command, cwd=ROOT, check=True)
-
-
-def _losses(results: Path, run_id: str) -> list[float]:
-    losses: list[float] = pd.read_csv(results / "runs" / run_id / "metrics.csv")["train_loss"].tolist()
-    return losses
 
 
 def main() -> None:
