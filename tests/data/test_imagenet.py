@@ -187,11 +187,6 @@ def test_an_incomplete_folder_is_refused_while_planning(small, spoil, sentence):
         data.resolve(small)
 
 
-def test_a_folder_that_is_not_there_is_refused(small):
-    with pytest.raises(UserError, match="nowhere does not exist"):
-        data.resolve(replace(small, dir="nowhere"))
-
-
 def test_missing_images_and_resized_copies_are_refused_before_anything_is_decoded(small, tmp_path):
     path = Path(small.dir, "train", WNIDS[1], f"{WNIDS[1]}_2.JPEG")
     content = path.read_bytes()
