@@ -38,16 +38,12 @@ log = logging.getLogger("ablations.data")
 
 @dataclass(frozen=True)
 class _Index:
-    """Files with the sha256 of each, (N, 32) uint8. `complete`: all files of the folder, as they were then."""
+    """Files with the sha256 of each. `complete`: all files of the folder, as they were then."""
 
-    names: bytes  # paths, each ended by a zero byte
+    paths: list[bytes]
     status: np.ndarray  # (N, 3) int64: size, time, inode
-    sha256: np.ndarray
+    sha256: list[bytes]
     complete: bool
-
-    def paths(self) -> list[bytes]:
-        """The paths, in order."""
-        return self.names.split(b"\0")[:-1]
 
 
 class ChangedFile(Exception):
@@ -100,11 +96,11 @@ def hash_files(
     """
     place = cache_dir / f"index-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.npz"
     former = _load(place)
-    names = _joined(paths)
-    if former and former.complete and former.names == names and np.array_equal(former.status, status):
-        return _rows(former.sha256)
-    known = _known(former)
-    found = [known.get(key) for key in zip(names.split(b"\0")[:-1], *status.T.tolist(), strict=True)]
+    names = [os.fsencode(path) for path in paths]
+    if former.complete and former.paths == names and np.array_equal(former.status, status):
+        return former.sha256
+    known = dict(zip(zip(former.paths, *former.status.T.tolist(), strict=True), former.sha256, strict=True))
+    found = [known.get(key) for key in zip(names, *status.T.tolist(), strict=True)]
     missing = [number for number, sha in enumerate(found) if sha is None]
     began = time.time_ns()
     try:
@@ -116,14 +112,9 @@ def hash_files(
         remembered[read & racy] = -1
         have = [number for number, sha in enumerate(found) if sha is not None]
         hashes = [sha for sha in found if sha is not None]
-        index = _Index(
-            names=_joined([paths[number] for number in have]),
-            status=remembered[have],
-            sha256=np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32),
-            complete=len(have) == len(paths),
-        )
+        index = _Index([names[number] for number in have], remembered[have], hashes, len(have) == len(paths))
         _save(place, index)
-    if former and former.complete and (changed := _changes(former, index)):
+    if former.complete and (changed := _changes(former, index)):
         log.warning(
             "The images in %s have changed since the last start: %s. They are another data set now.", root, changed
         )
@@ -175,27 +166,9 @@ def _sha256(path: str) -> bytes | str:
         return error.strerror or str(error)
 
 
-def _joined(paths: Sequence[str]) -> bytes:
-    """Paths as bytes, each ended by a zero byte."""
-    return os.fsencode("".join(f"{path}\0" for path in paths))
-
-
-def _rows(hashes: np.ndarray) -> list[bytes]:
-    """The rows of (N, 32) uint8."""
-    whole = hashes.tobytes()
-    return [whole[start : start + 32] for start in range(0, len(whole), 32)]
-
-
-def _known(former: _Index | None) -> dict[tuple[bytes, int, int, int], bytes]:
-    """sha256 by path, size, time and inode."""
-    if former is None:
-        return {}
-    return dict(zip(zip(former.paths(), *former.status.T.tolist(), strict=True), _rows(former.sha256), strict=True))
-
-
 def _changes(former: _Index, index: _Index) -> str:
     """`2 changed (a, b), 1 new (c), 3 gone (d, e, f)`; empty where nothing did."""
-    before, now = (dict(zip(one.paths(), _rows(one.sha256), strict=True)) for one in (former, index))
+    before, now = (dict(zip(one.paths, one.sha256, strict=True)) for one in (former, index))
     kinds = {
         "changed": sorted(path for path, sha in now.items() if before.get(path, sha) != sha),
         "new": sorted(now.keys() - before.keys()),
@@ -205,29 +178,27 @@ def _changes(former: _Index, index: _Index) -> str:
     return ", ".join(f"{len(paths):,} {kind} ({shown[kind]})" for kind, paths in kinds.items() if paths)
 
 
-def _load(place: Path) -> _Index | None:
-    """The index in a file; None where there is none that can be read."""
+def _load(place: Path) -> _Index:
+    """The index in a file; of no files where there is none that can be read."""
+    nothing = _Index([], np.empty((0, 3), np.int64), [], False)
     try:
         with np.load(place, allow_pickle=False) as content:
-            index = _Index(content["names"].tobytes(), content["status"], content["sha256"], bool(content["complete"]))
-            count = index.names.count(b"\0")
-            whole = int(content["schema"]) == SCHEMA and index.status.shape == (count, 3)
-            return index if whole and index.sha256.shape == (count, 32) else None
+            paths, status, hashes = content["names"].tobytes().split(b"\0")[:-1], content["status"], content["sha256"]
+            if int(content["schema"]) != SCHEMA or (status.shape, hashes.shape) != ((len(paths), 3), (len(paths), 32)):
+                return nothing
+            rows = [row.tobytes() for row in hashes]
+            return _Index(paths, status, rows, bool(content["complete"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-        return None
+        return nothing
 
 
 def _save(place: Path, index: _Index) -> None:
-    """Write the index; where the cache folder cannot be written, the next start reads all files again."""
+    """Write the index, paths each ended by a zero byte, sha256 as (N, 32) uint8; where the cache folder cannot be
+    written, the next start reads all files again."""
     text = io.BytesIO()
-    np.savez(
-        text,
-        schema=SCHEMA,
-        names=np.frombuffer(index.names, np.uint8),
-        status=index.status,
-        sha256=index.sha256,
-        complete=index.complete,
-    )
+    names = np.frombuffer(b"".join(path + b"\0" for path in index.paths), np.uint8)
+    hashes = np.frombuffer(b"".join(index.sha256), np.uint8).reshape(-1, 32)
+    np.savez(text, schema=SCHEMA, names=names, status=index.status, sha256=hashes, complete=index.complete)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         files.write(place, text.getvalue())
