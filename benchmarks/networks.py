@@ -6,8 +6,6 @@ import model
 from model.shufflenet import UNITS, make_stem
 from model.widths import resolve_stem, stage_channels
 
-NETWORKS = ("shufflenet", "pytorchcv", "blog")
-
 
 def build(network: str, groups: int, width: float, classes: int, stem: str) -> nn.Module:
     """A network of three input channels whose forward gives logits."""

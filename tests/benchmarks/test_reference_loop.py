@@ -128,7 +128,7 @@ def test_pytorchcvs_networks_cost_what_ours_do_as_far_as_they_can_be_built(group
 
 def test_all_networks_give_logits():
     pytest.importorskip("pytorchcv")
-    for name in networks.NETWORKS:
+    for name in ("shufflenet", "pytorchcv", "blog"):
         scores = networks.build(name, 3, 0.25, 10, "stride1")(torch.randn(2, 3, 32, 32))
         assert scores.shape == (2, 10) and not torch.allclose(scores.sum(1), torch.ones(2))
 
