@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ablations.core.errors import UserError
 from ablations.core.processes import cores
+from ablations.core.text import some
 from ablations.data import cache, npy_writer, shard
 from ablations.data.content_index import content_digest
 from ablations.data.decode import decoders
@@ -38,22 +40,30 @@ class ShardSource:
     """The images of a data set that lie in files or archives.
 
     Attributes:
+        root: what messages call the folder that all places lie in.
         splits: for each split its place, a folder or an archive, and its images.
-        forms: for each split how images are kept, see `shard`.
+        keep: whether squares are kept or whole images, see `shard`.
         side: of the resized images' shorter side.
-        judge: told of every image that cannot be decoded (as <place>/<name> (<reason>)) and of every (split, label)
-            that has some that can; may raise UserError.
+        skip_broken: whether images that cannot be decoded are left out, else refused.
         passed_over: number of files that are no part of the set, by reason.
     """
 
+    root: str
     class_names: Sequence[str]
     splits: dict[str, tuple[Path, Sequence[ShardEntry]]]
-    forms: dict[str, str]
+    keep: str
     side: int
-    judge: Callable[[list[str], set[tuple[str, int]]], None]
+    skip_broken: bool
     passed_over: Mapping[str, int]
 
     resumable: ClassVar[bool] = True
+
+    @property
+    def forms(self) -> dict[str, str]:
+        """For each split how images are kept: only what is trained on is cropped, all else is seen in its centre."""
+        if self.keep == shard.SQUARE:
+            return dict.fromkeys(self.splits, shard.SQUARE)
+        return {split: shard.WHOLE if split == "train" else shard.CENTRE for split in self.splits}
 
     @property
     def needed(self) -> int:
@@ -65,20 +75,20 @@ class ShardSource:
 
     def fill(self, part: Path, report: Report | None) -> tuple[dict[str, Any], dict[str, str]]:
         """Write all splits; see `cache.Source`."""
-        by_torch = shard.SQUARE not in self.forms.values()
+        by_torch = self.keep != shard.SQUARE
         few = self._images() <= IN_THREADS
         build = _by_threads if few else _by_processes
         progress = Progress("caching images", self._images(), report)
         shards = {split: list(self._shards(split)) for split in self.splits}
         # Else torch, where it resizes the images, would start threads of its own in each of ours.
         with one_thread() if few and by_torch else nullcontext():
-            built = build([one for some in shards.values() for one in some], part, progress.add)
+            built = build([one for each in shards.values() for one in each], part, progress.add)
             known = {f"{stem}.u8": sha for stem, sha in built}
-        records = {split: [_record(part, one) for one in some] for split, some in shards.items()}
+        records = {split: [_record(part, one) for one in each] for split, each in shards.items()}
         places = {split: place.name for split, (place, _) in self.splits.items()}
-        broken = [f"{places[split]}/{name}" for split, some in records.items() for one in some for name in one.broken]
-        kept = {(s, int(label)) for s, found in records.items() for one in found for label in np.unique(one.labels)}
-        self.judge(broken, kept)
+        broken = [f"{places[split]}/{name}" for split, each in records.items() for one in each for name in one.broken]
+        if broken:
+            self._judge(broken, records)
         for split in self.splits:
             if self.forms[split] != shard.WHOLE:
                 _join(part, split, [one.stem for one in shards[split]], records[split], self.side)
@@ -101,8 +111,23 @@ class ShardSource:
     def _shards(self, split: str) -> Iterator[Shard]:
         place, entries = self.splits[split]
         for number, start in enumerate(range(0, len(entries), PER_SHARD)):
-            some = tuple(entries[start : start + PER_SHARD])
-            yield Shard(split, number, str(place), self.forms[split], self.side, some)
+            mine = tuple(entries[start : start + PER_SHARD])
+            yield Shard(split, number, str(place), self.forms[split], self.side, mine)
+
+    def _judge(self, broken: Sequence[str], records: Mapping[str, Sequence[ShardRecord]]) -> None:
+        """Refuse broken images, all of them counted and the first few named, or say that they were left out."""
+        total = self._images()
+        if not self.skip_broken:
+            raise UserError(
+                f"{len(broken)} of {total} images in {self.root} cannot be decoded: {some(broken, '; ')}. "
+                "Replace or delete them, or leave them out with data.skip_broken=true."
+            )
+        for split, (place, entries) in self.splits.items():
+            kept = {int(label) for one in records[split] for label in np.unique(one.labels)}
+            for label in sorted({entry.label for entry in entries} - kept):
+                where = f"{self.root}/{place.name}/{self.class_names[label]}"
+                raise UserError(f"None of the images in {where} can be decoded: replace them.")
+        cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, self.root)
 
     def _contents(self, records: Mapping[str, Sequence[ShardRecord]]) -> dict[str, Any]:
         """What the files hold: their digest, and how many images two splits share, which is said as well."""

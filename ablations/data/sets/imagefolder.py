@@ -1,7 +1,6 @@
 """Any folder of images as a data set: hashed to name it, decoded once to fill its cache."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ import numpy as np
 from ablations.core.config import DataConfig, FolderConfig
 from ablations.core.errors import UserError
 from ablations.core.run_spec import DataSpec, digest
-from ablations.core.text import some
 from ablations.data import cache, subsets
 from ablations.data.content_index import content_digest, hash_files
 from ablations.data.sets import image_tree
-from ablations.data.shard import CENTRE, SQUARE, WHOLE, ShardEntry
+from ablations.data.shard import SQUARE, WHOLE, ShardEntry
 from ablations.data.shard_source import ShardSource
 from ablations.data.work import Report
 
@@ -74,11 +72,12 @@ def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSo
         f"{listed.root}: {listed.listing.summary(sum(map(len, entries.values())))}.",
     )
     return ShardSource(
+        root=str(listed.root),
         class_names=listed.classes,
         splits={split: (listed.root / folder, entries[split]) for split, folder in listed.folders.items()},
-        forms=forms(config, listed.folders),
+        keep=config.keep,
         side=config.cache_resolution,
-        judge=judge(f"{listed.root}", listed.folders, listed.classes, entries, config.skip_broken),
+        skip_broken=config.skip_broken,
         passed_over=listed.listing.passed_over,
     )
 
@@ -91,41 +90,6 @@ def check_keep(config: FolderConfig) -> None:
     """
     if config.keep not in (SQUARE, WHOLE):
         raise UserError(f"data.keep={config.keep} is not a form: choose {SQUARE} or {WHOLE}.")
-
-
-def forms(config: FolderConfig, splits: Iterable[str]) -> dict[str, str]:
-    """How the images of each split are kept: only what is trained on is cropped, all else is seen in its centre."""
-    if config.keep == SQUARE:
-        return dict.fromkeys(splits, SQUARE)
-    return {split: WHOLE if split == "train" else CENTRE for split in splits}
-
-
-def judge(
-    root: str, folders: dict[str, str], classes: Sequence[str], entries: dict[str, list[ShardEntry]], skip: bool
-) -> Callable[[list[str], set[tuple[str, int]]], None]:
-    """Refuses broken images, all of them counted and the first few named, or says that they were left out.
-
-    Args:
-        folders: what the splits are called where the images lie.
-    """
-    total = sum(map(len, entries.values()))
-
-    def decide(broken: list[str], kept: set[tuple[str, int]]) -> None:
-        if not broken:
-            return
-        if not skip:
-            raise UserError(
-                f"{len(broken)} of {total} images in {root} cannot be decoded: {some(broken, '; ')}. "
-                "Replace or delete them, or leave them out with data.skip_broken=true."
-            )
-        for split, listed in entries.items():
-            for label in sorted({entry.label for entry in listed}):
-                if (split, label) not in kept:
-                    place = f"{root}/{folders[split]}/{classes[label]}"
-                    raise UserError(f"None of the images in {place} can be decoded: replace them.")
-        cache.log.warning("%d of %d images in %s cannot be decoded and are left out.", len(broken), total, root)
-
-    return decide
 
 
 def _hashed(listed: image_tree.Tree, config: FolderConfig, report: Report | None) -> dict[str, list[bytes]]:

@@ -39,12 +39,12 @@ def source(config: DataConfig, spec: DataSpec, report: Report | None) -> ShardSo
     assert isinstance(config, FolderConfig)
     places = imagenet_files.find_files(config.dir)
     wnids, entries, passed_over = imagenet_files.list_images(places)
-    roles = {"train": places.train.name, "test": places.val.name}
     return ShardSource(
+        root=config.dir,
         class_names=wnids,
         splits={"train": (places.train, entries["train"]), "test": (places.val, entries["test"])},
-        forms=imagefolder.forms(config, roles),
+        keep=config.keep,
         side=config.cache_resolution,
-        judge=imagefolder.judge(config.dir, roles, wnids, entries, config.skip_broken),
+        skip_broken=config.skip_broken,
         passed_over=passed_over,
     )
