@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ablations import data as data_sets
+from ablations.core.config import DataConfig
 from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.data import Splits
 from ablations.store import run_folder
@@ -92,6 +94,12 @@ def splits(spec: DataSpec, seed: int = 0) -> Splits:
         mean=train_images.mean((0, 1, 2), dtype=np.float32),
         std=train_images.std((0, 1, 2), dtype=np.float32),
     )
+
+
+def prepared(config: DataConfig) -> Splits:
+    """A data set's splits from its configuration."""
+    spec = data_sets.resolve(config)
+    return data_sets.load(data_sets.prepare(config, spec), spec)
 
 
 def train(

@@ -16,6 +16,7 @@ from ablations.core.config import CifarConfig
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.data.sets import cifar
+from tests.make import prepared
 
 UNPACK = ROOT.parent / "shared" / "data" / "unpack.py"
 
@@ -62,11 +63,6 @@ def small(config, monkeypatch):
 def save(path, content):
     path.write_bytes(pickle.dumps(content, protocol=3))
     return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def prepared(config):
-    spec = data.resolve(config)
-    return data.load(data.prepare(config, spec), spec)
 
 
 def test_batches_become_images_and_labels(config, small):

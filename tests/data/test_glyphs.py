@@ -11,6 +11,7 @@ from ablations.core.config import GlyphsConfig
 from ablations.core.errors import UserError
 from ablations.data.sets import glyph_fonts, glyph_renderer, glyphs
 from ablations.data.sets.glyph_renderer import Look
+from tests.make import prepared
 
 LOOK = Look(size=24, rotation=15.0, shift=3.0, contrast=0.5, noise=0.2)
 PLAIN = Look(size=24, rotation=0.0, shift=0.0, contrast=1.0, noise=0.0)
@@ -29,22 +30,17 @@ def config(tmp_path):
     )
 
 
-def loaded(config):
-    spec = data.resolve(config)
-    return data.load(data.prepare(config, spec), spec)
-
-
 def drawn(look, seed=(0, 0), count=40, faces=("DejaVuSans", "cmr10"), characters="0123456789"):
     bank = glyph_renderer.glyph_bank(characters, faces, look.size)
     return np.concatenate([images for images, _ in glyph_renderer.draw(bank, look, seed, count)])
 
 
 def test_the_set_has_what_was_asked_for(config):
-    splits = loaded(config)
+    splits = prepared(config)
     assert splits.train_images.shape == (60, 24, 24, 1) and splits.eval_images.shape == (50, 24, 24, 1)
     assert splits.train_images.dtype == np.uint8 and splits.class_names == tuple("0123456789")
     assert np.bincount(splits.train_labels[splits.train_index]).tolist() == [6] * 10
-    assert loaded(replace(config, evaluate="val")).eval_images.shape == (40, 24, 24, 1)
+    assert prepared(replace(config, evaluate="val")).eval_images.shape == (40, 24, 24, 1)
 
 
 def test_defaults_and_a_set_without_validation_images(config):
@@ -57,11 +53,11 @@ def test_defaults_and_a_set_without_validation_images(config):
 
 
 def test_a_seed_draws_the_same_bits(config, tmp_path):
-    first = loaded(config)
-    again = loaded(replace(config, cache_dir=str(tmp_path / "elsewhere")))
+    first = prepared(config)
+    again = prepared(replace(config, cache_dir=str(tmp_path / "elsewhere")))
     assert np.array_equal(first.train_images, again.train_images)
     assert np.array_equal(first.eval_images, again.eval_images)
-    other = loaded(replace(config, data_seed=1))
+    other = prepared(replace(config, data_seed=1))
     assert not np.array_equal(first.train_images, other.train_images)
 
 
@@ -100,7 +96,7 @@ def test_each_split_is_set_in_its_faces(config, monkeypatch, typefaces):
     asked = []
     bank = glyph_renderer.glyph_bank
     monkeypatch.setattr(glyphs, "glyph_bank", lambda c, faces, size: asked.append(tuple(faces)) or bank(c, faces, size))
-    loaded(replace(config, typefaces=typefaces))
+    prepared(replace(config, typefaces=typefaces))
     assert asked == [glyph_fonts.faces(split, typefaces) for split in ("train", "val", "test")]
 
 

@@ -13,6 +13,7 @@ from ablations import data
 from ablations.core.errors import UserError
 from ablations.core.paths import ROOT
 from ablations.data.decode import decode
+from tests.make import prepared
 
 TINY = ROOT.parent / "shared" / "data" / "tiny-imagenet-50"
 
@@ -31,11 +32,6 @@ def plant(root, splits=("train", "val"), classes=("ant", "bee"), each=5):
             for k in range(each):
                 picture(root / split / name / f"{k}.png", seed=(s, c, k))
     return root
-
-
-def prepared(config):
-    spec = data.resolve(config)
-    return data.load(data.prepare(config, spec), spec)
 
 
 def test_a_tree_becomes_images_and_labels_in_sorted_order(config):
