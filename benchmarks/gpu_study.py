@@ -19,12 +19,12 @@ from typing import Any
 from ablations.core.files import read_json
 from ablations.core.paths import ROOT
 from benchmarks import environment, standings
-from benchmarks.contest import WIDTHS, Work, choose_images, take_turn, wanted_surroundings
+from benchmarks.contest import GROUPS, WIDTHS, Work, choose_images, take_turn, wanted_surroundings
 
 MINUTES, TIMES = 10.0, 10.0
 """What issue 5 asks for: the study in so many minutes, and so many times the reference loop's rate."""
 
-CELLS = [(g, w) for w in WIDTHS for g in (1, 2, 3, 4, 8)] + [(g, w) for w in WIDTHS for g in (3, 8)]
+CELLS = [(g, w) for w in WIDTHS for g in GROUPS] + [(g, w) for w in WIDTHS for g in (3, 8)]
 """Groups and width of the study's 21 cells: those of Table 2, and the six without shuffle of Table 3."""
 
 

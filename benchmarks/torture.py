@@ -273,14 +273,18 @@ def main() -> int:
         expected = outcome(arena.results)
         shutil.rmtree(arena.results)
         tally = torture(arguments.rounds, arguments.seed, arena, expected)
-    wrong = ("runs lost", "runs trained twice", "mismatches", "processes left over", "sweeps that hung")
-    bad = [*wrong, "tracebacks shown"]
+    bad = [
+        "runs lost",
+        "runs trained twice",
+        "mismatches",
+        "processes left over",
+        "sweeps that hung",
+        "tracebacks shown",
+    ]
     on = f"a tmpfs of {DISK}" if small else "the disk as it is, which was not filled"
     print(f"\n{time.monotonic() - began:.0f} s, seed {arguments.seed}, on {on}")
     faults = sorted(key for key in tally if key.startswith("fault"))
-    for what in ["rounds", *faults, "sweeps compared", "runs compared"]:
-        print(f"{what:28s} {tally[what]:5d}")
-    for what in ["damaged folders set aside", *bad]:
+    for what in ["rounds", *faults, "sweeps compared", "runs compared", "damaged folders set aside", *bad]:
         print(f"{what:28s} {tally[what]:5d}")
     return 1 if any(tally[what] for what in bad) else 0
 
