@@ -9,18 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from ablations import data
 from ablations.core.errors import UserError
 from ablations.core.files import read_json
 from ablations.execution import job_runner
 from ablations.execution.job import Job
 from ablations.execution.worker import is_spoiled
-from ablations.store import run_folder, writable
+from ablations.store import run_folder
 from ablations.training import run_group, trainer
 from ablations.training.cuda_graph import CudaGraphStep
 from ablations.training.step import EagerStep
 from tests.make import run
-from tests.training.test_trainer import splits
 
 References = list["weakref.ref[Any]"]
 
@@ -54,16 +52,9 @@ def made(monkeypatch) -> Iterator[References]:
 
 
 @pytest.fixture
-def jobs(tmp_path, monkeypatch) -> list[Job]:
+def jobs(job) -> list[Job]:
     """Two seeds of a cell, which train fused."""
-    torch.set_num_threads(1)
-    monkeypatch.setattr(data, "load", lambda folder, spec: splits(spec))
-    job_runner._splits.cache_clear()
-    results = writable.open_results(tmp_path / "results")
-    return [
-        Job(run(seed=seed, recipe={"epochs": 2}), tmp_path / "data", results, "cpu", 1, False, 1, {"command": "test"})
-        for seed in (0, 1)
-    ]
+    return [replace(job, run=replace(job.run, seed=seed)) for seed in (0, 1)]
 
 
 def assert_freed(made: References) -> None:

@@ -13,7 +13,7 @@ from ablations.execution.job_runner import run_jobs
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import Outcome
 from ablations.store import lease, run_folder, writable
-from tests.execution.test_job_runner import folder, job  # noqa: F401
+from tests.execution.test_job_runner import folder
 from tests.make import run
 from tests.sweeps import ablations, finished
 
@@ -107,11 +107,11 @@ def test_what_was_stopped_together_goes_on_together(results):
     assert sorted(it.next_group(9)) == [0, 2, 4]
 
 
-def seeds(job, number) -> list[Job]:  # noqa: F811
+def seeds(job, number) -> list[Job]:
     return [replace(job, run=replace(job.run, seed=seed)) for seed in range(number)]
 
 
-def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):  # noqa: F811
+def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):
     jobs = seeds(job, 3)
     assert run_jobs(jobs) == [("done", None)] * 3
     for one in jobs:
@@ -125,7 +125,7 @@ def test_fused_runs_leave_a_folder_each_that_says_with_whom(job):  # noqa: F811
     assert len(sums) == 3
 
 
-def test_done_and_held_ones_are_left_out_and_a_lost_one_leaves(job, monkeypatch):  # noqa: F811
+def test_done_and_held_ones_are_left_out_and_a_lost_one_leaves(job, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.0)
     jobs = seeds(job, 4)
     assert job_runner.run_job(jobs[0]) == "done"
@@ -143,7 +143,7 @@ def test_done_and_held_ones_are_left_out_and_a_lost_one_leaves(job, monkeypatch)
     theirs.release(done=False)
 
 
-def test_what_ends_all_is_recorded_of_each(job, monkeypatch):  # noqa: F811
+def test_what_ends_all_is_recorded_of_each(job, monkeypatch):
     def broken(*_):
         raise MemoryError("none left")
 
@@ -155,7 +155,7 @@ def test_what_ends_all_is_recorded_of_each(job, monkeypatch):  # noqa: F811
         assert "none left" in (folder(one) / "log.txt").read_text()
 
 
-def test_one_whose_folder_cannot_be_laid_out_fails_alone(job):  # noqa: F811
+def test_one_whose_folder_cannot_be_laid_out_fails_alone(job):
     jobs = seeds(job, 2)
     folder(jobs[0]).write_text("a file in the folder's place")
     (state, error), other = run_jobs(jobs)

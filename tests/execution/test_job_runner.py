@@ -13,30 +13,9 @@ import torch
 from ablations import data
 from ablations.core.errors import UserError
 from ablations.execution import job_runner
-from ablations.execution.job import Job
 from ablations.store import lease, run_folder, writable
 from ablations.training import checkpoint
-from tests.make import run
 from tests.training.test_trainer import splits
-
-
-@pytest.fixture
-def job(tmp_path, monkeypatch):
-    """A job whose data set is made here."""
-    torch.set_num_threads(1)
-    one = run(recipe={"epochs": 2})
-    monkeypatch.setattr(data, "load", lambda folder, spec: splits(spec))
-    job_runner._splits.cache_clear()
-    return Job(
-        run=one,
-        data_folder=tmp_path / "data",
-        results=writable.open_results(tmp_path / "results"),
-        device="cpu",
-        threads=1,
-        deterministic=False,
-        evaluate_every=1,
-        provenance={"commit": "abc", "command": "python -m ablations", "preset": "none"},
-    )
 
 
 def folder(job) -> Path:

@@ -20,7 +20,7 @@ from ablations.core.errors import UserError
 from ablations.execution import job_runner
 from ablations.execution.loggers import logger
 from ablations.store import run_folder
-from tests.execution.test_job_runner import folder, job  # noqa: F401
+from tests.execution.test_job_runner import folder
 from tests.make import run
 from tests.sweeps import ROOT, ablations, command, environment, finished
 
@@ -36,7 +36,7 @@ def fresh_store(tmp_path_factory):
 
 
 @pytest.fixture
-def logged(job, request, fresh_store):  # noqa: F811
+def logged(job, request, fresh_store):
     """A job of three epochs, each evaluated, with the logger that the test asks for."""
     job.results.mkdir(exist_ok=True)
     shutil.copy(fresh_store, job.results)
