@@ -44,11 +44,11 @@ class Mlflow:
         self.run, self.origin = run, origin
         file = make_url(uri).database if uri.startswith("sqlite:///") else None
         # Several workers write to one sqlite file; MLflow itself locks only the making of its tables, by host.
-        self.lock = FileLock(f"{file}.lock", timeout=LOCK_SECONDS) if file else None
+        self.lock: Any = FileLock(f"{file}.lock", timeout=LOCK_SECONDS) if file else nullcontext()
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells each step of making its tables
-        with self._alone(), _no_folder_left(Path(uri.removeprefix("sqlite:///")).parent if file else Path()):
+        with self.lock, _no_folder_left(Path(uri.removeprefix("sqlite:///")).parent if file else Path()):
             self.client = MlflowClient(uri)
-            self.experiment = self._experiment(settings.experiment, results if self.lock else None)
+            self.experiment = self._experiment(settings.experiment, results if file else None)
             self.mlflow_run = self._describe(self._find() or self._create())
             self.client.update_run(self.mlflow_run, status="RUNNING")
             history = self.client.get_metric_history(self.mlflow_run, "train_loss")
@@ -56,7 +56,7 @@ class Mlflow:
 
     def epochs(self, rows: Rows) -> None:
         """Write the epochs that the MLflow run lacks."""
-        with self._alone():
+        with self.lock:
             if any(self.known.get(row["epoch"], row["train_loss"]) != row["train_loss"] for row in rows):
                 self.client.delete_run(self.mlflow_run)
                 self.mlflow_run, self.known = self._describe(self._create()), {}
@@ -69,7 +69,7 @@ class Mlflow:
 
     def close(self, status: str) -> None:
         """Say how the run ended."""
-        with self._alone():
+        with self.lock:
             self.client.set_terminated(self.mlflow_run, status)
 
     def _experiment(self, wanted: str, results: Path | None) -> str:
@@ -101,12 +101,6 @@ class Mlflow:
         params = [Param(key, value) for key, value in parameters(self.run).items()]
         self.client.log_batch(mlflow_run, params=params)
         return mlflow_run
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While no other process of ours writes to the same sqlite file."""
-        with self.lock or nullcontext():
-            yield
 
 
 def sqlite_uri(file: Path) -> str:
