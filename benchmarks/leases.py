@@ -19,6 +19,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,6 @@ from ablations.core.config import Config, GlyphsConfig, RecipeConfig, RuntimeCon
 from ablations.core.files import write_json
 from ablations.core.job_state import JobState
 from ablations.core.processes import cores
-from ablations.core.run_spec import Axes, DataSpec, Protocol, Recipe, Run, Variant
 from ablations.execution import job_queue, job_runner
 from ablations.execution.job import Job
 from ablations.execution.job_queue import JobQueue
@@ -34,6 +35,7 @@ from ablations.execution.run_recorder import RunRecorder
 from ablations.execution.worker_pool import Outcome
 from ablations.sweep import cluster_task, work_list
 from ablations.sweep.plan import Planned
+from tests import make
 
 GROUPS, WIDTHS = (1, 2, 3, 4, 8), (0.25, 0.5, 1.0, 1.5, 2.0)
 
@@ -72,21 +74,14 @@ class NoTime:
 
 def plan(runs: int, results: Path) -> list[Planned]:
     """So many planned runs: a grid of cells, and as many seeds as it takes."""
-    data = DataSpec("glyphs", "0" * 16, 24, 1, 10, 2000, 500, 1000, "test")
-    recipe = Recipe(8, 64, 0.2, 0.9, True, 1e-4, "matrices", 0.0, 0.5, "none", 0, (1.0, 1.0), False, 0.0)
-    protocol = Protocol(data, recipe, 24, "stride2", "float32")
     config = Config(
         data=GlyphsConfig(name="glyphs", resolution=24, cache_resolution=24),
         recipe=RecipeConfig(),
         runtime=RuntimeConfig(device="cpu", results_dir=str(results), publish=False),
     )
-    cells = [
-        Variant("shufflenet", Axes(groups=groups, width=width, shuffle=True, stem_channels=24))
-        for groups in GROUPS
-        for width in WIDTHS
-    ]
-    grid = (Run(cell, protocol, seed) for seed in range(runs) for cell in cells)
-    return [Planned(run, config, ()) for run, _ in zip(grid, range(runs), strict=False)]
+    cells = [make.run(groups=groups, width=width) for groups in GROUPS for width in WIDTHS]
+    grid = (replace(cell, seed=seed) for seed in range(runs) for cell in cells)
+    return [Planned(run, config, ()) for run in islice(grid, runs)]
 
 
 def no_training(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, job_runner.Outcome]) -> None:
