@@ -84,7 +84,7 @@ def plan(runs: int, results: Path) -> list[Planned]:
     return [Planned(run, config, ()) for run in islice(grid, runs)]
 
 
-def no_training(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, job_runner.Outcome]) -> None:
+def no_training(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, job_runner.Ended]) -> None:
     """In the place of `job_runner._execute`: results without a training, and a note of who wrote them."""
     for record in records:
         record.folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from ablations.execution.job import Job
 from ablations.execution.run_recorder import RunRecorder
 from ablations.store import writable
 
-Outcome = tuple[JobState, Exception | None]
+Ended = tuple[JobState, Exception | None]
 """The state of a run, and the UserError that the same again would end in."""
 
 
@@ -36,7 +36,7 @@ def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> JobState:
     return state
 
 
-def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[Outcome]:
+def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> list[Ended]:
     """Train runs of one protocol and one shape of network in lock step, and store each; see `run_job`.
 
     Raises:
@@ -45,14 +45,14 @@ def run_jobs(jobs: Sequence[Job], stop: Callable[[], bool] = lambda: False) -> l
     try:
         with ExitStack() as stack:
             records = [stack.enter_context(RunRecorder(job, stop)) for job in jobs]
-            outcomes: dict[RunRecorder, Outcome] = {one: (state, None) for one in records if (state := one.take())}
+            outcomes: dict[RunRecorder, Ended] = {one: (state, None) for one in records if (state := one.take())}
             _execute([one for one in records if one not in outcomes], outcomes)
     except OSError as error:
         raise writable.unwritable(jobs[0].results, error) from None
     return [outcomes[one] for one in records]
 
 
-def _execute(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, Outcome]) -> None:
+def _execute(records: Sequence[RunRecorder], outcomes: dict[RunRecorder, Ended]) -> None:
     """Train the runs of these records, and note what came of each as it ends."""
     left = list(records)
 
