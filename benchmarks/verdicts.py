@@ -192,19 +192,13 @@ def main() -> None:
 
 
 def _alarms(tally: Tally, claim: Claim) -> float:
-    if claim.direction == NOT_POSITIVE:
-        return tally.raw[claim.id, CONTRADICTED] / tally.rounds
-    return tally.raw_rate(claim.id)
+    return tally.raw_rate(claim.id, CONTRADICTED, *([] if claim.direction == NOT_POSITIVE else [SUPPORTED]))
 
 
 def mistakes(tally: Tally, claim: Claim, world: World) -> float:
     """Share of wrong sides in a world where one side is wrong."""
     sides = wrong_sides(claim, world)
-    return (
-        tally.rate(claim.id, NO_EFFECT)
-        if NO_EFFECT in sides
-        else sum(tally.raw[claim.id, s] for s in sides) / tally.rounds
-    )
+    return tally.rate(claim.id, NO_EFFECT) if NO_EFFECT in sides else tally.raw_rate(claim.id, *sides)
 
 
 def wrong_sides(claim: Claim, world: World) -> tuple[str, ...]:

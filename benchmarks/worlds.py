@@ -85,9 +85,9 @@ class Tally:
         """Share of studies with one of these verdicts."""
         return sum(self.verdicts[claim, kind] for kind in kinds) / self.rounds
 
-    def raw_rate(self, claim: str) -> float:
-        """Share of studies whose unadjusted test of the claim comes out either way."""
-        return sum(self.raw[claim, kind] for kind in (SUPPORTED, CONTRADICTED)) / self.rounds
+    def raw_rate(self, claim: str, *kinds: str) -> float:
+        """Share of studies whose unadjusted test of the claim comes out on one of these sides."""
+        return sum(self.raw[claim, kind] for kind in kinds) / self.rounds
 
 
 def simulate(
