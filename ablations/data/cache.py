@@ -4,8 +4,8 @@ import errno
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,22 +112,16 @@ def ensure(path: Path, make: Callable[[], Source], report: Report | None) -> Pat
     return path
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from building the same folder; waits until they have."""
-    lock = FileLock(path.parent / f".{path.name}.lock")
+def _locked(path: Path) -> AbstractContextManager[Any]:
+    """Keep other processes from building the same folder meanwhile; waits until they have."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return FileLock(path.parent / f".{path.name}.lock").acquire()
     except OSError as error:
         raise UserError(
             f"The cache folder {path.parent} cannot be written ({error.strerror}); "
             "make it writable or choose another with data.cache_dir=FOLDER."
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _build(part: Path, path: Path, source: Source, report: Report | None) -> None:
