@@ -39,8 +39,8 @@ class JobQueue:
         obstacle: why nothing more can be trained at all; empty while it can.
     """
 
-    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None], over: Over | None = None) -> None:
-        self.jobs, self.retries, self.say, self.over = jobs, retries, say, over or is_done
+    def __init__(self, jobs: Sequence[Job], retries: int, say: Callable[[str], None], over: Over = is_done) -> None:
+        self.jobs, self.retries, self.say, self.over = jobs, retries, say, over
         self.states = [JobState.WAITING] * len(jobs)
         self.reasons = [""] * len(jobs)
         self.obstacle = ""
