@@ -27,9 +27,6 @@ RECIPE = {"epochs": 3, "crop": "pad", "pad": 2, "flip": True, "warmup_epochs": 1
 ONE = run(groups=3, recipe=RECIPE)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     return splits(ONE.protocol.data)

@@ -54,9 +54,6 @@ def train(*arguments, **what):
     return make.train(*arguments, **{"kernels": "reference", **what})
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     return splits(RUN.protocol.data)

@@ -80,7 +80,6 @@ def fused_step(precision="bfloat16", stem="stride1"):
     return step, step.train_step.score
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_captured_step_of_fused_networks_launches_few_kernels(launches):
     step, _ = fused_step()
     launches.seen.clear()
@@ -97,7 +96,6 @@ def test_a_captured_step_of_fused_networks_launches_few_kernels(launches):
     assert seen.total() <= AT_MOST, seen
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("precision,stem", [("bfloat16", "stride1"), ("float32", "imagenet")])
 def test_what_is_compiled_beforehand_is_what_a_step_launches(launches, precision, stem):
     from model.gpu.precompile import precompile

@@ -13,9 +13,6 @@ RUN = run(groups=3, recipe={"epochs": 3, "crop": "pad", "pad": 2, "flip": True, 
 STEPS = 12
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     return splits(RUN.protocol.data)

@@ -21,9 +21,6 @@ RUNS = [run(seed, RECIPE, SPEC, groups=3, shuffle=shuffle) for seed, shuffle in 
 STEPS = 9
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     return splits(RUNS[0].protocol.data)

@@ -28,8 +28,6 @@ SQUARES = run(groups=3, recipe={"epochs": 3, "crop": "pad", "pad": 2, "flip": Tr
 WHOLE = whole_images.described(epochs=3)
 STEPS = {SQUARES: 8, WHOLE: 3}
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def squares_elsewhere(data, device):
     """A loader of squares that a prefetcher brings, as for a set that is larger than the GPU's memory."""

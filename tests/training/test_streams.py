@@ -26,9 +26,6 @@ RUNS = [CELLS[k][seed] for seed in range(2) for k in range(3)]
 STEPS = 8
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def data():
     return splits(RUNS[0].protocol.data)

@@ -22,9 +22,6 @@ def timeless(history):
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def test_the_trainer_needs_no_hydra():
     code = "import sys, ablations.training.trainer; sys.exit('hydra' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
