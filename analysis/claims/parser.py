@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from ablations.core.errors import UserError
-from analysis.claims.grammar import ClaimError, contrasts, fields, named
+from analysis.claims.grammar import ClaimError, contrasts, fields, joint_effect, named
 from analysis.claims.verdict import ERROR, METRICS, SEEDS_ALONE, SEEDS_AND_IMAGES, TAU
 from analysis.runs.cell import Cell, place
 from analysis.runs.study import BUILT_IN, Study, words
@@ -211,12 +211,10 @@ def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study | N
     if stated not in (None, PRINTED) and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
-    printed = {ref: study.paper(ref) if study else None for ref in refs}
-    numbers = {ref: number.value for ref, number in printed.items() if number}
-    if len(numbers) < len(refs):
+    printed = {ref: error.value for ref in refs if study and (error := study.paper(ref))}
+    if len(printed) < len(refs):
         return float(stated) if number else None
-    effects = [contrast.of(numbers) for contrast in terms]
-    expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
+    expected = joint_effect(kind, [contrast.of(printed) for contrast in terms])
     if stated == PRINTED:
         return round(expected, 2)
     if stated is None or abs(stated - expected) > SLACK:

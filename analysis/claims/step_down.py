@@ -219,11 +219,6 @@ class Draws:
             return effect / np.sqrt(total), float(dfs[next(iter(parts))])
         return effect / np.sqrt(total), total**2 / sum(part**2 / dfs[row] for row, part in parts.items())
 
-    def counts(self, contrast: Contrast) -> list[int]:
-        """Seeds of its cells."""
-        seeds = {ref: number for ref, number, _ in self.design.cells}
-        return [seeds[ref] for ref in contrast.refs]
-
 
 @lru_cache(maxsize=256)
 def _normal(place: int, draws: int) -> np.ndarray:
@@ -274,8 +269,8 @@ def _largest(draws: Draws, claim: Claim, sign: int) -> tuple[np.ndarray, Scenari
     found = [draws.t(contrast) for contrast in claim.contrasts]
     tails = [_above(sign * t, df) for t, df in found]
     below = 1 - np.min(tails, axis=0)
-    rows = {cell: row for cell, _, row in draws.design.cells}
-    lambdas = loadings(claim.contrasts, list(map(draws.counts, claim.contrasts)), rows.__getitem__) if sign > 0 else ()
+    cells = {cell: (seeds, row) for cell, seeds, row in draws.design.cells}
+    lambdas = loadings(claim.contrasts, lambda ref: cells[ref][0], lambda ref: cells[ref][1]) if sign > 0 else ()
     if lambdas:
         best = _table(many_to_one, _scalar(found[0][1]), lambdas)
         single = [best(t) for t, _ in found]

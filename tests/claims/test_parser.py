@@ -100,6 +100,13 @@ def test_the_axes_of_for_may_be_written_either_way(says: str, key: str) -> None:
     assert (found.id, found.says) == ("a-0.25x", "At 0.25x.")
 
 
+def test_an_order_of_equal_errors_is_refused() -> None:
+    published = [{"cell": {"model.depth": depth}, "error": 30.0} for depth in (1, 2, 3)]
+    claim = {"id": "a", "says": "It falls.", "order": {"depth": [1, 2, 3]}, "margin": 1}
+    with pytest.raises(UserError, match=r"claim 1: order needs cells that the paper has .* and not one for all"):
+        claims_of(parse("mine", {"axes": ["model.depth"], "published": published, "claims": [claim]}))
+
+
 @pytest.mark.parametrize("name", ["se", "smoothing", "width", "silu"])
 def test_the_claims_of_the_examples_and_of_a_new_study_can_be_read(tmp_path: Path, name: str) -> None:
     folder = ROOT / "examples" / name
