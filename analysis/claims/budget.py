@@ -113,8 +113,7 @@ def _expected(of: Sequence[Study], cells: Mapping[Cell, tuple[str, float]]) -> E
             scale = claim.paper / sum(weight**2 for _, weight in terms)
             errors |= {ref: LEVEL_ERROR + scale * weight for ref, weight in terms}
             known.append(claim)
-    gain = of[-1].gain
-    like = Sample({}, pool=of[0].pool, gain=(gain.axis, gain.worse, gain.better) if gain else SHUFFLE)
+    like = Sample({}, pool=of[0].pool, gain=of[-1].gain or SHUFFLE)
     return Expected(claims, tuple(known), {ref: errors.get(ref, LEVEL_ERROR) for ref in cells}, cells, like)
 
 
