@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis.claims import step_down
 from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
-from analysis.claims.step_down import Family
+from analysis.claims.step_down import Family, families
 from analysis.claims.verdict import (
     CONTRADICTED,
     DECIDED,
@@ -81,7 +80,7 @@ def _judge(
 ) -> tuple[list[Judgement], Family, Family]:
     """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
-    differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
+    differ, none = families(claims, tested, sample, looks)
     of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
     by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
     adjusted, within = {**by_holm, **differ.adjusted(brief)}, none.adjusted(brief)
