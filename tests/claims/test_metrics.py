@@ -68,7 +68,7 @@ def test_metric_and_source_of_variation_are_read_and_checked(tmp_path: Path) -> 
     both = read(tmp_path, "  over: seeds and images\n")
     assert (both.metric, both.over, both.unit) == ("error", SEEDS_AND_IMAGES, "points")
     for more, said in (
-        ("  metric: accuracy\n", "line 8: metric 'accuracy' is unknown; choose error, top5_error, loss"),
+        ("  metric: accuracy\n", "line 8: metric 'accuracy' is unknown; choose error or top5_error or loss"),
         ("  over: images\n", "line 8: over 'images' is unknown; choose seeds or seeds and images"),
         ("  metric: loss\n  over: seeds and images\n", "line 9: over: seeds and images goes with metric: error only"),
     ):

@@ -132,7 +132,7 @@ BAD = {
     "no YAML": (GOOD + "- id: [", 9, "this is not YAML"),
     "tab": ("- id: x\n\tstudy: groups\n", 2, "this is not YAML"),
     "no mapping": ("- eight groups help\n", 1, "a claim is a mapping"),
-    "unknown key": (swapped("margin:", "margn:"), 7, "margn is no key of a claim; do you mean margin?"),
+    "unknown key": (swapped("margin:", "margn:"), 7, "margn is no key of a claim; did you mean margin?"),
     "twice": (GOOD + "  margin: 1\n", 9, "margin is given twice"),
     "missing": (swapped("  margin: 0.5\n", ""), 2, "margin is missing"),
     "same id": (GOOD + GOOD.replace("# A comment.\n", ""), 9, "eight-help stands in line 2 already"),
@@ -152,6 +152,7 @@ BAD = {
     "itself": (swapped("groups: 8", "groups: 1"), 6, "is compared with itself"),
     "several": (swapped("groups: 8", "groups: [2, 8]"), 6, "one gain is needed, this names 2"),
     "direction": (GOOD + "  direction: down\n", 9, "choose positive or not_positive"),
+    "list": (GOOD + "  metric: [error]\n", 9, "metric ['error'] is unknown; choose error or top5_error or loss"),
     "paper": (swapped("paper: 2.8", "paper: 1.2"), 8, "is not what the paper's printed errors give, 2.80"),
     "paper of text": (swapped("paper: 2.8", "paper: much"), 8, "is not a number"),
     "paper that is no number": (swapped("paper: 2.8", "paper: .nan"), 8, "is not a number"),
@@ -176,13 +177,13 @@ BAD = {
     "placeholder": (
         swapped("says: Eight groups help.", "says: At {wdth} they help.\n  for: {width: [0.5]}"),
         5,
-        "{wdth} stands for nothing; do you mean {width}?",
+        "{wdth} stands for nothing; did you mean {width}?",
     ),
-    "placeholder without a value": (swapped("Eight groups help.", "At {width} they help."), 5, "no values to put in"),
+    "placeholder without a value": (swapped("Eight groups help.", "At {width} they help."), 5, "`for` gives no values"),
     "placeholder of another key": (
         swapped("says: Eight groups help.", "says: With {groups}.\n  for: {width: [0.5]}"),
         5,
-        "{groups} stands for nothing; `for` gives {width}",
+        "{groups} stands for nothing; there are {width}.",
     ),
     "brace alone": (
         swapped("says: Eight groups help.", "says: At {width they help.\n  for: {width: [0.5]}"),
