@@ -18,13 +18,14 @@ from analysis.runs.study import parse, study
 from analysis.stats.contrast import Contrast
 from tests.make import shufflenet_cell
 
-GOOD = """\
+GAIN = "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}"
+GOOD = f"""\
 # A comment.
 - id: eight-help
   study: groups
   source: Table 2
   says: Eight groups help.
-  gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}
+  {GAIN}
   margin: 0.5
   paper: 2.8
 """
@@ -159,21 +160,8 @@ BAD = {
     "key of a list": (GOOD + "  ? [a, b]\n  : c\n", 2, "the key in line 9 is not a word"),
     "two effects": (swapped("paper: 2.8", "paper: [2.8, 1]"), 8, "paper has 2 effects for 1 claims"),
     "for": (GOOD + "  for: {seed: [1]}\n", 9, "for takes width and groups"),
-    "weights": (
-        swapped(
-            "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}",
-            "weights: [{groups: 1, width: 0.5, weight: 1}]",
-        ),
-        6,
-        "must sum to 0",
-    ),
-    "few for an order": (
-        swapped(
-            "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}", "order: {groups: [1, 8], width: 0.5}"
-        ),
-        6,
-        "needs three cells",
-    ),
+    "weights": (swapped(GAIN, "weights: [{groups: 1, width: 0.5, weight: 1}]"), 6, "must sum to 0"),
+    "few for an order": (swapped(GAIN, "order: {groups: [1, 8], width: 0.5}"), 6, "needs three cells"),
     "placeholder": (
         swapped("says: Eight groups help.", "says: At {wdth} they help.\n  for: {width: [0.5]}"),
         5,
