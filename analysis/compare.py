@@ -80,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(error)
         return NOTHING
     code, sentence = verdict(found, _same_numbers(ours, theirs), chosen.margin)
-    print("\n".join([_table(found), "", *_protocols(ours, theirs), sentence]))
+    protocols = [str(rows["protocol_id"].iloc[0]) for rows in (ours, theirs)]
+    note = f"Note: the protocols differ ({' and '.join(protocols)}).\n" if len({*protocols}) > 1 else ""
+    print(f"{_table(found)}\n\n{note}{sentence}")
     return code
 
 
@@ -152,11 +154,6 @@ def _same_numbers(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> bool:
     """Whether every run is on both sides, with the same error."""
     first, second = (dict(zip(rows["run_id"], rows["error"], strict=True)) for rows in (ours, theirs))
     return first == second
-
-
-def _protocols(ours: "pd.DataFrame", theirs: "pd.DataFrame") -> list[str]:
-    first, second = (str(rows["protocol_id"].iloc[0]) for rows in (ours, theirs))
-    return [] if first == second else [f"Note: the protocols differ ({first} and {second})."]
 
 
 def _table(found: Sequence[Difference]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from ablations.core.errors import UserError
 from ablations.store.plans import read_plans
 from analysis.runs import frame
-from analysis.runs.study import BUILT_IN, Study, studies, study
+from analysis.runs.study import Study, studies
 from analysis.studies import assemble, claims_table
 
 
@@ -68,7 +68,7 @@ class Runs(pd.DataFrame):
     def _studies(self) -> tuple[pd.DataFrame, dict[str, Study]]:
         """All runs in the folder, and its studies by name."""
         known = frame.runs(self.results)
-        found = [*map(study, BUILT_IN), *studies(read_plans(self.results), known["belongs_to"])]
+        found = studies(read_plans(self.results), ["", *known["belongs_to"]])  # "": the paper's in any case
         return known, {one.name: one for one in found}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.claims.budget import carry_out
+from analysis.claims.grammar import joint_effect
 from analysis.claims.judge import Judgement, judge
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import CONTRADICTED, SUPPORTED
@@ -211,7 +212,4 @@ def false_alarm(claim: Claim, verdict: str) -> bool:
 
 def truth(claim: Claim, means: Mapping[Cell, float]) -> float:
     """The effect that a claim is about in a world of these means, in its unit."""
-    effects = [contrast.of(means) for contrast in claim.contrasts]
-    if claim.kind == "order":
-        return sum((e > 1e-9) - (e < -1e-9) for e in effects) / len(effects)
-    return {"any": max(effects), "every": min(effects)}.get(claim.kind, effects[0])
+    return joint_effect(claim.kind, [contrast.of(means) for contrast in claim.contrasts])

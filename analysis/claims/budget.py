@@ -38,8 +38,8 @@ LEVEL_ERROR = 50.0
 EMPTY = Sample({})
 """Without errors."""
 
-Sd = float | Mapping[float, float]
-"""Standard deviation between seeds in points: one, or of each width."""
+Sd = Mapping[float, float]
+"""Standard deviation between seeds in points, by width; of a width that is not there, that of the nearest one."""
 
 
 class Expected(NamedTuple):
@@ -67,9 +67,7 @@ class Expected(NamedTuple):
         return Expected(claims, known, {ref: self.errors[ref] for ref in cells}, cells, self.like)
 
     def sd(self, ref: Cell, sd: Sd) -> float:
-        """The standard deviation of a cell; of a width that was not measured, that of the nearest one."""
-        if not isinstance(sd, Mapping):
-            return sd
+        """The standard deviation of a cell."""
         return sd[min(sd, key=lambda width: abs(width - self.cells[ref][1]))]
 
     def ideal(self, seeds: int, sd: Sd) -> Sample:
@@ -113,8 +111,7 @@ def _expected(of: Sequence[Study], cells: Mapping[Cell, tuple[str, float]]) -> E
             scale = claim.paper / sum(weight**2 for _, weight in terms)
             errors |= {ref: LEVEL_ERROR + scale * weight for ref, weight in terms}
             known.append(claim)
-    gain = of[-1].gain
-    like = Sample({}, pool=of[0].pool, gain=(gain.axis, gain.worse, gain.better) if gain else SHUFFLE)
+    like = Sample({}, pool=of[0].pool, gain=of[-1].gain or SHUFFLE)
     return Expected(claims, tuple(known), {ref: errors.get(ref, LEVEL_ERROR) for ref in cells}, cells, like)
 
 
@@ -250,16 +247,16 @@ def main(question: dict[str, Any]) -> dict[str, Any]:
 
     `sd` of the question: the spread to assume; else that which was measured. Without one no option has an answer.
     """
-    found = None
-    if question["sd"] is None:
-        found = measured(Path(question["results"]), question["protocol_id"], question["data"])
-    sd: Sd | None = (found.by_width or found.sd) if found else question["sd"]
-    if sd is None:
+    if question["sd"] is not None:
+        sd, text = {1.0: question["sd"]}, f"{question['sd']:g} points (--sd)"
+    elif found := measured(Path(question["results"]), question["protocol_id"], question["data"]):
+        sd, text = found.by_width or {1.0: found.sd}, found.text
+    else:
         return {"spread": None, "options": [None] * len(question["options"]), "plan": None, "unknown": 0}
     studies = expected(filter(None, map(parse_plan, question["plans"])))
     options = [answer([of.at(one["widths"]) for of in studies], one["seeds"], sd) for one in question["options"]]
     return {
-        "spread": found.text if found else f"{sd:g} points (--sd)",
+        "spread": text,
         "options": options,
         "plan": sequential(studies, question["plan"], sd) if question["plan"] else None,
         "unknown": sum(len(one.claims) - len(one.known) for one in studies),

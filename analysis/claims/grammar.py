@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.runs.cell import Cell
@@ -52,14 +52,13 @@ def contrasts(test: str, given: Any, values: dict[str, Any], study: Study) -> tu
         raise ClaimError(test, f"{test} needs three cells or more")
     if test == "trend":
         return "contrast", (_line_fall(refs),)
-    printed = {ref: study.paper(ref) for ref in refs}
-    if not all(printed.values()):
-        raise ClaimError(test, "order needs cells that the paper has an error for (Table 2)")
-    values_of = {ref: number.value for ref, number in printed.items() if number}
+    printed = {ref: number.value for ref in refs if (number := study.paper(ref))}
+    if len(printed) < len(refs) or len({*printed.values()}) < 2:
+        raise ClaimError(test, "order needs cells that the paper has an error for (Table 2), and not one for all")
     pairs = [
-        gain(a, b) if values_of[a] > values_of[b] else gain(b, a)
+        gain(a, b) if printed[a] > printed[b] else gain(b, a)
         for a, b in itertools.combinations(refs, 2)
-        if values_of[a] != values_of[b]
+        if printed[a] != printed[b]
     ]
     return "order", tuple(pairs)
 
@@ -69,6 +68,12 @@ def _line_fall(refs: tuple[Cell, ...]) -> Contrast:
     centre = (len(refs) - 1) / 2
     scale = sum((k - centre) ** 2 for k in range(len(refs)))
     return Contrast(tuple((ref, (centre - k) * (len(refs) - 1) / scale) for k, ref in enumerate(refs) if k != centre))
+
+
+def joint_effect(kind: str, effects: Sequence[float]) -> float:
+    """The effect that a test is about, from those of its contrasts: the largest, the least, an order's tau, the one."""
+    tau = sum((one > 0) - (one < 0) for one in effects) / len(effects)
+    return {"any": max(effects), "every": min(effects), "order": tau}.get(kind, effects[0])
 
 
 def fields(study: Study) -> tuple[str, ...]:

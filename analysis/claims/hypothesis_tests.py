@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from analysis.claims.grammar import joint_effect
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.verdict import SEEDS_AND_IMAGES
 from analysis.runs.cell import Cell
@@ -55,25 +56,26 @@ def run_test(claim: Claim, sample: Sample, alpha: float = 1 - LEVEL) -> TestResu
     """Test a claim, all of whose cells have a run; alpha: chance that the interval misses the effect."""
     sample = sample.of(claim.metric)
     estimates = [estimate(contrast, sample, claim.over == SEEDS_AND_IMAGES) for contrast in claim.contrasts]
+    if not all(one.known for one in estimates):
+        effect = joint_effect(claim.kind, [one.effect for one in estimates])
+        return TestResult(effect, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     if claim.kind == "order":
         return _order(estimates, len(claim.refs), alpha)
     if claim.kind == "any":
-        counts = [[len(sample.errors[ref]) for ref in contrast.refs] for contrast in claim.contrasts]
         common = all(one.method == POOLED for one in estimates)
-        lambdas = loadings(claim.contrasts, counts, sample.row) if common else ()
+        lambdas = loadings(claim.contrasts, lambda ref: len(sample.errors[ref]), sample.row) if common else ()
         return _largest(estimates, lambdas, claim.margin, alpha / 2)
     if claim.kind == "every":
         # The least of gains is the largest of losses: for and against change places.
-        losses = [replace(one, effect=-one.effect) for one in estimates]
-        found = _largest(losses, (), claim.margin, alpha / 2)
-        return _turned(found)
+        found = _largest([replace(one, effect=-one.effect) for one in estimates], (), claim.margin, alpha / 2)
+        return replace(
+            found, effect=-found.effect, low=-found.high, high=-found.low, p_for=found.p_against, p_against=found.p_for
+        )
     return _single(estimates[0], claim, alpha / 2)
 
 
 def _single(one: Estimate, claim: Claim, tail: float) -> TestResult:
     """One contrast: a two-sided t test against 0, or against the margin where the claim is that it is not exceeded."""
-    if not one.known:
-        return TestResult(one.effect, method=one.method, levene_p=one.levene_p, cells=one.cells)
     interval = one.interval(tail)
     against = claim.margin if claim.direction == NOT_POSITIVE else 0.0
     more, less = above(one.t(against), one.df), above(-one.t(against), one.df)
@@ -99,9 +101,6 @@ def _largest(estimates: Sequence[Estimate], lambdas: tuple[float, ...], margin: 
     are not many to one with a common spread). That none is takes every one to be below it, each at the full level
     (Berger's intersection-union test). The interval joins both: P(true largest < low) and P(> high) are `tail` at most.
     """
-    effect = max(one.effect for one in estimates)
-    if not all(one.known for one in estimates):
-        return TestResult(effect, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
     df, k = estimates[0].df, len(estimates)
 
     def some_above(value: float) -> float:
@@ -116,9 +115,8 @@ def _largest(estimates: Sequence[Estimate], lambdas: tuple[float, ...], margin: 
         return many_to_one_quantile(tail, df, lambdas) if lambdas else quantile(one.df, tail / k)
 
     best = max(estimates, key=lambda one: one.t())
-    nearest = min(((margin - one.effect) / one.se for one in estimates), default=math.nan)
     return TestResult(
-        effect,
+        max(one.effect for one in estimates),
         low=max(one.effect - shift(one) * one.se for one in estimates),
         high=max(one.effect + quantile(one.df, tail) * one.se for one in estimates),
         p_for=some_above(0.0),
@@ -127,7 +125,7 @@ def _largest(estimates: Sequence[Estimate], lambdas: tuple[float, ...], margin: 
         **_common(estimates),
         deciding=abs(best.t()),
         competing=k if best.effect > 0 else 1,
-        beside=(max(one.t(-margin) for one in estimates), nearest),
+        beside=(max(one.t(-margin) for one in estimates), min((margin - one.effect) / one.se for one in estimates)),
     )
 
 
@@ -138,12 +136,7 @@ def _order(estimates: Sequence[Estimate], arms: int, alpha: float) -> TestResult
     intervals (Tukey's, or Bonferroni's where spreads differ) leave open first against and then for the paper. tau is
     above 0 once more than half of the pairs certainly agree: p is that of the last one needed.
     """
-    n = len(estimates)
-    signs = [(one.effect > 0) - (one.effect < 0) for one in estimates]
-    tau = sum(signs) / n
-    if not all(one.known for one in estimates):
-        return TestResult(tau, method=estimates[0].method, levene_p=least_known(one.levene_p for one in estimates))
-    df = estimates[0].df
+    n, df = len(estimates), estimates[0].df
     common = all(one.df == df and one.method == POOLED for one in estimates)
 
     def p_of(one: Estimate) -> float:
@@ -154,18 +147,17 @@ def _order(estimates: Sequence[Estimate], arms: int, alpha: float) -> TestResult
         limit = range_quantile(alpha, df, arms) if common else quantile(one.df, alpha / 2 / n)
         return abs(one.t()) > limit
 
-    agree = sorted((one for one, sign in zip(estimates, signs, strict=True) if sign > 0), key=lambda e: -abs(e.t()))
-    differ = sorted((one for one, sign in zip(estimates, signs, strict=True) if sign < 0), key=lambda e: -abs(e.t()))
+    surest_first = sorted(estimates, key=lambda one: -abs(one.t()))
+    agree, differ = ([one for one in surest_first if sign * one.effect > 0] for sign in (1, -1))
     needed = n // 2 + 1
     p_for, p_against = (p_of(side[needed - 1]) / 2 if len(side) >= needed else 1.0 for side in (agree, differ))
     larger = agree if len(agree) >= len(differ) else differ
     return TestResult(
-        tau,
+        joint_effect("order", [one.effect for one in estimates]),
         low=2 * sum(map(certain, agree)) / n - 1,
         high=1 - 2 * sum(map(certain, differ)) / n,
         p_for=p_for,
         p_against=p_against,
-        p_none=math.nan,
         **_common(estimates),
         deciding=abs(larger[needed - 1].t()) if len(larger) >= needed else math.nan,
         competing=n,
@@ -173,25 +165,18 @@ def _order(estimates: Sequence[Estimate], arms: int, alpha: float) -> TestResult
 
 
 def loadings(
-    contrasts: Sequence[Contrast], counts: Sequence[Sequence[int]], row: Callable[[Cell], object]
+    contrasts: Sequence[Contrast], seeds: Callable[[Cell], int], row: Callable[[Cell], object]
 ) -> tuple[float, ...]:
     """Dunnett's correlations as square roots, or none where these are not gains over one control within a row.
 
     Args:
-        counts: seeds of each contrast's cells, the control first.
-        row: what a cell shares its standard deviation with.
+        seeds: of a cell; row: what a cell shares its standard deviation with.
     """
     gains = all(len(c.terms) == 2 and c.terms[1][1] == -1 for c in contrasts)
     rows = {row(ref) for contrast in contrasts for ref in contrast.refs}
     if not gains or len({c.terms[0] for c in contrasts}) > 1 or len(rows) > 1:
         return ()
-    return tuple(math.sqrt(n / (n + n0)) for n0, n in counts)
-
-
-def _turned(found: TestResult) -> TestResult:
-    """The same with the sign of the effect turned."""
-    low, high, p_for, p_against = -found.high, -found.low, found.p_against, found.p_for
-    return replace(found, effect=-found.effect, low=low, high=high, p_for=p_for, p_against=p_against)
+    return tuple(math.sqrt(seeds(arm) / (seeds(arm) + seeds(control))) for control, arm in (c.refs for c in contrasts))
 
 
 def _common(estimates: Sequence[Estimate]) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """From claims and runs to verdicts: each claim tested, all claims of a study adjusted together, and said in words."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from analysis.claims import step_down
 from analysis.claims.hypothesis_tests import TestResult, run_test
 from analysis.claims.parser import NOT_POSITIVE, Claim
 from analysis.claims.power import MOST, seeds_needed
-from analysis.claims.step_down import Family
+from analysis.claims.step_down import Family, families
 from analysis.claims.verdict import (
     CONTRADICTED,
     DECIDED,
@@ -81,7 +80,7 @@ def _judge(
 ) -> tuple[list[Judgement], Family, Family]:
     """The judgements, and the families that they were adjusted over: of differences, and of equivalence."""
     tested = [run_test(claim, sample) if _complete(claim, sample) else None for claim in claims]
-    differ, none = (family(claims, tested, sample, looks) for family in (step_down.different, step_down.equivalent))
+    differ, none = families(claims, tested, sample, looks)
     of_images = {k: one.p for k, one in enumerate(tested) if one and one.kind == EXAMPLES and not math.isnan(one.p)}
     by_holm = {**Family(differ.p, None).adjusted(), **Family(of_images, None).adjusted()}
     adjusted, within = {**by_holm, **differ.adjusted(brief)}, none.adjusted(brief)
@@ -112,21 +111,10 @@ def verdicts(
     shown: list[Verdict] = []
     for stage in looks or [Stage(sample)]:
         found, differ, none = _judge(claims, stage.sample, stage.shares)
-        now = [_shown(one, stage.sample, scope, protocol_id, ids) for one in found]
         more = _simultaneous(found, stage, differ, none)
-        now = [replace(one, **numbers) for one, numbers in zip(now, more, strict=True)]
-        now = [replace(one, reason=_early(one, stage)) for one in now]
-        before = shown or now
-        shown = [old if old.verdict in DECIDED else new for old, new in zip(before, now, strict=True)]
+        now = [_shown(one, stage, scope, protocol_id, ids, numbers) for one, numbers in zip(found, more, strict=True)]
+        shown = [old if old.verdict in DECIDED else new for old, new in zip(shown or now, now, strict=True)]
     return shown
-
-
-def _early(one: Verdict, stage: Stage) -> str:
-    """The reason of a verdict, with what must be known of one that stopped a plan early."""
-    if one.verdict not in DECIDED or not stage.shares or stage.shares[-1] == 1:
-        return one.reason
-    bias = "" if one.verdict == NO_EFFECT else ", so the effect is probably less than it seems"
-    return " ".join(filter(None, [one.reason, f"Decided at look {len(stage.shares)}, before the last{bias}."]))
 
 
 def _simultaneous(found: Sequence[Judgement], stage: Stage, differ: Family, none: Family) -> Iterator[dict[str, Any]]:
@@ -167,15 +155,6 @@ def _simultaneous(found: Sequence[Judgement], stage: Stage, differ: Family, none
         yield {"low_simultaneous": _number(low), "high_simultaneous": _number(high), "size": beside}
 
 
-def open_cells(judged: Iterable[tuple[str, Iterable[Any]]]) -> set[Any]:
-    """The cells that the next look needs more seeds of: those of claims that have runs and are not decided.
-
-    Args:
-        judged: verdict and cells of each claim.
-    """
-    return {cell for verdict, cells in judged if verdict == INCONCLUSIVE for cell in cells}
-
-
 def _complete(claim: Claim, sample: Sample) -> bool:
     return all(sample.of(claim.metric).errors.get(ref) for ref in claim.refs)
 
@@ -193,8 +172,11 @@ def _verdict(one: TestResult | None, p: float, p_none: float) -> str:
     return INCONCLUSIVE
 
 
-def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: Mapping[Cell, str]) -> Verdict:
-    claim, one = found.claim, found.tested
+def _shown(
+    found: Judgement, stage: Stage, scope: str, protocol_id: str, ids: Mapping[Cell, str], more: Mapping[str, Any]
+) -> Verdict:
+    """A judgement as it is shown; `more`: fields of _simultaneous."""
+    claim, one, sample = found.claim, found.tested, stage.sample
     seeds = [len(sample.errors.get(ref, {})) for ref in claim.refs]
     words: dict[str, Any] = {key: getattr(claim, key) for key in WORDS}
     numbers: dict[str, Any] = {key: _number(getattr(one, key, None)) for key in NUMBERS}
@@ -214,10 +196,19 @@ def _shown(found: Judgement, sample: Sample, scope: str, protocol_id: str, ids: 
         seeds_least=min(seeds),
         seeds_most=max(seeds),
         seeds_needed=needed,
-        reason=_reason(found, sample, ids, needed),
+        reason=" ".join(filter(None, [_reason(found, sample, ids, needed), _early(found.verdict, stage.shares)])),
         scope=scope.replace(METRICS[ERROR][0], METRICS[claim.metric][0], 1),
         cells=tuple((ids.get(ref, ""), sample.name(ref)) for ref in claim.refs),
+        **more,
     )
+
+
+def _early(verdict: str, shares: Sequence[float]) -> str:
+    """What must be known of a verdict that stopped a plan before its last look."""
+    if verdict not in DECIDED or not shares or shares[-1] == 1:
+        return ""
+    bias = "" if verdict == NO_EFFECT else ", so the effect is probably less than it seems"
+    return f"Decided at look {len(shares)}, before the last{bias}."
 
 
 def _reason(found: Judgement, sample: Sample, planned: Mapping[Cell, str], needed: int | None) -> str:

@@ -1,6 +1,5 @@
 """Claims as data: reads claims.yaml, checks every entry and names the line of what is wrong."""
 
-import difflib
 import itertools
 import math
 import re
@@ -13,7 +12,8 @@ from typing import Any
 import yaml
 
 from ablations.core.errors import UserError
-from analysis.claims.grammar import ClaimError, contrasts, fields, named
+from ablations.core.text import are, nearest, one_line
+from analysis.claims.grammar import ClaimError, contrasts, fields, joint_effect, named
 from analysis.claims.verdict import ERROR, METRICS, SEEDS_ALONE, SEEDS_AND_IMAGES, TAU
 from analysis.runs.cell import Cell, place
 from analysis.runs.study import BUILT_IN, Study, words
@@ -25,7 +25,14 @@ CLAIMS = Path(__file__).resolve().parent.parent / "claims.yaml"
 POSITIVE, NOT_POSITIVE = "positive", "not_positive"
 TESTS = ("gain", "growth", "trend", "any", "every", "order", "weights")
 NEEDED = ("id", "study", "source", "says", "margin", "paper")
-KEYS = (*NEEDED, "for", "direction", "metric", "over", *TESTS)
+CHOICES = {
+    "direction": (POSITIVE, NOT_POSITIVE),
+    "metric": tuple(METRICS),
+    "over": (SEEDS_ALONE, SEEDS_AND_IMAGES),
+}
+"""Keys that take one of few words; the first is the default."""
+
+KEYS = (*NEEDED, "for", *CHOICES, *TESTS)
 SAME_IMAGES = ("resolution", "train_images")
 """Axes in data that leave the test images which they are."""
 
@@ -115,7 +122,7 @@ def _read(text: str, path: str, studies: Mapping[str, Study], lines: bool = True
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: this is not YAML: {' '.join(str(error).split())}.") from None
+        raise UserError(f"{path}: this is not YAML: {one_line(error)}.") from None
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise UserError(f"{path}, line 1: a list of claims is needed, each an entry that starts with `- id: ...`.")
     claims: dict[str, Claim] = {}
@@ -128,7 +135,7 @@ def _read(text: str, path: str, studies: Mapping[str, Study], lines: bool = True
                 claims[claim.id] = claim
         except ClaimError as error:
             where = f"line {_line(node, error.key)}" if lines else f"claim {number}"
-            raise UserError(f"{path}, {where}: {error}.") from None
+            raise UserError(f"{path}, {where}: {error}{'' if str(error)[-1] in '.?' else '.'}") from None
     return tuple(claims.values())
 
 
@@ -158,16 +165,12 @@ def _claim(
     node: yaml.Node, entry: dict[str, Any], test: str, values: dict[str, Any], effect: Any, study: Study
 ) -> Claim:
     kind, terms = contrasts(test, entry[test], values, study)
-    direction = entry.get("direction", POSITIVE)
-    if direction not in (POSITIVE, NOT_POSITIVE):
-        raise ClaimError("direction", f"direction {direction!r} is unknown; choose {POSITIVE} or {NOT_POSITIVE}")
+    for key, choices in CHOICES.items():
+        if (chosen := entry.get(key, choices[0])) not in choices:
+            raise ClaimError(key, f"{key} {chosen!r} is unknown; choose {' or '.join(choices)}")
+    direction, metric, over = (entry.get(key, choices[0]) for key, choices in CHOICES.items())
     if direction == NOT_POSITIVE and kind != "contrast":
         raise ClaimError("direction", f"direction {NOT_POSITIVE} goes with gain, growth, trend and weights only")
-    metric, over = entry.get("metric", ERROR), entry.get("over", SEEDS_ALONE)
-    if metric not in METRICS:
-        raise ClaimError("metric", f"metric {metric!r} is unknown; choose {', '.join(METRICS)}")
-    if over not in (SEEDS_ALONE, SEEDS_AND_IMAGES):
-        raise ClaimError("over", f"over {over!r} is unknown; choose {SEEDS_ALONE} or {SEEDS_AND_IMAGES}")
     if over != SEEDS_ALONE and metric != ERROR:
         raise ClaimError("over", f"over: {over} goes with metric: {ERROR} only; of single images no {metric} is kept")
     refs = {ref for contrast in terms for ref in contrast.refs}
@@ -195,9 +198,7 @@ def _filled(says: str, words: Mapping[str, str]) -> str:
     """The sentence of a claim with the values of `for` in place of {width}, {groups} or {label_smoothing}."""
     for name in re.findall(r"\{([^{}]*)\}", says):
         if _name(name) not in words:
-            close = difflib.get_close_matches(name, words, 1)
-            known = ", ".join(f"{{{key}}}" for key in words)
-            hint = f"do you mean {{{close[0]}}}?" if close else f"`for` gives {known or 'no values to put in'}"
+            hint = nearest(f"{{{name}}}", [f"{{{key}}}" for key in words]) if words else "`for` gives no values"
             raise ClaimError("says", f"says: {{{name}}} stands for nothing; {hint}")
     filled = re.sub(r"\{([^{}]*)\}", lambda match: words[_name(match[1])], says)
     if "{" in filled or "}" in filled:
@@ -211,12 +212,10 @@ def _paper(kind: str, terms: tuple[Contrast, ...], stated: Any, study: Study | N
     if stated not in (None, PRINTED) and not number:
         raise ClaimError("paper", f"paper: {stated!r} is not a number (null where the paper has none)")
     refs = {ref for contrast in terms for ref in contrast.refs}
-    printed = {ref: study.paper(ref) if study else None for ref in refs}
-    numbers = {ref: number.value for ref, number in printed.items() if number}
-    if len(numbers) < len(refs):
+    printed = {ref: error.value for ref in refs if study and (error := study.paper(ref))}
+    if len(printed) < len(refs):
         return float(stated) if number else None
-    effects = [contrast.of(numbers) for contrast in terms]
-    expected = {"any": max(effects), "every": min(effects), "order": 1.0}.get(kind, effects[0])
+    expected = joint_effect(kind, [contrast.of(printed) for contrast in terms])
     if stated == PRINTED:
         return round(expected, 2)
     if stated is None or abs(stated - expected) > SLACK:
@@ -236,19 +235,14 @@ def _entry(node: yaml.Node) -> dict[str, Any]:
         if key in entry:
             raise ClaimError(key, f"{key} is given twice")
         if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, 1)
-            raise ClaimError(
-                key,
-                f"{key} is no key of a claim; {'do you mean ' + close[0] + '? ' if close else ''}the keys are "
-                f"{', '.join(KEYS)}",
-            )
+            raise ClaimError(key, f"{key} is no key of a claim; {nearest(key, KEYS)}")
         try:
             entry[key] = yaml.SafeLoader("").construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
         except (yaml.YAMLError, TypeError, ValueError) as error:
-            raise ClaimError(key, f"{key} cannot be read: {' '.join(str(error).split())}") from None
+            raise ClaimError(key, f"{key} cannot be read: {one_line(error)}") from None
     missing = [key for key in NEEDED if key not in entry]
     if missing:
-        raise ClaimError("", f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+        raise ClaimError("", f"{', '.join(missing)} {are(len(missing))} missing")
     for key in ("id", "study", "source", "says"):
         if not isinstance(entry[key], str) or not entry[key].strip():
             raise ClaimError(key, f"{key} must be a text")

@@ -1,6 +1,7 @@
 """How many seeds a cell would probably decide a claim, if the effect and the spread are what they seem."""
 
 import math
+from bisect import bisect_left
 
 from scipy import special
 
@@ -26,13 +27,9 @@ def seeds_needed(found: TestResult, seeds: int, claims: int) -> int | None:
     """
     if found.kind != SEEDS or (math.isnan(found.deciding) and math.isnan(found.beside[1])):
         return None
-    low, high = seeds, MOST
-    if chance(found, seeds, high, claims) < POWER:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if chance(found, seeds, middle, claims) >= POWER else (middle, high)
-    return high
+    more = range(seeds + 1, MOST + 1)
+    place = bisect_left(more, POWER, key=lambda number: chance(found, seeds, number, claims))
+    return more[place] if place < len(more) else None
 
 
 def chance(found: TestResult, now: int, then: int, claims: int) -> float:

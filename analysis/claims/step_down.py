@@ -96,26 +96,18 @@ class Family:
         return low
 
 
-def different(
+def families(
     claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
-) -> Family:
-    """The two-sided p of the claims; `looks`: shares of the seeds at all looks up to this one, of a sequential plan."""
-    return _family(
-        claims, [_spent(one.p, looks, one.cells) if one else math.nan for one in tested], tested, sample, _different
+) -> tuple[Family, Family]:
+    """Of the claims' two-sided p, and of the p of their effects lying within their margins.
+
+    Args:
+        looks: shares of the seeds at all looks up to this one, of a sequential plan.
+    """
+    return (
+        _family(claims, tested, sample, looks, lambda one: one.p, _different),
+        _family(claims, tested, sample, looks, lambda one: one.p_none, _equivalent),
     )
-
-
-def equivalent(
-    claims: Sequence[Claim], tested: Sequence[TestResult | None], sample: Sample, looks: Sequence[float] = ()
-) -> Family:
-    """The p of the claims' effects lying within their margins, likewise."""
-    given = [_spent(one.p_none, looks, one.cells) if one else math.nan for one in tested]
-    return _family(claims, given, tested, sample, _equivalent)
-
-
-def _spent(p: float, looks: Sequence[float], cells: int) -> float:
-    """A p adjusted for the looks before, which the adjustment over claims then takes for that of a single look."""
-    return sequential_p(p, looks, cells) if looks and not math.isnan(p) else p
 
 
 @dataclass(frozen=True)
@@ -133,16 +125,19 @@ class Design:
 
 def _family(
     claims: Sequence[Claim],
-    given: Sequence[float],
     tested: Sequence[TestResult | None],
     sample: Sample,
+    looks: Sequence[float],
+    p_of: Callable[[TestResult], float],
     scenarios: Callable[["Draws", Claim], Scenarios],
 ) -> Family:
     """A family for each metric and source of variation, joined where there are several."""
     parts: dict[tuple[str, str], dict[int, float]] = {}
     for k, one in enumerate(tested):
-        if one and one.kind == SEEDS and not math.isnan(given[k]):
-            parts.setdefault((claims[k].metric, claims[k].over), {})[k] = given[k]
+        if one and one.kind == SEEDS and not math.isnan(p := p_of(one)):
+            # Adjusted for the looks before, it is then taken for that of a single look.
+            spent = sequential_p(p, looks, one.cells) if looks else p
+            parts.setdefault((claims[k].metric, claims[k].over), {})[k] = spent
     found = [_alike(p, claims, tested, sample.of(metric), scenarios) for (metric, _), p in parts.items()]
     return (
         found[0] if len(found) == 1 else Family({k: p for one in found for k, p in one.p.items()}, None, tuple(found))
@@ -201,10 +196,8 @@ class Draws:
 
     def t(self, contrast: Contrast) -> tuple[np.ndarray, float | np.ndarray]:
         """(draws,) t statistics of a contrast and their degrees of freedom, by Satterthwaite where widths are mixed."""
-        cells, dfs = (
-            {ref: (place, n, row) for place, (ref, n, row) in enumerate(self.design.cells)},
-            dict(self.design.rows),
-        )
+        cells = {ref: (place, n, row) for place, (ref, n, row) in enumerate(self.design.cells)}
+        dfs = dict(self.design.rows)
         rows = list(dfs)
         effect: np.ndarray = np.zeros(self.number)
         shares: dict[Row, float] = {}
@@ -218,11 +211,6 @@ class Draws:
         if len(parts) == 1:
             return effect / np.sqrt(total), float(dfs[next(iter(parts))])
         return effect / np.sqrt(total), total**2 / sum(part**2 / dfs[row] for row, part in parts.items())
-
-    def counts(self, contrast: Contrast) -> list[int]:
-        """Seeds of its cells."""
-        seeds = {ref: number for ref, number, _ in self.design.cells}
-        return [seeds[ref] for ref in contrast.refs]
 
 
 @lru_cache(maxsize=256)
@@ -248,9 +236,8 @@ def _different(draws: Draws, claim: Claim) -> Scenarios:
         best = _table(range_of_means, _scalar(found[0][1]), len(claim.refs))
         t = np.stack([one for one, _ in found])
         return [best(np.maximum(side.max(0), 0.0)) for side in (t, -t)]
-    sign = 1 if claim.kind == "any" else -1
-    some, one_is, all_below = _largest(draws, claim, sign)
-    below = [1 - _above(sign * t, df) for t, df in found]
+    some, one_is, below = _largest(draws, claim)
+    all_below = np.max(below, axis=0)
     flat = 2 * np.minimum(some, all_below)
     return [flat, *(2 * np.minimum(a, b) for a, b in zip(one_is, below, strict=True))]
 
@@ -261,27 +248,25 @@ def _equivalent(draws: Draws, claim: Claim) -> Scenarios:
     ends = [*tails, *(1 - p for p in tails)]
     if claim.kind == "contrast":
         return ends
-    some, _, all_below = _largest(draws, claim, 1 if claim.kind == "any" else -1)
-    return [some, all_below, *ends]
+    some, _, below = _largest(draws, claim)
+    return [some, np.max(below, axis=0), *ends]
 
 
-def _largest(draws: Draws, claim: Claim, sign: int) -> tuple[np.ndarray, Scenarios, np.ndarray]:
-    """p that the largest gain is above 0: of equal gains, and of each where the others lie far below; p that none is.
+def _largest(draws: Draws, claim: Claim) -> tuple[np.ndarray, Scenarios, Scenarios]:
+    """p of the largest gain above 0: of equal gains, and of each where the others lie far below; p of each below 0.
 
-    Args:
-        sign: -1 for the least of gains, which is the largest of losses.
+    The least of gains is the largest of losses.
     """
-    found = [draws.t(contrast) for contrast in claim.contrasts]
+    sign, found = 1 if claim.kind == "any" else -1, [draws.t(contrast) for contrast in claim.contrasts]
     tails = [_above(sign * t, df) for t, df in found]
-    below = 1 - np.min(tails, axis=0)
-    rows = {cell: row for cell, _, row in draws.design.cells}
-    lambdas = loadings(claim.contrasts, list(map(draws.counts, claim.contrasts)), rows.__getitem__) if sign > 0 else ()
+    cells = {cell: (seeds, row) for cell, seeds, row in draws.design.cells}
+    lambdas = loadings(claim.contrasts, lambda ref: cells[ref][0], lambda ref: cells[ref][1]) if sign > 0 else ()
     if lambdas:
         best = _table(many_to_one, _scalar(found[0][1]), lambdas)
         single = [best(t) for t, _ in found]
     else:
         single = [np.minimum(1, len(tails) * p) for p in tails]
-    return np.min(single, axis=0), single, below
+    return np.min(single, axis=0), single, [1 - p for p in tails]
 
 
 def _scalar(df: float | np.ndarray) -> float:

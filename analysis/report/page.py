@@ -76,7 +76,7 @@ def write(
         runs: what frame.runs gives for the folder `results`; tables: sections of each study (assemble.sections).
         room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, *tables, room=room))
+    return files.write(results / files.REPORT, page(results, runs, *tables, room=room), results)
 
 
 def page(

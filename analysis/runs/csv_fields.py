@@ -6,7 +6,7 @@ from typing import Any
 
 def encode(value: Any) -> str:
     """A value as text: JSON, but plain words stand without quotes. Never a line break."""
-    if isinstance(value, str) and value and value.isprintable() and not _is_json(value):
+    if isinstance(value, str) and value and value.isprintable() and decode(value) is value:
         return value
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
@@ -29,8 +29,3 @@ def nest(fields: dict[str, Any]) -> dict[str, Any]:
             place = place.setdefault(key, {})
         place[last] = value
     return record
-
-
-def _is_json(text: str) -> bool:
-    """Whether plain text would be read as something else."""
-    return decode(text) is not text

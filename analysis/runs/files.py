@@ -19,18 +19,17 @@ STAMP = Path("tables") / ".published.json"
 __all__ = ["REPORT", "STAMP", "read_json", "source_digest", "write", "write_json"]
 
 
-def write(path: Path, content: bytes | str, within: Path | None = None) -> Path:
+def write(path: Path, content: bytes | str, within: Path) -> Path:
     """Write a file atomically; text is UTF-8, with everything escaped that UTF-8 cannot represent.
 
     Args:
-        within: folder below which missing folders are made. It must exist itself, as must the file's folder where
-            `within` is None: results that were moved away are not made anew.
+        within: folder below which missing folders are made. It must exist itself: results that were moved away are not
+            made anew.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if within is not None:
-        make_folder(path.parent, within)
+    make_folder(path.parent, within)
     files.write(path, encode_text(content) if isinstance(content, str) else content, flush=False)
     return path
 

@@ -79,7 +79,6 @@ def runs(results: Path) -> pd.DataFrame:
     for row in described:
         if "scope_id" not in row or studied & {*row["planned_by"].split(",")}:
             row["scope_id"] = row["protocol_id"]
-    for row in described:
         row["protocol"] = names[row["protocol_id"]]
     more = sorted({name for row in described for name in row} - {*COLUMNS})
     table = pd.DataFrame(list(known.values()), columns=[*COLUMNS, *more]).fillna({"belongs_to": ""})

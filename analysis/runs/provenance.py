@@ -68,11 +68,8 @@ def _read(results: Path, run: dict[Any, Any]) -> RunOrigin:
 
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:
-    keys = {
-        "device type": "device_type",
-        **{key: key for key in ("device", "kernels", "threads", "host", "command", "started")},
-    }
-    found = {name: str(record[key]) for name, key in keys.items() if record.get(key) is not None}
+    keys = ("device_type", "device", "kernels", "threads", "host", "command", "started")
+    found = {key.replace("_", " "): str(record[key]) for key in keys if record.get(key) is not None}
     return {"code": _code(record), **found}
 
 

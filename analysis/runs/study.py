@@ -162,9 +162,7 @@ def studies(plans: Iterable[Plan], belongs_to: Iterable[str]) -> list[Study]:
     Args:
         belongs_to: of each run, as frame.runs gives it.
     """
-    given: dict[str, Plan] = {}
-    for plan in sorted(plans, key=lambda plan: plan.written or ""):
-        given[plan.study] = plan
+    given = {plan.study: plan for plan in sorted(plans, key=lambda plan: plan.written or "")}
     others = {name for name in given if name not in (*BUILT_IN, *NO_STUDY)}
     papers = BUILT_IN if any(not names or {*names.split(",")} - others for names in belongs_to) else ()
     return [study(name, given.get(name)) for name in (*papers, *sorted(others))]
@@ -195,19 +193,23 @@ def built_in(name: str) -> Mapping[str, Any]:
 
 def parse(name: str, definition: Mapping[str, Any]) -> Study:
     """A study from its definition. KeyError, TypeError, ValueError or AttributeError: it is none."""
-    table = definition.get("table") or {}
+    table, papers = definition.get("table") or {}, name in BUILT_IN
     axes = tuple(column(axis) for axis in definition["axes"] if column(axis) != "stem_channels")
     gain = table.get("gain")
     found = Gain(column(gain["axis"]), gain["from"], gain["to"]) if gain else None
     columns = tuple(column(axis) for axis in table.get("columns") or ([found.axis] if found else []))
     rows = tuple(column(axis) for axis in table.get("rows") or ())
-    if name not in BUILT_IN:  # no two cells share a place: what the table leaves out has a row of its own
+    if not papers:  # no two cells share a place: what the table leaves out has a row of its own
         rows += tuple(axis for axis in axes if axis not in (*rows, *columns))
     defaults = {column(axis): value for axis, value in (definition.get("defaults") or {}).items()}
     title = str(definition.get("title") or table.get("title") or name)
     named = definition.get("figures") or []
     files = named if isinstance(named, Mapping) else {one: f"{name}_{one}" for one in named}
-    claims = definition.get("claims")
+    claims, margin = definition.get("claims"), definition.get("margin")
+    usual = {} if margin is None else {"margin": margin}  # of claims that have none of their own
+    elsewhere = papers and claims is None
+    stand_in = "analysis/claims.yaml" if elsewhere else f"the file of the study {name}"
+    own = tuple({**usual, **one} if isinstance(one, Mapping) else one for one in claims or ())
     return Study(
         name=name,
         title=title,
@@ -225,27 +227,16 @@ def parse(name: str, definition: Mapping[str, Any]) -> Study:
         },
         figures={one: str(file) for one, file in files.items() if one in FIGURES and (found or one != "gain")},
         captions=dict(definition.get("captions") or {}),
-        claims=_claims(claims, definition.get("margin")) if claims is not None else None if name in BUILT_IN else (),
-        claims_file=str(definition.get("claims_file") or _claims_file(name, claims)),
+        claims=None if elsewhere else own,
+        claims_file=str(definition.get("claims_file") or stand_in),
         published=tuple(
             (
-                {**(defaults if name in BUILT_IN else {}), **{column(a): value for a, value in one["cell"].items()}},
+                {**(defaults if papers else {}), **{column(a): value for a, value in one["cell"].items()}},
                 Number(float(one["error"]), str(one.get("table") or ""), str(one.get("column") or "")),
             )
             for one in definition.get("published") or ()
         ),
     )
-
-
-def _claims(claims: Any, margin: Any) -> tuple[Mapping[str, Any], ...]:
-    """The entries of a list; those without a margin have that of the study, where it has one."""
-    usual = {} if margin is None else {"margin": margin}
-    return tuple({**usual, **one} if isinstance(one, Mapping) else one for one in claims)
-
-
-def _claims_file(name: str, claims: Any) -> str:
-    """Where claims stand that a definition holds without saying where they are from."""
-    return "analysis/claims.yaml" if claims is None and name in BUILT_IN else f"the file of the study {name}"
 
 
 def column(axis: str) -> str:

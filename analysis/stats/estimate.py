@@ -83,23 +83,25 @@ def estimate(contrast: Contrast, sample: Sample, images: bool = False) -> Estima
 
 
 def _over_seeds(contrast: Contrast, sample: Sample) -> Estimate:
-    effect = contrast.of(sample.means)
-    gains = _as_gains(contrast, sample) if sample.paired else []
-    if gains and all(sample.row(ref) in sample.paired for ref, _ in gains):
-        return _paired(gains, sample)
-    rows = {sample.row(ref): sample.spreads[sample.row(ref)] for ref in contrast.refs}
-    if all(len(sample.errors[ref]) == 1 for ref in contrast.refs) and any(s.df == 0 for s in rows.values()):
+    gains = _as_gains(contrast, sample) if sample.paired else ()
+    paired = bool(gains) and all(sample.row(ref) in sample.paired for ref, _ in gains)
+    terms = gains if paired else contrast.terms  # a gain is the mean of its pairs, by the worse cell
+    spreads, cells = (sample.gain_spreads, sample.worse) if paired else (sample.spreads, sample.rows)
+    values = {ref: list((sample.gains(ref) if paired else sample.errors[ref]).values()) for ref, _ in terms}
+    effect = sum(weight * float(np.mean(values[ref])) for ref, weight in terms)
+    rows = {row: spreads[row] for row in map(sample.row, values)}
+    if all(len(one) == 1 for one in values.values()) and any(spread.df == 0 for spread in rows.values()):
         return _from_images(contrast, sample, effect)
-    welch = not all(equal_variances(spread) for spread in rows.values())
     parts: list[tuple[Spread, float, object]] = []
-    for ref, weight in contrast.terms:
-        row = sample.row(ref)
-        source = row if equal_variances(rows[row]) else ref
-        parts.append((sample.spread(ref), weight**2 / len(sample.errors[ref]), source))
-    cells = max(sum(ref in sample.means for ref in sample.rows[row]) for row in rows)
+    for ref, weight in terms:
+        row, share = sample.row(ref), weight**2 / len(values[ref])
+        alike = equal_variances(rows[row])
+        parts.append((rows[row], share, row) if alike else (own(values[ref], rows[row]), share, ref))
     se, df = _satterthwaite(parts)
+    method = PAIRED if paired else POOLED if all(map(equal_variances, rows.values())) else WELCH
     levene_p = least_known(spread.levene_p for spread in rows.values())
-    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, WELCH if welch else POOLED, levene_p, cells)
+    together = max(sum(ref in sample.means for ref in cells[row]) for row in rows)
+    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, method, levene_p, together)
 
 
 def _satterthwaite(parts: Sequence[tuple[Spread, float, object]]) -> tuple[float, float]:
@@ -127,43 +129,22 @@ def _as_gains(contrast: Contrast, sample: Sample) -> list[tuple[Cell, float]]:
     return off if off and paired and len(contrast.terms) == 2 * len(off) else []
 
 
-def _paired(gains: list[tuple[Cell, float]], sample: Sample) -> Estimate:
-    """A sum of gains, each the mean of its pairs."""
-    effect, parts, rows = 0.0, [], {sample.row(ref): sample.gain_spreads[sample.row(ref)] for ref, _ in gains}
-    for ref, weight in gains:
-        values = list(sample.gains(ref).values())
-        effect += weight * float(np.mean(values))
-        row = sample.row(ref)
-        pooled = rows[row]
-        mine: tuple[Spread, object] = (pooled, row) if equal_variances(pooled) else (own(values, pooled), ref)
-        parts.append((mine[0], weight**2 / len(values), mine[1]))
-    se, df = _satterthwaite(parts)
-    cells = max(len(sample.worse[row]) for row in rows)
-    levene_p = least_known(spread.levene_p for spread in rows.values())
-    return Estimate(effect, se, df, SEEDS if se > 0 else NONE, PAIRED, levene_p, cells)
-
-
 def _from_images(contrast: Contrast, sample: Sample, effect: float) -> Estimate:
     """The contrast of single runs from the test images, which all of them saw.
 
     Two networks: standard error after Agresti and Min (intervals.paired_examples), p of McNemar's exact test. More:
     the mean over images of the weighted wrongs, with the standard error that a bootstrap over images tends to.
     """
-    unknown = Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)
-    bits = {ref: None if (b := sample.bits(ref)) is None else b.reshape(-1) for ref in contrast.refs}
-    found = [b for b in bits.values() if b is not None]
-    if len(found) < len(bits) or len({len(b) for b in found}) != 1:
-        return unknown
-    if len(found) == 2 and sorted(weight for _, weight in contrast.terms) == [-1, 1]:
+    bits = {ref: found.reshape(-1) for ref in contrast.refs if (found := sample.bits(ref)) is not None}
+    if len(bits) < len(contrast.refs) or len({len(found) for found in bits.values()}) != 1:
+        return Estimate(effect, math.nan, 0.0, NONE, TEST_IMAGES)
+    if sorted(weight for _, weight in contrast.terms) == [-1, 1]:
         worse, better = (next(bits[ref] for ref, weight in contrast.terms if weight == sign) for sign in (1, -1))
-        assert worse is not None and better is not None
         both = paired_examples(worse, better)
         se = 100 * (both.high - both.low) / 2 / quantile(math.inf)
         return Estimate(100 * both.mean, se, math.inf, EXAMPLES, TEST_IMAGES, exact_p=mcnemar(worse, better))
-    wrong = np.zeros(len(found[0]))
-    for ref, weight in contrast.terms:
-        wrong += weight * ~np.asarray(bits[ref], bool)
-    se = 100 * float(np.std(wrong, ddof=1)) / math.sqrt(len(found[0]))
+    wrong = sum(weight * ~bits[ref] for ref, weight in contrast.terms)
+    se = 100 * float(np.std(wrong, ddof=1)) / math.sqrt(np.size(wrong))
     return Estimate(effect, se, math.inf, EXAMPLES if se > 0 else NONE, TEST_IMAGES)
 
 
@@ -175,7 +156,7 @@ def _over_images_too(found: Estimate, contrast: Contrast, sample: Sample) -> Est
     cell with one run does not tell the last: nothing is taken off for it. Degrees of freedom by Satterthwaite.
     """
     bits = {ref: sample.bits(ref) for ref in contrast.refs}
-    wrong = {ref: 100.0 * ~np.atleast_2d(found) for ref, found in bits.items() if found is not None}
+    wrong = {ref: 100.0 * ~np.atleast_2d(right) for ref, right in bits.items() if right is not None}
     if len(wrong) < len(bits) or len({one.shape[1] for one in wrong.values()}) != 1:
         return replace(found, se=math.nan, df=0.0, kind=NONE, method=NO_BITS)
     by_image, answers = np.zeros(()), 0.0

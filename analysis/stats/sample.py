@@ -16,7 +16,7 @@ import pandas as pd
 
 from ablations.store.run_folder import read_correct
 from analysis.runs.cell import Cell, own_stem
-from analysis.runs.study import Study
+from analysis.runs.study import Gain, Study
 from analysis.stats.intervals import Spread, pool, quantile
 
 ALIKE = 0.05
@@ -35,7 +35,7 @@ Row = tuple[Any, ...]
 
 POOL = ("structure", "width")
 
-SHUFFLE = ("shuffle", False, True)
+SHUFFLE = Gain("shuffle", False, True)
 
 ERROR, TOP5, LOSS = "error", "top5_error", "loss"
 METRICS = {ERROR: 100.0, TOP5: 100.0, LOSS: 1.0}
@@ -53,8 +53,7 @@ class Sample:
 
     Attributes:
         refs: the cell as claims name it, by the cell of the tables.
-        pool: axes of the cells that share a standard deviation. gain: axis whose arms may be paired by seed, with the
-            value of the worse and of the better arm.
+        pool: axes of the cells that share a standard deviation. gain: whose arms may be paired by seed.
         bits: (runs, images) bool, which test images each run of a cell has right; None where that cannot be read.
         others: the same runs by other metrics.
     """
@@ -63,7 +62,7 @@ class Sample:
     refs: Mapping[Cell, Cell] = field(default_factory=dict)
     bits: Callable[[Cell], np.ndarray | None] = no_bits
     pool: tuple[str, ...] = POOL
-    gain: tuple[str, Any, Any] = SHUFFLE
+    gain: Gain = SHUFFLE
     others: Mapping[str, "Sample"] = field(default_factory=dict)
 
     def of(self, metric: str) -> "Sample":
@@ -94,7 +93,7 @@ class Sample:
     @cached_property
     def worse(self) -> dict[Row, list[Cell]]:
         """Of rows that have gains, the worse arm of each."""
-        axis, value, _ = self.gain
+        axis, value = self.gain.axis, self.gain.worse
         found = {row: [ref for ref in refs if ref.get(axis) == value] for row, refs in self.rows.items()}
         return {row: refs for row, refs in found.items() if refs}
 
@@ -135,8 +134,7 @@ class Sample:
 
     def better(self, ref: Cell) -> Cell:
         """The better arm to a worse one."""
-        axis, _, better = self.gain
-        return ref.but({axis: better})
+        return ref.but({self.gain.axis: self.gain.better})
 
     def ref(self, key: Cell) -> Cell:
         """A cell of the tables as claims name it, whether it was run or not."""
@@ -195,7 +193,7 @@ def sample(rows: pd.DataFrame, results: Path, of: Study) -> Sample:
         known = [one for one in found if one is not None]
         return np.stack(known) if len(known) == len(found) and len({*map(len, known)}) == 1 else None
 
-    gain = (of.gain.axis, of.gain.worse, of.gain.better) if of.gain else SHUFFLE
+    gain = of.gain or SHUFFLE
     others = {metric: Sample(values(metric), refs, no_bits, of.pool, gain) for metric in (TOP5, LOSS)}
     return Sample(values(ERROR), refs, bits, of.pool, gain, others)
 

@@ -44,7 +44,7 @@ def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sa
     table = []
     cells, by, se = list(keys), study.gain, standard_error(study)
     for key in (key for key in cells if by and key.get(by.axis) == by.better):
-        worse = sample.better(key).but({sample.gain[0]: sample.gain[1]})
+        worse = sample.better(key).but({sample.gain.axis: sample.gain.worse})
         if worse not in cells:
             continue
         on, off = sample.ref(key), sample.ref(worse)

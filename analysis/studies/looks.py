@@ -18,7 +18,6 @@ from ablations.core.json_subprocess import answer_json
 from ablations.store import lease
 from ablations.store.looks import Look, Looks, read_looks, write_looks
 from ablations.store.plans import read_plans
-from analysis.claims.judge import open_cells
 from analysis.claims.parser import claims_of
 from analysis.claims.verdict import DECIDED, INCONCLUSIVE
 from analysis.runs import frame
@@ -106,8 +105,8 @@ def _newer(done: Mapping[str, Sequence[int]], seen: Looks, cells: Iterable[str])
 
 
 def _seen(look: Look, section: Section) -> Look:
-    """The look with what its verdicts are, and which cells of open claims need more seeds."""
-    cells = open_cells((one.verdict, (cell for cell, _ in one.cells if cell)) for one in section.verdicts)
+    """The look with its verdicts, and the cells that need more seeds: of claims that have runs and are not decided."""
+    cells = {cell for one in section.verdicts if one.verdict == INCONCLUSIVE for cell, _ in one.cells if cell}
     verdicts = {one.claim: one.verdict for one in section.verdicts}
     return look.model_copy(update={"verdicts": verdicts, "needed": tuple(sorted(cells))})
 

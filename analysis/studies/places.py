@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablations.core.text import plural
 from ablations.store.protocol_folders import ProtocolFolders, choose, make_name, read_folders, write_folders
 from analysis.runs.files import STAMP, read_json
 from analysis.studies.assemble import Section
@@ -60,6 +61,6 @@ def _written(sections: Sequence[Section]) -> float:
 
 def _words(section: Section) -> str:
     """`cifar10 10ep lr 0.01`: data, epochs, and what else sets the protocol apart."""
-    first = section.cells.iloc[0]
-    apart = [part for part in section.protocol.split(", ") if part not in (first["data"], f"{first['epochs']} epochs")]
-    return " ".join([f"{first['data']} {first['epochs']}ep", *apart])
+    data, epochs = (section.cells[axis].iloc[0] for axis in ("data", "epochs"))
+    said = (data, f"{epochs} {plural(epochs, 'epoch')}")
+    return " ".join([f"{data} {epochs}ep", *(part for part in section.protocol.split(", ") if part not in said)])

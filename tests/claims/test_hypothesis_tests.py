@@ -16,6 +16,7 @@ from tests.make import shufflenet_cell
 
 REFS = tuple(shufflenet_cell(groups, 0.5) for groups in (1, 2, 3, 4, 8))
 GAINS = tuple(gain(REFS[0], ref) for ref in REFS[1:])
+PAIRS = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
 
 
 def claim(kind: str, *contrasts: Contrast, direction: str = POSITIVE, margin: float = 0.5) -> Claim:
@@ -82,8 +83,7 @@ def test_every_gain_is_the_least_one() -> None:
 
 def test_an_order_is_what_tukey_tells_apart() -> None:
     sample = draw((50, 47, 44, 43.8, 40), sd=0.4)
-    pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
-    found = run_test(claim("order", *pairs), sample)
+    found = run_test(claim("order", *PAIRS), sample)
     means = [np.mean(group) for group in values(sample)]
     tau = stats.kendalltau(means, [5, 4, 3, 2, 1]).statistic
     assert found.effect == pytest.approx(tau)
@@ -98,11 +98,10 @@ def test_an_order_is_what_tukey_tells_apart() -> None:
 
 
 def test_an_orders_interval_and_p_agree() -> None:
-    pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
     decided = []
     for start in range(60):
         means = (42.0, 41.4, 40.9, 40.5, 40) if start % 2 else (40, 40.5, 40.9, 41.4, 42.0)
-        found = run_test(claim("order", *pairs), draw(means, sd=0.4, start=start))
+        found = run_test(claim("order", *PAIRS), draw(means, sd=0.4, start=start))
         assert (found.low > 1e-9) == (2 * found.p_for <= 0.05) and (found.high < -1e-9) == (2 * found.p_against <= 0.05)
         decided.append(found.p <= 0.05)
     assert 10 < sum(decided) < 50, "the draws lie about the limit"
@@ -118,8 +117,7 @@ def test_no_effect_has_two_sides() -> None:
 
 def test_a_reversed_order_is_contradicted() -> None:
     sample = draw((40, 43, 46, 49, 52), sd=0.4)
-    pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
-    found = run_test(claim("order", *pairs), sample)
+    found = run_test(claim("order", *PAIRS), sample)
     assert (found.effect, found.high) == (-1, -1) and found.p_against < 0.001 < 0.5 <= found.p_for
 
 
@@ -145,8 +143,7 @@ def test_one_seed_has_mcnemars_p() -> None:
     wins, losses = int((two & ~one).sum()), int((one & ~two).sum())
     assert found.p == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
     assert run_test(claim("any", *GAINS), sample).kind == EXAMPLES
-    pairs = tuple(gain(a, b) for k, a in enumerate(REFS) for b in REFS[k + 1 :])
-    assert run_test(claim("order", *pairs), sample).kind == EXAMPLES
+    assert run_test(claim("order", *PAIRS), sample).kind == EXAMPLES
 
 
 def test_a_spread_that_is_not_known_gives_no_p() -> None:

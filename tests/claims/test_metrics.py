@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from ablations.core.errors import UserError
-from analysis.claims import step_down
 from analysis.claims.hypothesis_tests import run_test
 from analysis.claims.judge import judge, verdicts
 from analysis.claims.parser import POSITIVE, Claim, claims_of, read_claims
 from analysis.claims.power import chance
-from analysis.claims.step_down import Family
+from analysis.claims.step_down import Family, families
 from analysis.claims.verdict import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -69,7 +68,7 @@ def test_metric_and_source_of_variation_are_read_and_checked(tmp_path: Path) -> 
     both = read(tmp_path, "  over: seeds and images\n")
     assert (both.metric, both.over, both.unit) == ("error", SEEDS_AND_IMAGES, "points")
     for more, said in (
-        ("  metric: accuracy\n", "line 8: metric 'accuracy' is unknown; choose error, top5_error, loss"),
+        ("  metric: accuracy\n", "line 8: metric 'accuracy' is unknown; choose error or top5_error or loss"),
         ("  over: images\n", "line 8: over 'images' is unknown; choose seeds or seeds and images"),
         ("  metric: loss\n  over: seeds and images\n", "line 9: over: seeds and images goes with metric: error only"),
     ):
@@ -154,9 +153,9 @@ def test_metrics_are_adjusted_jointly_within_and_by_bonferroni_between() -> None
     drawn = next(studies("apart"))
     claims = both()
     tested = [run_test(one, drawn) for one in claims]
-    family = step_down.different(claims, tested, drawn)
+    family = families(claims, tested, drawn)[0]
     first = min(family.p, key=lambda k: family.p[k])
-    parts = [step_down.different(claims[k : k + 3], tested[k : k + 3], drawn) for k in (0, 3)]
+    parts = [families(claims[k : k + 3], tested[k : k + 3], drawn)[0] for k in (0, 3)]
     expected = sum(part.chance(family.p[first], [0, 1, 2]) for part in parts)
     found = family.adjusted()
     assert found[first] == pytest.approx(min(1, expected), abs=1e-9)

@@ -18,13 +18,14 @@ from analysis.runs.study import parse, study
 from analysis.stats.contrast import Contrast
 from tests.make import shufflenet_cell
 
-GOOD = """\
+GAIN = "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}"
+GOOD = f"""\
 # A comment.
 - id: eight-help
   study: groups
   source: Table 2
   says: Eight groups help.
-  gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}
+  {GAIN}
   margin: 0.5
   paper: 2.8
 """
@@ -100,6 +101,13 @@ def test_the_axes_of_for_may_be_written_either_way(says: str, key: str) -> None:
     assert (found.id, found.says) == ("a-0.25x", "At 0.25x.")
 
 
+def test_an_order_of_equal_errors_is_refused() -> None:
+    published = [{"cell": {"model.depth": depth}, "error": 30.0} for depth in (1, 2, 3)]
+    claim = {"id": "a", "says": "It falls.", "order": {"depth": [1, 2, 3]}, "margin": 1}
+    with pytest.raises(UserError, match=r"claim 1: order needs cells that the paper has .* and not one for all"):
+        claims_of(parse("mine", {"axes": ["model.depth"], "published": published, "claims": [claim]}))
+
+
 @pytest.mark.parametrize("name", ["se", "smoothing", "width", "silu"])
 def test_the_claims_of_the_examples_and_of_a_new_study_can_be_read(tmp_path: Path, name: str) -> None:
     folder = ROOT / "examples" / name
@@ -125,7 +133,7 @@ BAD = {
     "no YAML": (GOOD + "- id: [", 9, "this is not YAML"),
     "tab": ("- id: x\n\tstudy: groups\n", 2, "this is not YAML"),
     "no mapping": ("- eight groups help\n", 1, "a claim is a mapping"),
-    "unknown key": (swapped("margin:", "margn:"), 7, "margn is no key of a claim; do you mean margin?"),
+    "unknown key": (swapped("margin:", "margn:"), 7, "margn is no key of a claim; did you mean margin?"),
     "twice": (GOOD + "  margin: 1\n", 9, "margin is given twice"),
     "missing": (swapped("  margin: 0.5\n", ""), 2, "margin is missing"),
     "same id": (GOOD + GOOD.replace("# A comment.\n", ""), 9, "eight-help stands in line 2 already"),
@@ -145,37 +153,25 @@ BAD = {
     "itself": (swapped("groups: 8", "groups: 1"), 6, "is compared with itself"),
     "several": (swapped("groups: 8", "groups: [2, 8]"), 6, "one gain is needed, this names 2"),
     "direction": (GOOD + "  direction: down\n", 9, "choose positive or not_positive"),
+    "list": (GOOD + "  metric: [error]\n", 9, "metric ['error'] is unknown; choose error or top5_error or loss"),
     "paper": (swapped("paper: 2.8", "paper: 1.2"), 8, "is not what the paper's printed errors give, 2.80"),
     "paper of text": (swapped("paper: 2.8", "paper: much"), 8, "is not a number"),
     "paper that is no number": (swapped("paper: 2.8", "paper: .nan"), 8, "is not a number"),
     "key of a list": (GOOD + "  ? [a, b]\n  : c\n", 2, "the key in line 9 is not a word"),
     "two effects": (swapped("paper: 2.8", "paper: [2.8, 1]"), 8, "paper has 2 effects for 1 claims"),
     "for": (GOOD + "  for: {seed: [1]}\n", 9, "for takes width and groups"),
-    "weights": (
-        swapped(
-            "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}",
-            "weights: [{groups: 1, width: 0.5, weight: 1}]",
-        ),
-        6,
-        "must sum to 0",
-    ),
-    "few for an order": (
-        swapped(
-            "gain: {from: {groups: 1, width: 0.5}, to: {groups: 8, width: 0.5}}", "order: {groups: [1, 8], width: 0.5}"
-        ),
-        6,
-        "needs three cells",
-    ),
+    "weights": (swapped(GAIN, "weights: [{groups: 1, width: 0.5, weight: 1}]"), 6, "must sum to 0"),
+    "few for an order": (swapped(GAIN, "order: {groups: [1, 8], width: 0.5}"), 6, "needs three cells"),
     "placeholder": (
         swapped("says: Eight groups help.", "says: At {wdth} they help.\n  for: {width: [0.5]}"),
         5,
-        "{wdth} stands for nothing; do you mean {width}?",
+        "{wdth} stands for nothing; did you mean {width}?",
     ),
-    "placeholder without a value": (swapped("Eight groups help.", "At {width} they help."), 5, "no values to put in"),
+    "placeholder without a value": (swapped("Eight groups help.", "At {width} they help."), 5, "`for` gives no values"),
     "placeholder of another key": (
         swapped("says: Eight groups help.", "says: With {groups}.\n  for: {width: [0.5]}"),
         5,
-        "{groups} stands for nothing; `for` gives {width}",
+        "{groups} stands for nothing; there are {width}.",
     ),
     "brace alone": (
         swapped("says: Eight groups help.", "says: At {width they help.\n  for: {width: [0.5]}"),

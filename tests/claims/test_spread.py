@@ -83,7 +83,7 @@ def test_without_a_spread_nothing_is_promised(tmp_path, monkeypatch):
 def test_a_plan_of_looks_saves_runs_where_seeds_agree_and_none_where_nothing_is_decided():
     runs = [fixture.run(groups, 0.25, shuffle) for groups in (3, 8) for shuffle in (True, False)]
     cells = expected(filter(None, map(parse_plan, contents(PlannedRun("shuffle", "quick", one) for one in runs))))
-    sure, vain = (sequential(cells, [3, 5, 8], sd, 4) for sd in (0.1, 50.0))
+    sure, vain = (sequential(cells, [3, 5, 8], {1.0: sd}, 4) for sd in (0.1, 50.0))
     assert sure and vain and sure["fixed"] == vain["fixed"] == 32
     assert sure["runs"] < 16 and sure["decided"] == sure["decided_fixed"] == 3
     assert vain["runs"] > 28 and np.isclose(vain["decided"], 0, atol=0.5)

@@ -41,7 +41,7 @@ def results(claims: list[Claim], sample: Sample) -> list[TestResult]:
 
 
 def adjusted(claims: list[Claim], sample: Sample) -> list[float]:
-    found = step_down.different(claims, results(claims, sample), sample).adjusted()
+    found = step_down.families(claims, results(claims, sample), sample)[0].adjusted()
     return [found[k] for k in range(len(claims))]
 
 

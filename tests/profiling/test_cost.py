@@ -155,7 +155,7 @@ def test_the_least_gain_is_that_of_the_t_test(jobs):
     for seeds, sd in ((2, 0.2), (3, 0.2), (3, 0.4), (5, 0.2)):
         df = 7 * (seeds - 1)
         critical = stats.t.isf(0.05 / 2 / rivals, df)
-        least = answer(studies, seeds, sd)["least"]
+        least = answer(studies, seeds, {1.0: sd})["least"]
         chance = stats.nct.sf(critical, df, least / (sd * math.sqrt(2 / seeds)))
         assert chance == pytest.approx(0.8, abs=0.02), (seeds, sd)
 

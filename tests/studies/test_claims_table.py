@@ -75,7 +75,7 @@ def test_a_malformed_claim_stops_publishing_with_its_line(tmp_path: Path) -> Non
     fixture.plausible(tmp_path, seeds=1)
     path = tmp_path / "claims.yaml"
     path.write_text("- id: x\n  studdy: groups\n")
-    with pytest.raises(UserError, match=r"claims\.yaml, line 2: studdy is no key of a claim; do you mean study\?"):
+    with pytest.raises(UserError, match=r"claims\.yaml, line 2: studdy is no key of a claim; did you mean study\?"):
         publish.publish(tmp_path, claims=path)
 
 

@@ -11,7 +11,7 @@ from ablations.core.run_spec import Protocol
 from analysis import publish
 from analysis.reference.pack import gather
 from analysis.runs import frame
-from analysis.studies import assemble, grids, render
+from analysis.studies import assemble, grids, places, render
 from analysis.studies.assemble import Section
 from analysis.studies.figures import curves, panels
 from tests import results_fixture as fixture
@@ -158,6 +158,15 @@ def test_protocols_do_not_mix(tmp_path: Path) -> None:
         newest.protocol_id: "20 epochs",
         oldest.protocol_id: "8 epochs",
     }
+
+
+def test_a_folder_of_one_epoch_says_so_once(tmp_path: Path) -> None:
+    for epochs in (1, 20):
+        one = fixture.run(3, 0.25, under=fixture.protocol(epochs))
+        fixture.write_plan(tmp_path, "groups", [one], day=epochs)
+        fixture.write_done(tmp_path, one, 0.3)
+    found = places.named(tmp_path, places.sections_by_scope([sections("groups", tmp_path)]))
+    assert [name[:-5] for name in found.names.values()] == ["glyphs-1ep", "glyphs-20ep"]
 
 
 def test_whatever_else_was_run_is_shown(tmp_path: Path) -> None:
