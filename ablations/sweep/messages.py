@@ -1,6 +1,5 @@
 """What a sweep says before and after the training: the plan, mistakes, the outcome."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +13,7 @@ from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.protocol_names import run_names
 from ablations.core.run_spec import name
-from ablations.core.text import counted
+from ablations.core.text import counted, nearest
 from ablations.execution.job import Job
 from ablations.store import run_folder
 from ablations.sweep.plan import Plan, Planned
@@ -125,12 +124,10 @@ def in_a_file(text: str) -> str:
 
 def _nearest(key: str) -> str:
     """That a key does not exist, with the nearest one, else those beside it."""
-    known = [*dict.fromkeys(keys()), "hydra.sweeper.params", "hydra.sweeper.narrow"]
     group = key.rpartition(".")[0]
-    beside = [name for name in known if name.rpartition(".")[0] == group] or known
-    near = difflib.get_close_matches(key, beside, 1, 0.8) or difflib.get_close_matches(key, known, 1, 0.8)
-    near = [name for name in near if name != group]
-    return f"There is no key {key}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}.")
+    known = [name for name in dict.fromkeys((*keys(), "hydra.sweeper.params", "hydra.sweeper.narrow")) if name != group]
+    beside = [name for name in known if name.rpartition(".")[0] == group]
+    return f"There is no key {key}: {nearest(key, beside or known, known, 0.8)}"
 
 
 def keys() -> Iterator[str]:

@@ -4,7 +4,6 @@ The definition is checked before anything is trained and kept with the plan, so 
 path.
 """
 
-import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -184,11 +183,8 @@ def definition(
     named["gain"] = [gain.get("axis")] if gain else []
     for key, axis in [(key, axis) for key, some in named.items() for axis in some]:
         if axis not in axes:
-            near = difflib.get_close_matches(str(axis), axes, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(
-                f"table.{key} of the study {config.study} names {axis}, which is no axis of it: its axes are "
-                f"{', '.join(axes) or 'none'}.{hint}"
+                f"table.{key} of the study {config.study} names {axis}, which is no axis of it: {nearest(axis, axes)}"
             )
     families = {name: load(name, folders).defaults for name in structures}
     defaults: dict[str, Any] = {f"model.{axis}": v for one in reversed(families.values()) for axis, v in one.items()}

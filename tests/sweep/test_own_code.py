@@ -238,7 +238,7 @@ def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        (STUDY.replace("model.depth:", "model.deep:"), "model.deep is no axis of mine.net: its axes are depth, scale."),
+        (STUDY.replace("model.depth:", "model.deep:"), "model.deep is no axis of mine.net: did you mean depth?"),
         (
             STUDY.replace("study: deep", "study: groups"),
             "ablation=deep says study: groups, which is another",
