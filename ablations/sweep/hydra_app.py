@@ -162,7 +162,7 @@ def compose_studies(
             loader.repository.initialize_sources(loader.config_search_path)
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
-        return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions
+        return composer.jobs(overrides), composer.definitions
 
 
 class StructuredConfigSource(stored.StructuredConfigSource):

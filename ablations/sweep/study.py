@@ -55,15 +55,14 @@ def choose_family(name: str, known: Sequence[str]) -> list[str]:
     return [f"model={short}" if short in known else "model=own", f"{STRUCTURE}={name}"]
 
 
-def grid(params: Mapping[str, Any], cells: Any, known: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """Overrides that every cell of `cells` stands for (one empty list where there are none), and those of `params`.
+def grid(cells: Any, known: Sequence[str]) -> list[list[str]]:
+    """Overrides that every cell of `cells` stands for; one empty list where there are none.
 
     Raises:
         UserError: a cell is no mapping of axes.
     """
-    rest = [f"{key}={value}" for key, value in params.items()]
     if not cells:
-        return [[]], rest
+        return [[]]
     found: list[list[str]] = []
     for cell in cells:
         _check_keys("cells", cell)
@@ -74,7 +73,7 @@ def grid(params: Mapping[str, Any], cells: Any, known: Sequence[str]) -> tuple[l
             found.append([*family, *(f"{key}={override_text(value)}" for key, value in chosen.items())])
     if not found:
         raise UserError("The study's cells name no cell, so there is nothing to train.")
-    return found, rest
+    return found
 
 
 def families_of(cells: Any, folders: Sequence[Path]) -> list[str]:
@@ -154,12 +153,10 @@ def axes_of(params: Mapping[str, Any], cells: Any, overrides: Iterable[str]) -> 
     Args:
         overrides: keys that the command line sweeps.
     """
-    named = [*params, *(key for cell in cells or [] for key in cell)]
-    mine = [STRUCTURE if key == "model" else key for key in named]
-    swept = [STRUCTURE if key == "model" else key for key in overrides]
-    keys = [key for key in mine if _is_axis(key)]
-    keys += [key for key in swept if key.startswith("model.") and _is_axis(key)]
-    return tuple(dict.fromkeys(keys))
+    swept = [key for key in overrides if key == "model" or key.startswith("model.")]
+    named = [*params, *(key for cell in cells or [] for key in cell), *swept]
+    keys = dict.fromkeys(STRUCTURE if key == "model" else key for key in named)
+    return tuple(filter(_is_axis, keys))
 
 
 def definition(
@@ -169,7 +166,7 @@ def definition(
 
     Args:
         config: of one of its jobs.
-        base: the composed configuration without the grid: it has the defaults of recipe and data.
+        base: what its file composes to, without the grid: it has the defaults of recipe and data.
         structures: the families of its jobs. `defaults` are those of the first that has an axis; where there are
             several, `families` has those of each.
         folders: of families and files of the user's.
@@ -234,8 +231,8 @@ def check_name(choice: str | None, study: str, known: Sequence[str], folders: Se
     if choice is None:
         return
     files = [folder / "ablation" / f"{choice}.yaml" for folder in folders]
-    if (CONF / "ablation" / f"{choice}.yaml").exists() and any(file.exists() for file in files):
-        file = next(file for file in files if file.exists())
+    file = next((file for file in files if file.exists()), None)
+    if file and (CONF / "ablation" / f"{choice}.yaml").exists():
         raise UserError(
             f"{file} has the name of a study of this package; give the file, and its `study`, another name."
         )

@@ -26,9 +26,9 @@ def cells(*overrides):
 def test_the_cells_of_a_file_are_known_whatever_is_asked_for(part, monkeypatch):
     known = {}
 
-    def also_whole(self, arguments, split):
-        jobs = composed(self, arguments, split)
-        known["whole"] = [label(job.run.variant) for job in self.whole(split)]
+    def also_whole(self, arguments):
+        jobs = composed(self, arguments)
+        known["whole"] = [label(job.run.variant) for job in self.whole()]
         return jobs
 
     composed = Composer.jobs
