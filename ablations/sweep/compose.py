@@ -21,7 +21,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -271,28 +272,35 @@ class Composer:
         return changes and override.package is None and not of_group
 
 
-def launch(
-    context: HydraContext | None,
-    config: DictConfig | None,
-    job_overrides: Sequence[Sequence[str]],
-    train: Callable[[list[Planned]], list[JobState]],
-    config_adapter: AdaptConfig = lambda config: config,
-) -> list[JobReturn]:
-    """What a launcher's `launch` does: compose jobs, have them trained, and tell Hydra how each ended.
+class PlanLauncher(Launcher):
+    """What our launchers share: composes jobs, has them trained, and tells Hydra how each ended."""
 
-    Args:
-        context, config: what Hydra gave to the launcher's `setup`.
-        train: trains runs, and returns their states in the same order.
-    """
-    assert context is not None and config is not None
-    composer = Composer(context.config_loader, config, config_adapter)
-    returns = []
-    states = train(identified([composer.compose(overrides) for overrides in job_overrides], composer.folders))
-    for overrides, state in zip(job_overrides, states, strict=True):
-        status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
-        returns.append(JobReturn(overrides=list(overrides), status=status))
-        returns[-1].return_value = state
-    return returns
+    config: DictConfig | None = None
+    hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra once."""
+        self.config, self.hydra_context = config, hydra_context
+
+    def adapt_config(self, config: Config) -> Config:
+        """A configuration as it is resolved to a run."""
+        return config
+
+    def train(self, planned: Sequence[Planned]) -> list[JobState]:
+        """Train runs; their states in the same order. A failed one is a state, never an exception."""
+        raise NotImplementedError
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Train the jobs that lists of overrides stand for; see `train` for what it raises."""
+        assert self.hydra_context is not None and self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config, self.adapt_config)
+        returns = []
+        states = self.train(identified([composer.compose(one) for one in job_overrides], composer.folders))
+        for overrides, state in zip(job_overrides, states, strict=True):
+            status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
+            returns.append(JobReturn(overrides=list(overrides), status=status))
+            returns[-1].return_value = state
+        return returns
 
 
 def _seed_plan(given: Any, keys: Collection[str]) -> SeedPlan | None:
