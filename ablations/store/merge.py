@@ -172,9 +172,7 @@ def copy(theirs: Path, results: Path, run_id: str, found: Result, keep: str = ""
         part.mkdir()
         for entry in sorted(os.scandir(theirs), key=lambda entry: entry.name):
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in LEAVE:
-                shutil.copy2(
-                    entry.path, part / entry.name
-                )  # keeps the time of writing, so that it need not be read again
+                shutil.copy2(entry.path, part / entry.name)  # with the time of writing: it need not be read again
                 with (part / entry.name).open("rb+") as file:
                     os.fsync(file.fileno())
         flush_folder(part)

@@ -59,12 +59,14 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def run_one(composed: DictConfig) -> str:
     """Train the one run that a configuration describes, in this process; also what Hydra's other launchers call."""
-    single = HydraConfig.get().mode != RunMode.MULTIRUN
+    asked, loader = HydraConfig.get(), GlobalHydra.instance().config_loader()
+    single = asked.mode != RunMode.MULTIRUN
     try:
         config = to_config(typed(composed))
         if single:
-            _check_single(config)
-        folders = user_folders(GlobalHydra.instance().config_loader())
+            given = [*asked.overrides.task, *asked.overrides.hydra]
+            check_used([config], given, loader, str(asked.job.config_name), single=True)
+        folders = user_folders(loader)
         (planned,) = identified([Planned(to_run(config, folders=folders), config, ())], folders)
         gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
@@ -93,13 +95,6 @@ def run_one(composed: DictConfig) -> str:
     elif state != JobState.DONE:
         raise SystemExit(1)
     return state
-
-
-def _check_single(config: schema.Config) -> None:
-    """Refuse overrides that a single run does not read."""
-    job = HydraConfig.get()
-    given = [*job.overrides.task, *job.overrides.hydra]
-    check_used([config], given, GlobalHydra.instance().config_loader(), str(job.job.config_name), single=True)
 
 
 def main() -> None:

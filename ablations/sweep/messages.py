@@ -60,14 +60,9 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
 def show_looks(looks: Iterable[Mapping[str, Any]]) -> None:
     """A line for each study with a plan of looks: its last look, what it has decided, and how it goes on."""
     for one in looks:
-        more = len(one["needed"])
-        goes_on = (
-            f"{counted(more, 'cell')} {'gets' if more == 1 else 'get'} more seeds"
-            if more
-            else "no cell needs more seeds"
-        )
-        if one["open"] and not one["needed"]:
-            goes_on = "this was the last look"
+        goes_on = "this was the last look" if one["open"] else "no cell needs more seeds"
+        if more := len(one["needed"]):
+            goes_on = f"{counted(more, 'cell')} {'gets' if more == 1 else 'get'} more seeds"
         console().print(
             f"Look {one['look']} of at most {one['looks']} at {one['study']}, with {one['seeds']} seeds a cell: "
             f"{counted(one['decided'], 'claim')} decided, {one['open']} open; {goes_on}.",
