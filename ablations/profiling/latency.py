@@ -170,8 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.results.mkdir(parents=True, exist_ok=True)
         probe_folder(chosen.results)  # now rather than after minutes of measuring
         given = inputs(chosen.inputs, chosen.results)
-        ways = (chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
-        found = measure(given, *ways)
+        found = measure(given, chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
         from ablations.profiling.latency_rows import to_csv
 
         path = chosen.results / FILE
