@@ -39,11 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         looks = next(filter(None, (seed_plan(one.get("seeds")) for one in definitions.values())), None)
         results = Path(jobs[0].config.runtime.results_dir)
         show(plan_cost(jobs, results, chosen.calibrate, chosen.sd, looks, definitions))
-    except UserError as error:
-        show_error(error)
-        return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        show_error(UserError(error_in_words(error)))
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        show_error(error if isinstance(error, UserError) else error_in_words(error))
         return 2
     return 0
 

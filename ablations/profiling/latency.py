@@ -176,10 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = chosen.results / FILE
         files.write(path, to_csv(found))
     except (UserError, ValueError) as error:
-        show_error(UserError(str(error)))
+        show_error(error)
         return 2
     except OSError as error:
-        show_error(UserError(f"{chosen.results / FILE} cannot be written ({error.strerror})."))
+        show_error(f"{chosen.results / FILE} cannot be written ({error.strerror}).")
         return 1
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)

@@ -113,7 +113,7 @@ def main() -> None:
         except Exception as error:
             if whole == "1":
                 raise
-            console.show_error(UserError(error_in_words(error)))
+            console.show_error(error_in_words(error))
             print(f"(To see where in the program, set {FULL_ERROR}=1.)", file=sys.stderr)
             raise SystemExit(2) from None
         finally:
