@@ -18,7 +18,7 @@ from ablations.core.errors import UserError
 from ablations.core.make_variables import quote
 from ablations.core.paths import CONF
 from ablations.core.run_spec import Run, digest, plain
-from ablations.core.text import nearest
+from ablations.core.text import nearest, one_line
 from model.family import BUILT_IN, load
 
 GROUPS = ("model", "recipe", "data")
@@ -176,15 +176,14 @@ def definition(
     """
     table = config.table
     gain = table.get("gain") or {}
-    named = {key: table.get(key) or [] for key in ("rows", "columns", "pool")}
-    named["gain"] = [gain.get("axis")] if gain else []
-    for key, axis in [(key, axis) for key, some in named.items() for axis in some]:
+    named = [(key, axis) for key in ("rows", "columns", "pool") for axis in table.get(key) or []]
+    for key, axis in [*named, *([("gain", gain.get("axis"))] if gain else [])]:
         if axis not in axes:
             raise UserError(
                 f"table.{key} of the study {config.study} names {axis}, which is no axis of it: {nearest(axis, axes)}"
             )
-    families = {name: load(name, folders).defaults for name in structures}
-    defaults: dict[str, Any] = {f"model.{axis}": v for one in reversed(families.values()) for axis, v in one.items()}
+    families = {n: {f"model.{axis}": v for axis, v in load(n, folders).defaults.items()} for n in structures}
+    defaults: dict[str, Any] = {axis: v for one in reversed(families.values()) for axis, v in one.items()}
     defaults[STRUCTURE] = next(iter(families))
     for axis in axes:
         if axis not in defaults and not axis.startswith("model."):
@@ -192,7 +191,7 @@ def definition(
             defaults[axis] = base[group][name]
     found: dict[str, Any] = {"study": config.study, "axes": list(axes), "defaults": defaults}
     if len(families) > 1:
-        found["families"] = {name: {f"model.{axis}": v for axis, v in one.items()} for name, one in families.items()}
+        found["families"] = families
     found |= {key: value for key in AS_WRITTEN if (value := getattr(config, key)) not in (None, [], {})}
     for key in ("claims", "published"):
         entries, name = _entries(key, getattr(config, key), folders)
@@ -251,7 +250,7 @@ def _entries(key: str, given: Any, folders: Sequence[Path]) -> tuple[list[Any] |
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+        raise UserError(f"{path} cannot be read: {one_line(error)}.") from None
     if not isinstance(content, list):
         raise UserError(f"{path} must be a list of {key}.")
     above = places[path].parent

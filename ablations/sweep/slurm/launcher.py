@@ -165,9 +165,8 @@ class SlurmLauncher(PlanLauncher):
             found = watch(jobs, planned[0].config.runtime.progress, news, self.settings.poll_seconds, stop)
         if stop.signum is not None:
             raise Detached(f"Slurm goes on without this command. {how}.", 128 + stop.signum)
-        said = (
-            [line for folder in names.values() for line in task.complaints(folder)] if JobState.WAITING in found else []
-        )
+        ended_early = names.values() if JobState.WAITING in found else ()
+        said = [line for folder in ended_early for line in task.complaints(folder)]
         if JobState.DONE not in found and not work_list.prepared(planned):
             logs = ", ".join(str(folder) for folder in names.values())
             raise UserError(
