@@ -3,7 +3,6 @@
 import inspect
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from model import shufflenet_checks
 from model.shufflenet import Unit, channel_shuffle
 from tests.make import run
 from tests.sweep.test_plan import GROUPS, SHUFFLE, planned
-from tests.sweeps import ROOT, TINY, environment
+from tests.sweeps import ROOT, TINY, execute
 
 STUDIES = list({job.run.cell_id: job.run for job in planned(GROUPS) + planned(SHUFFLE)}.values())
 SMALL = [job.run for job in planned([(1, 0.25, True), (3, 0.25, True), (3, 0.25, False), (3, 0.5, True)])]
@@ -97,7 +96,7 @@ def test_verifying_does_not_import_torch_here(tmp_path):
         "from ablations.verification import fingerprint; from tests.make import run;"
         f"fingerprint.verify([run(groups=3)], Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
+    assert execute([sys.executable, "-c", code]).returncode == 0
     assert (tmp_path / "fingerprints.json").exists()
 
 
@@ -228,14 +227,7 @@ def test_a_sweep_and_a_single_run_of_a_broken_model_train_nothing(tmp_path):
     assert changed != source.read_text()
     source.write_text(changed)
     for grid in (["-m", *TINY, "model.groups=1,3", "model.shuffle=true,false"], [*TINY, "model.shuffle=false"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ablations", *grid],
-            cwd=tmp_path,
-            env={**environment(), "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = execute([sys.executable, "-m", "ablations", *grid], tmp_path, PYTHONPATH=str(tmp_path))
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.startswith("error: The ablation would not ablate") and "Traceback" not in done.stderr
         assert (
