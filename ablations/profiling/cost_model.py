@@ -13,7 +13,7 @@ from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
 from ablations.execution.job_queue import most_fused
 from ablations.execution.scheduling import relative_cost
-from ablations.store.looks import SeedPlan
+from ablations.store.looks import SeedPlan, seed_plan
 from ablations.store.plans import contents
 from ablations.sweep.plan import Plan, Planned, make_plan, planned_runs
 
@@ -116,7 +116,6 @@ def plan_cost(
     results: Path,
     calibrate: bool = False,
     sd: float | None = None,
-    looks: SeedPlan | None = None,
     definitions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PlanCost:
     """The cost of the jobs of a sweep.
@@ -125,8 +124,7 @@ def plan_cost(
         results: the results folder; runs that it holds cost nothing more.
         calibrate: measure the speed of this machine, too.
         sd: standard deviation between seeds' errors, in points; where not given, that which was measured.
-        looks: of the study; where it has none, those that its seeds allow.
-        definitions: of the studies by name, which say what they claim; without them no claim counts.
+        definitions: of the studies by name, which say what they claim and their looks; without them no claim counts.
 
     Raises:
         UserError: this machine cannot build or train one of the networks.
@@ -150,7 +148,7 @@ def plan_cost(
         together = f", {fused} seeds of a cell fused" if fused > 1 else ""
         hours = {speeds["device"]: (seconds / 3600, f"measured here{together}"), **hours}
     plans = list(contents(planned_runs(jobs, definitions), definitions)) if definitions else []
-    spread, options, saved, unknown = budgets([job.run for job in plan.planned], images, results, sd, looks, plans)
+    spread, options, saved, unknown = budgets([job.run for job in plan.planned], images, results, sd, plans)
     return PlanCost(
         plan=plan,
         images=images,
@@ -239,13 +237,12 @@ def budgets(
     images: dict[str, ImageCost],
     results: Path,
     sd: float | None,
-    looks: SeedPlan | None,
     plans: Sequence[Mapping[str, Any]],
 ) -> tuple[str, tuple[Budget, ...], dict[str, Any] | None, int]:
     """`spread`, `budgets`, `looks`, `unknown` of PlanCost: with other numbers of seeds, fewer widths, fewer epochs.
 
     Args:
-        plans: of the studies, as they would be written.
+        plans: of the studies, as they would be written; where none has a plan of looks, the seeds give one.
     """
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
@@ -258,6 +255,7 @@ def budgets(
     options += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
     options += [(2, narrower[0], max(1, epochs // 4))] if narrower and epochs >= 4 else []
     spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
+    looks = next(filter(None, (seed_plan(plan.get("definition", {}).get("seeds")) for plan in plans)), None)
     looks = looks or (SeedPlan(min(3, seeds - 1), seeds) if seeds > 2 else None)
     question = {
         "plans": list(plans),
