@@ -112,9 +112,6 @@ def _step(family: Any, values: dict[str, Any], given: Any) -> dict[str, Any]:
 
 
 def _answer(question: dict[str, Any]) -> list[dict[str, str]]:
-    import torch
-
-    torch.set_num_threads(1)
     folder = Path(question["folder"])
     return [measure(one["structure"], one["axes"], one["input"], folder) for one in question["networks"]]
 

@@ -141,7 +141,6 @@ def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> st
 
 def _answer(question: dict[str, Any]) -> list[dict[str, Any]]:
     """The fingerprints of `runs`, both as JSON has them; `folders`: of families of the user's own."""
-    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
     folders = list(map(Path, question["folders"]))
     return [asdict(fingerprint(from_json(run), folders)) for run in question["runs"]]
 
