@@ -91,26 +91,22 @@ def measure(
     from model.timing import measure as take
 
     out = console()
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found: list[Row] = []
     beside: list[Row] = []  # MobileNet and AlexNet, in no comparison with one group
-    try:
-        for one, name in given.items():
-            chosen = variants(widths, groups, one.stem)
-            built = [build(v.structure, **v.axes, **one.keywords) for v in chosen]
-            nets = [settle_statistics(net, one.channels, one.resolution) for net in built]
-            for batch in batches:
-                all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
-                times = take(all_entries, rounds, seconds)
-                found += rows(name, one, batch, chosen, all_entries, times)
-                size = f"{counted(len(chosen), 'network')}, {counted(times.shape[1], 'round')}"
-                out.print(f"{escape(name)} {one.resolution}x{one.resolution}, batch {batch}: {size}.")
-            if (name, one) == PAPER:
-                beside += measure_others(name, one, rounds, seconds / 5)
-    finally:
-        torch.set_num_threads(threads)
+    for one, name in given.items():
+        chosen = variants(widths, groups, one.stem)
+        built = [build(v.structure, **v.axes, **one.keywords) for v in chosen]
+        nets = [settle_statistics(net, one.channels, one.resolution) for net in built]
+        for batch in batches:
+            all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
+            times = take(all_entries, rounds, seconds)
+            found += rows(name, one, batch, chosen, all_entries, times)
+            size = f"{counted(len(chosen), 'network')}, {counted(times.shape[1], 'round')}"
+            out.print(f"{escape(name)} {one.resolution}x{one.resolution}, batch {batch}: {size}.")
+        if (name, one) == PAPER:
+            beside += measure_others(name, one, rounds, seconds / 5)
     form = choose_format(found)
     out.print(
         f"PyTorch's memory format: {form}; the other takes {gain(found, form):.2f} times as long (geometric mean)."
