@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group
@@ -53,12 +52,12 @@ class Live:
 
     def __enter__(self) -> "Live":
         if self.live:
-            self.live.__enter__()
+            self.live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.live:
-            self.live.__exit__(kind, error, tb)
+            self.live.stop()
 
     def say(self, text: str) -> None:
         """Print a line that stays above the table."""

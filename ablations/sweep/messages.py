@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from ablations.core import config
+from ablations.core.config import Config
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.protocol_names import run_names
@@ -126,14 +126,10 @@ def _nearest(key: str) -> str:
 
 
 def keys() -> Iterator[str]:
-    """All keys of a job's configuration with dots between their parts, and the groups."""
+    """All keys of a job's configuration, of whichever data set, with dots between their parts; and the groups."""
     yield from ("ablation", "preset")
-    parts: dict[str, list[type[Any]]] = {
-        "data": [config.GlyphsConfig, config.CifarConfig, config.FolderConfig],
-        "recipe": [config.RecipeConfig],
-        "runtime": [config.RuntimeConfig],
-        "logger": [config.LoggerConfig],
-    }
-    for one in fields(config.Config):
+    for one in fields(Config):
         yield one.name
-        yield from (f"{one.name}.{field.name}" for kind in parts.get(one.name, ()) for field in fields(kind))
+        part = one.type
+        kinds = (part.__subclasses__() or [part]) if isinstance(part, type) and is_dataclass(part) else []
+        yield from (f"{one.name}.{field.name}" for kind in kinds for field in fields(kind))
