@@ -17,19 +17,10 @@ def subjects() -> list[Subject]:
     """Networks with their inputs: as presets train them, and as the paper prints their complexity."""
     cells = [("shufflenet", g, width) for width in (*paper.WIDTHS, 1.5, 2.0) for g in paper.GROUPS]
     cells += [("blog", g, 1.0) for g in paper.GROUPS]
-    found = [
-        at_224(
-            Cell.of(
-                {
-                    "structure": name,
-                    "width": width,
-                    "groups": g,
-                    "stem_channels": resolve_stem(g, width, "imagenet", None),
-                }
-            )
-        )
-        for name, g, width in cells
-    ]
+    found = []
+    for name, g, width in cells:
+        axes = {"width": width, "groups": g, "stem_channels": resolve_stem(g, width, "imagenet", None)}
+        found.append(at_224(Cell.of({"structure": name, **axes})))
     for preset in sorted(path.stem for path in (CONF / "preset").glob("*.yaml")):
         try:
             jobs = compose(["ablation=groups,shuffle,structures,mobilenet", f"preset={preset}"])

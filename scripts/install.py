@@ -18,12 +18,11 @@ GPU = re.compile(r"(nvidia|cuda|triton)\b")
 """Requirements that the CPU build of PyTorch does not have."""
 
 COST = {
-    (
-        "requirements.lock",
-        "",
-    ): "PyTorch with its CUDA libraries and {} packages: about 1 minute near a package index, 6 GB",
-    ("requirements.lock", "cpu"): "PyTorch for the CPU and {} packages: about 1 minute near a package index, 2 GB",
+    "": "PyTorch with its CUDA libraries and {} packages: about 1 minute near a package index, 6 GB",
+    "cpu": "PyTorch for the CPU and {} packages: about 1 minute near a package index, 2 GB",
 }
+"""Of requirements.lock, by TORCH."""
+
 LEAVE_OUT = "Leave TORCH=cpu out: the usual build of PyTorch trains on the CPU, too."
 
 OTHER = "{} packages for tests, notebooks, loggers and docs: about half a minute, 1 GB"
@@ -33,11 +32,11 @@ def main(venv: Path, lock: Path, torch: str) -> int:
     """Install; returns the installer's exit code."""
     began, python = time.monotonic(), venv / "bin" / "python"
     wanted = [line for line in lock.read_text().splitlines() if line and not (torch == "cpu" and GPU.match(line))]
-    cost = COST.get((lock.name, torch), OTHER)
+    main_lock = lock.name == "requirements.lock"
+    cost = COST.get(torch, OTHER) if main_lock else OTHER
     say(f"Installing {cost.format(len(wanted))}, in {venv}.")
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", os.fspath(venv)], check=True)
-    main_lock = lock.name == "requirements.lock"
     kernels = subprocess.Popen([python, "-m", "model.native.build"], cwd=ROOT) if main_lock else None
     requirements = venv / lock.name
     requirements.write_text("\n".join(wanted) + "\n")

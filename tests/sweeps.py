@@ -34,16 +34,17 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
+def execute(
+    words: list[str], folder: Path = ROOT, timeout: float = 240, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line to its end; `more`: variables of its environment."""
+    surroundings = {**environment(), **more}
+    return subprocess.run(words, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=timeout)
+
+
 def ablations(results: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
-    return subprocess.run(
-        command(results, *arguments),
-        cwd=results.parent,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    return execute(command(results, *arguments), results.parent, timeout)
 
 
 def finished(results: Path) -> dict[str, dict]:

@@ -5,8 +5,6 @@ import sys
 
 from rich.console import Console
 
-from ablations.core.errors import UserError
-
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
@@ -37,8 +35,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def show_error(error: UserError) -> None:
-    """Print a user error on standard error."""
+def show_error(error: object) -> None:
+    """Print a mistake of the user's, or what the system refuses, on standard error."""
     print(f"error: {error}", file=sys.stderr)
 
 

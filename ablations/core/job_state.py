@@ -27,3 +27,6 @@ class JobState(StrEnum):
 
 FAILURES = (JobState.FAILED, JobState.DIVERGED, JobState.KILLED)
 """States of a run whose last attempt ended without a result."""
+
+BAD = (*FAILURES, JobState.DAMAGED)
+"""States of a run that needs a user's eye: these, and a result that cannot be read."""

@@ -29,17 +29,12 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
-class Detached(Interrupted):
-    """The command ends while the jobs that it submitted go on; `note` says how to watch and to cancel them."""
+class Detached(Exception):
+    """The command ends, with an exit code, while the jobs that it submitted go on; `note`: how to watch and cancel."""
 
-    def __init__(self, note: str, code: int) -> None:
-        super().__init__(0, at_once=True)
-        self.note, self.code = note, code
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the command."""
-        return self.code
+    def __init__(self, note: str, exit_code: int) -> None:
+        super().__init__(note)
+        self.note, self.exit_code = note, exit_code
 
 
 class Stop:

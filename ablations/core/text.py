@@ -1,7 +1,7 @@
 """Small pieces of text that several commands, tables and pages share."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection
 
 
 def plural(count: float, word: str) -> str:
@@ -19,10 +19,17 @@ def are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def nearest(given: object, known: Sequence[str]) -> str:
-    """What was meant in place of a name that is unknown: `did you mean rows?`, else all that there are."""
-    near = difflib.get_close_matches(str(given), known, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+def nearest(given: object, known: Collection[str], others: Collection[str] = (), cutoff: float = 0.6) -> str:
+    """What was meant in place of a name that is unknown: `did you mean rows?`, else all that there are.
+
+    Args:
+        others: names that may be meant as well, but are not listed.
+        cutoff: likeness from which a name may be meant, 0 to 1; see `difflib.get_close_matches`.
+    """
+    for names in (known, others):
+        if near := difflib.get_close_matches(str(given), names, 1, cutoff):
+            return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known) or 'none'}."
 
 
 def some(items: Sequence[str], separator: str = ", ", most: int = 5) -> str:

@@ -49,7 +49,7 @@ def forecast(runs: Sequence[tuple[Run, RunStatus]]) -> Forecast:
     free = sorted(ends.values()) or [0.0]
     for run, state in waiting:
         start = heapq.heappop(free)
-        ends[run.run_id] = start + whole(run) * (1 - _share(state.progress))
+        ends[run.run_id] = start + whole(run) * (1 - state.progress.share if state.progress else 1)
         heapq.heappush(free, ends[run.run_id])
     return Forecast(ends, max(ends.values(), default=0.0), len(running))
 
@@ -62,7 +62,7 @@ def seconds_left(run: Run, now: Progress | None, whole: float) -> float:
         whole: what such a run takes from start to end, seconds.
     """
     if not now or not now.images_per_second or not now.steps:
-        return whole * (1 - _share(now))
+        return whole * (1 - now.share if now else 1)
     batch = min(run.protocol.recipe.batch_size, run.protocol.data.train_images)
     return (now.steps - now.step) * batch / now.images_per_second
 
@@ -75,8 +75,3 @@ def _scale(runs: Sequence[tuple[Run, RunStatus]]) -> float:
         whole = [(run, now.model_copy(update={"step": 0})) for run, now in fast if now.images_per_second]
         known = [(run, seconds_left(run, now, 0.0)) for run, now in whole]
     return seconds_per_cost(known)
-
-
-def _share(now: Progress | None) -> float:
-    """How much of a run is trained, 0 to 1."""
-    return min(1.0, now.step / now.steps) if now and now.steps else 0.0

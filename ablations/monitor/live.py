@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from rich.console import Group
@@ -22,6 +20,7 @@ from ablations.core.text import counted
 from ablations.execution.job import Job
 from ablations.monitor.status import last_error
 from ablations.store import run_folder, run_state
+from ablations.store.records import LiveProgress
 
 LOOK_SECONDS = 2.0
 """`watch` reads the folders of runs at most this often."""
@@ -42,6 +41,7 @@ class Live:
         self.jobs = jobs
         names = cell_names(job.run for job in jobs)
         self.cells = [escape(names[job.run.cell_id]) for job in jobs]
+        self.names = [f"{cell} seed {job.run.seed}" for cell, job in zip(self.cells, jobs, strict=True)]
         self.began = time.monotonic()
         self.console = console()
         self.rich = style == "rich" or (
@@ -52,12 +52,12 @@ class Live:
 
     def __enter__(self) -> "Live":
         if self.live:
-            self.live.__enter__()
+            self.live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.live:
-            self.live.__exit__(kind, error, tb)
+            self.live.stop()
 
     def say(self, text: str) -> None:
         """Print a line that stays above the table."""
@@ -74,22 +74,21 @@ class Live:
             if state not in (JobState.WAITING, JobState.RUNNING) and self.told.get(k) != state:
                 self.told[k] = state
                 self.console.print(self._ended(k, state, reasons[k]))
+        running = {
+            k: run_folder.progress(job.results, job.run.run_id)
+            for k, (job, state) in enumerate(zip(self.jobs, states, strict=True))
+            if state == JobState.RUNNING
+        }
         if self.live:
-            self.live.update(self._view(states))
+            self.live.update(self._view(states, running))
             return
-        for k, state in enumerate(states):
-            job, running = self.jobs[k], state == JobState.RUNNING
-            now = run_folder.progress(job.results, job.run.run_id) if running else None
+        for k, now in running.items():
             if now and self.told.get(k) != now.epoch:
                 self.told[k] = now.epoch
                 self.console.print(
-                    f"{self._name(k)}  epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
+                    f"{self.names[k]}  epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  "
                     f"{now.images_per_second:.0f} img/s"
                 )
-
-    def _name(self, k: int) -> str:
-        """A run as lines call it, for rich."""
-        return f"{self.cells[k]} seed {self.jobs[k].run.seed}"
 
     def _ended(self, k: int, state: JobState, reason: str) -> str:
         """The line about a run that has ended."""
@@ -97,36 +96,29 @@ class Live:
         found = run_folder.result(results, run_id)
         if found:
             took = found.seconds.total
-            return f"{self._name(k)}  [green]done[/]  error {100 * found.error:.2f} %  in {duration(took)}"
+            return f"{self.names[k]}  [green]done[/]  error {100 * found.error:.2f} %  in {duration(took)}"
         failure = run_folder.failure(results, run_id)
         why = failure.error if failure else reason
-        return f"{self._name(k)}  [red]{state}[/]  {escape(why)}"
+        return f"{self.names[k]}  [red]{state}[/]  {escape(why)}"
 
-    def _view(self, states: Sequence[JobState]) -> Group:
+    def _view(self, states: Sequence[JobState], running: Mapping[int, LiveProgress | None]) -> Group:
         """A line with counts and the time left, a bar over all runs, and a row for each run that trains."""
-        counts = Counter(states)
-        ended = len(states) - counts[JobState.WAITING] - counts[JobState.RUNNING]
+        ended = len(states) - states.count(JobState.WAITING) - len(running)
         passed = time.monotonic() - self.began
-        share = (ended + sum(self._share(k) for k, s in enumerate(states) if s == JobState.RUNNING)) / len(states)
+        share = (ended + sum(now.share for now in running.values() if now)) / len(states)
         left = f", about {duration(passed * (1 - share) / share)} left" if share > 0.02 else ""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("cell", "seed", "epoch", "loss", "error so far", "img/s", "ETA"):
             table.add_column(heading, justify="left" if heading == "cell" else "right")
-        for k, state in enumerate(states):
-            if state == JobState.RUNNING:
-                table.add_row(*self._row(k))
+        for k, now in running.items():
+            table.add_row(*self._row(k, now))
         head = Table.grid()
         head.add_row(f"{ended} of {counted(len(states), 'run')} ended, {duration(passed)} passed{left}")
         head.add_row(ProgressBar(1.0, share, width=min(60, self.console.width)))  # it ends no line of its own
         return Group(head, table)
 
-    def _share(self, k: int) -> float:
-        now = run_folder.progress(self.jobs[k].results, self.jobs[k].run.run_id)
-        return now.step / now.steps if now else 0.0
-
-    def _row(self, k: int) -> tuple[str, ...]:
+    def _row(self, k: int, now: LiveProgress | None) -> tuple[str, ...]:
         run = self.jobs[k].run
-        now = run_folder.progress(self.jobs[k].results, run.run_id)
         if not now:
             return self.cells[k], str(run.seed), "starting", "", "", "", ""
         images = (now.steps - now.step) * run.protocol.recipe.batch_size

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.core.console import console, duration
-from ablations.core.job_state import JobState
+from ablations.core.job_state import BAD, JobState
 from ablations.core.protocol_names import cell_names, protocol_names, run_names
 from ablations.core.run_spec import Run, plain
 from ablations.core.text import counted
@@ -71,7 +71,7 @@ def view(results: Path, plans: Sequence[Plan]) -> tuple[Group, bool]:
 def failures(known: Known) -> list[Text]:
     """Runs that failed and why, a line for each of the first few; with its protocol where there are several."""
     names = run_names(run for run, _ in known.values())
-    bad = [(run, state) for run, state in known.values() if state.state in (*run_state.FAILED, JobState.DAMAGED)]
+    bad = [(run, state) for run, state in known.values() if state.state in BAD]
     named = [(names[run.run_id], state) for run, state in bad[:LISTED]]
     lines = [Text(f"{what}  {state.state}: {state.reason}", "red") for what, state in named]
     return lines + ([Text(f"and {len(bad) - LISTED} more")] if len(bad) > LISTED else [])
@@ -101,11 +101,9 @@ def table_of(results: Path, plan: Plan, known: Known, times: Forecast, protocol:
     title += f": {escape(protocol)}" if protocol else ""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("cell", overflow="fold")
-    table.add_column("seeds", justify="right", no_wrap=True)
-    table.add_column("state")
-    table.add_column("epoch", justify="right", no_wrap=True)
-    table.add_column("error %", justify="right", no_wrap=True)
-    table.add_column("ETA", justify="right", no_wrap=True)
+    for heading in ("seeds", "state", "epoch", "error %", "ETA"):
+        text = heading == "state"
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
     names = cell_names(runs[0][0] for runs in cells.values())
     for runs in cells.values():
         table.add_row(escape(names[runs[0][0].cell_id]), *cell_row(results, runs, times))

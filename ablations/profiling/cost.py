@@ -18,7 +18,6 @@ from ablations.core.make_variables import option
 from ablations.core.protocol_names import cell_names
 from ablations.core.text import counted
 from ablations.profiling.cost_model import PlanCost, plan_cost, training_images, width
-from ablations.store.looks import seed_plan
 from ablations.sweep.hydra_app import compose_studies, error_in_words
 
 
@@ -36,14 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.sd is not None and not chosen.sd > 0:
             raise UserError(f"{option('sd', chosen.sd)} must be a number above 0.")
         jobs, definitions = compose_studies(chosen.overrides, chosen.config_dir)
-        looks = next(filter(None, (seed_plan(one.get("seeds")) for one in definitions.values())), None)
         results = Path(jobs[0].config.runtime.results_dir)
-        show(plan_cost(jobs, results, chosen.calibrate, chosen.sd, looks, definitions))
-    except UserError as error:
-        show_error(error)
-        return 2
-    except (HydraException, OmegaConfBaseException) as error:
-        show_error(UserError(error_in_words(error)))
+        show(plan_cost(jobs, results, chosen.calibrate, chosen.sd, definitions))
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        show_error(error if isinstance(error, UserError) else error_in_words(error))
         return 2
     return 0
 

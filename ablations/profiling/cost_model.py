@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ablations.core.device import resolve_device
-from ablations.core.errors import UserError
 from ablations.core.json_subprocess import run_module_json
 from ablations.core.run_spec import DataSpec, Run, to_json
 from ablations.data.sets.imagenet_files import ILSVRC2012
@@ -14,7 +13,7 @@ from ablations.data.shard import WHOLE
 from ablations.data.shard_source import MEAN_ASPECT
 from ablations.execution.job_queue import most_fused
 from ablations.execution.scheduling import relative_cost
-from ablations.store.looks import SeedPlan
+from ablations.store.looks import SeedPlan, seed_plan
 from ablations.store.plans import contents
 from ablations.sweep.plan import Plan, Planned, make_plan, planned_runs
 
@@ -34,22 +33,13 @@ EFFICIENCY = 1 / 3
 BUILD_RATE = 400
 """Images/s that one core caches: 500 x 375 JPEGs, results/reference/bench-inputs."""
 
-CORE, CORE_SOURCE = "CPU core", "assumed: scheduling.relative_cost"
-"""One core in the table of devices, and where its speed comes from."""
 
-
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     """A type of GPU. `bandwidth`: bytes/s of its memory; `macs`: multiply-adds/s in dense bfloat16 (V100: float16)."""
 
     name: str
     bandwidth: float
     macs: float
-
-    @property
-    def source(self) -> str:
-        """Where its speed comes from."""
-        return f"assumed: a third of {self.bandwidth / 1e12:.3g} TB/s"
 
 
 DEVICES = (
@@ -69,14 +59,6 @@ class ImageCost:
     macs: int
     params: int
     activations: int
-
-
-@dataclass(frozen=True)
-class Speeds:
-    """Images/s in training, measured: the name of the device, and of each cell by cell_id."""
-
-    device: str
-    images_per_second: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -134,7 +116,6 @@ def plan_cost(
     results: Path,
     calibrate: bool = False,
     sd: float | None = None,
-    looks: SeedPlan | None = None,
     definitions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PlanCost:
     """The cost of the jobs of a sweep.
@@ -143,15 +124,12 @@ def plan_cost(
         results: the results folder; runs that it holds cost nothing more.
         calibrate: measure the speed of this machine, too.
         sd: standard deviation between seeds' errors, in points; where not given, that which was measured.
-        looks: of the study; where it has none, those that its seeds allow.
-        definitions: of the studies by name, which say what they claim; without them no claim counts.
+        definitions: of the studies by name, which say what they claim and their looks; without them no claim counts.
 
     Raises:
-        UserError: there is no job, or this machine cannot build or train one of the networks.
+        UserError: this machine cannot build or train one of the networks.
     """
     plan = make_plan(jobs, results)
-    if not plan.planned:
-        raise UserError("There is no run to reckon with.")
     cells = {job.run.cell_id: job.run for job in plan.planned}
     config, data = plan.planned[0].config, plan.planned[0].run.protocol.data
     sources = list({str(job.source): None for job in plan.planned if job.source})
@@ -162,14 +140,15 @@ def plan_cost(
     hours = {}
     for gpu in DEVICES:
         seconds = sum(training_images(run) * seconds_per_image(images[run.cell_id], gpu) for run in todo)
-        hours[gpu.name] = (seconds / 3600, gpu.source)
-    hours[CORE] = (sum(relative_cost(run) for run in todo) / 3600, CORE_SOURCE)
+        hours[gpu.name] = (seconds / 3600, f"assumed: a third of {gpu.bandwidth / 1e12:.3g} TB/s")
+    hours["CPU core"] = (sum(relative_cost(run) for run in todo) / 3600, "assumed: scheduling.relative_cost")
     if speeds:
-        seconds = sum(training_images(run) / speeds.images_per_second[run.cell_id] for run in todo)
+        images_per_second = dict(zip(cells, speeds["images_per_second"], strict=True))
+        seconds = sum(training_images(run) / images_per_second[run.cell_id] for run in todo)
         together = f", {fused} seeds of a cell fused" if fused > 1 else ""
-        hours = {speeds.device: (seconds / 3600, f"measured here{together}"), **hours}
+        hours = {speeds["device"]: (seconds / 3600, f"measured here{together}"), **hours}
     plans = list(contents(planned_runs(jobs, definitions), definitions)) if definitions else []
-    spread, options, saved, unknown = budgets([job.run for job in plan.planned], images, results, sd, looks, plans)
+    spread, options, saved, unknown = budgets([job.run for job in plan.planned], images, results, sd, plans)
     return PlanCost(
         plan=plan,
         images=images,
@@ -187,8 +166,8 @@ def plan_cost(
 
 def measure_networks(
     cells: dict[str, Run], device: str | None, sources: Sequence[str] = (), fused: int = 1
-) -> tuple[dict[str, ImageCost], Speeds | None]:
-    """The cost of one image of each cell, and with a device the speed of each on it, of so many seeds fused.
+) -> tuple[dict[str, ImageCost], dict[str, Any] | None]:
+    """The cost of one image of each cell, and with a device the `speeds` on it (see measure_networks.py), seeds fused.
 
     Measured in a process of its own: torch takes seconds to import.
 
@@ -203,10 +182,7 @@ def measure_networks(
     failed = "The networks of this plan cannot be measured on this machine"
     answer = run_module_json("ablations.profiling.measure_networks", question, failed)
     images = {cell_id: ImageCost(**found) for cell_id, found in zip(cells, answer["images"], strict=True)}
-    if answer["speeds"] is None:
-        return images, None
-    speeds = dict(zip(cells, answer["speeds"]["images_per_second"], strict=True))
-    return images, Speeds(answer["speeds"]["device"], speeds)
+    return images, answer["speeds"]
 
 
 def training_images(run: Run) -> int:
@@ -261,13 +237,12 @@ def budgets(
     images: dict[str, ImageCost],
     results: Path,
     sd: float | None,
-    looks: SeedPlan | None,
     plans: Sequence[Mapping[str, Any]],
 ) -> tuple[str, tuple[Budget, ...], dict[str, Any] | None, int]:
     """`spread`, `budgets`, `looks`, `unknown` of PlanCost: with other numbers of seeds, fewer widths, fewer epochs.
 
     Args:
-        plans: of the studies, as they would be written.
+        plans: of the studies, as they would be written; where none has a plan of looks, the seeds give one.
     """
     cells = {run.cell_id: run for run in runs}
     seeds = len({run.seed for run in runs})
@@ -280,6 +255,7 @@ def budgets(
     options += [(seeds, widths, max(1, epochs // k)) for k in (2, 4, 8) if epochs >= k]
     options += [(2, narrower[0], max(1, epochs // 4))] if narrower and epochs >= 4 else []
     spent = {cell_id: run_macs(run, images[cell_id]) for cell_id, run in cells.items()}
+    looks = next(filter(None, (seed_plan(plan.get("definition", {}).get("seeds")) for plan in plans)), None)
     looks = looks or (SeedPlan(min(3, seeds - 1), seeds) if seeds > 2 else None)
     question = {
         "plans": list(plans),

@@ -6,9 +6,9 @@ study planned last and on the paper's; one image at a time and in batches.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -23,11 +23,7 @@ from ablations.core.run_spec import Axes, Variant
 from ablations.core.text import counted
 from ablations.store.plans import read_plans
 from ablations.store.writable import probe_folder
-from model import family as families
-
-# torch takes seconds to import: not before the options are known to be right.
-if TYPE_CHECKING:
-    from ablations.profiling.latency_rows import Input, Row
+from model.family import Input, load
 
 FILE = "latency.csv"
 """In the results folder."""
@@ -37,9 +33,11 @@ WIDTHS, GROUPS, UNSHUFFLED = (1.0, 0.5, 0.25), (1, 2, 3, 4, 8), (3, 8)
 
 BATCHES, INPUTS = (1, 64), ("study", "paper")
 
-PAPER = ("imagenet", 224, 3, "imagenet", 1000)
-WITHOUT_PLAN = ("cifar10", 32, 3, "stride1", 10)
-"""The study's input where nothing is planned yet: name, resolution, channels, stem, classes."""
+PAPER = "imagenet", Input()
+WITHOUT_PLAN = "cifar10", Input(classes=10, channels=3, resolution=32, stem="stride1")
+"""The study's input where nothing is planned yet, with its name."""
+
+Row = dict[str, Any]
 
 
 def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[Variant]:
@@ -48,12 +46,9 @@ def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[
     Raises:
         ValueError: a network cannot be built.
     """
-    family = families.load("shufflenet")
+    family = load("shufflenet")
     found = [
-        Variant(
-            "shufflenet",
-            Axes(family.settle({"groups": g, "width": width, "shuffle": shuffle}, families.Input(stem=stem))),
-        )
+        Variant("shufflenet", Axes(family.settle({"groups": g, "width": width, "shuffle": shuffle}, Input(stem=stem))))
         for width in widths
         for g in groups
         for shuffle in ((True, False) if g in UNSHUFFLED else (True,))
@@ -61,70 +56,57 @@ def variants(widths: Sequence[float], groups: Sequence[int], stem: str) -> list[
     return list(dict.fromkeys(found))
 
 
-def inputs(names: Sequence[str], results: Path) -> "list[Input]":
-    """The input of the protocol planned last (or CIFAR-10's) and the paper's, each once."""
-    from ablations.profiling.latency_rows import Input
-
-    plans = [plan for plan in read_plans(results) if plan.runs]
-    study = Input(*WITHOUT_PLAN)
+def inputs(names: Sequence[str], results: Path) -> dict[Input, str]:
+    """The input of the protocol planned last (or CIFAR-10's) and the paper's, each once, with their names."""
+    plans, study = [plan for plan in read_plans(results) if plan.runs], WITHOUT_PLAN
     if plans:
         protocol = max(plans, key=lambda plan: str(plan.written)).protocol
         data = protocol.data
-        study = Input(data.name, protocol.resolution, data.channels, protocol.stem, data.classes)
-    known = {"study": study, "paper": Input(*PAPER)}
-    return list({(i.resolution, i.channels, i.stem, i.classes): i for i in (known[name] for name in names)}.values())
+        study = data.name, Input(data.classes, data.channels, protocol.resolution, protocol.stem)
+    known = {"study": study, "paper": PAPER}
+    return {given: name for name, given in (known[one] for one in names)}
 
 
 def measure(
-    given: "Sequence[Input]",
+    given: Mapping[Input, str],
     batches: Sequence[int],
     widths: Sequence[float],
     groups: Sequence[int],
     rounds: int,
     seconds: float,
-) -> "list[Row]":
+) -> list[Row]:
     """Rows of latency.csv for every network, input, batch and engine; PyTorch's in its faster memory format.
 
     Args:
-        given: inputs.
+        given: inputs with their names.
         rounds: measurements of each network, at most, for each input and batch.
         seconds: time for all rounds of an input and a batch, about.
     """
-    import torch
+    import torch  # takes seconds: not before the options are known to be right
 
-    from ablations.profiling.latency_rows import Input, choose_format, gain, rows
+    from ablations.profiling.latency_rows import choose_format, gain, rows
     from ablations.profiling.others import measure_others
     from model import build
     from model.timing import FORMATS, entries, settle_statistics
     from model.timing import measure as take
 
     out = console()
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     found: list[Row] = []
     beside: list[Row] = []  # MobileNet and AlexNet, in no comparison with one group
-    try:
-        for one in given:
-            chosen = variants(widths, groups, one.stem)
-            nets = [
-                settle_statistics(
-                    build(v.structure, **v.axes, num_classes=one.classes, in_channels=one.channels, stem=one.stem),
-                    one.channels,
-                    one.resolution,
-                )
-                for v in chosen
-            ]
-            for batch in batches:
-                all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
-                times = take(all_entries, rounds, seconds)
-                found += rows(one, batch, chosen, all_entries, times)
-                size = f"{counted(len(chosen), 'network')}, {counted(times.shape[1], 'round')}"
-                out.print(f"{_name(one)}, batch {batch}: {size}.")
-            if one == Input(*PAPER):
-                beside += measure_others(one, rounds, seconds / 5)
-    finally:
-        torch.set_num_threads(threads)
+    for one, name in given.items():
+        chosen = variants(widths, groups, one.stem)
+        built = [build(v.structure, **v.axes, **one.keywords) for v in chosen]
+        nets = [settle_statistics(net, one.channels, one.resolution) for net in built]
+        for batch in batches:
+            all_entries = entries(nets, torch.randn(batch, one.channels, one.resolution, one.resolution))
+            times = take(all_entries, rounds, seconds)
+            found += rows(name, one, batch, chosen, all_entries, times)
+            size = f"{counted(len(chosen), 'network')}, {counted(times.shape[1], 'round')}"
+            out.print(f"{escape(name)} {one.resolution}x{one.resolution}, batch {batch}: {size}.")
+        if (name, one) == PAPER:
+            beside += measure_others(name, one, rounds, seconds / 5)
     form = choose_format(found)
     out.print(
         f"PyTorch's memory format: {form}; the other takes {gain(found, form):.2f} times as long (geometric mean)."
@@ -136,7 +118,7 @@ def measure(
     return [{**row, **origin} for row in (*mine, *beside)]
 
 
-def show(found: "Sequence[Row]") -> None:
+def show(found: Sequence[Row]) -> None:
     """Print a table for each input: networks by engine and batch, milliseconds and the ratio to one group."""
     out = console()
     for row in (row for row in found if row["structure"] != "shufflenet"):
@@ -170,17 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.results.mkdir(parents=True, exist_ok=True)
         probe_folder(chosen.results)  # now rather than after minutes of measuring
         given = inputs(chosen.inputs, chosen.results)
-        ways = (chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
-        found = measure(given, *ways)
+        found = measure(given, chosen.batches, chosen.widths, chosen.groups, chosen.rounds, chosen.seconds)
         from ablations.profiling.latency_rows import to_csv
 
         path = chosen.results / FILE
         files.write(path, to_csv(found))
     except (UserError, ValueError) as error:
-        show_error(UserError(str(error)))
+        show_error(error)
         return 2
     except OSError as error:
-        show_error(UserError(f"{chosen.results / FILE} cannot be written ({error.strerror})."))
+        show_error(f"{chosen.results / FILE} cannot be written ({error.strerror}).")
         return 1
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
@@ -205,15 +186,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _name(given: "Input") -> str:
-    return f"{escape(given.name)} {given.resolution}x{given.resolution}"
-
-
-def _place(row: "Row") -> str:
+def _place(row: Row) -> str:
     return f"{row['input']} {row['resolution']}x{row['resolution']}"
 
 
-def _cell(row: "Row | None") -> str:
+def _cell(row: Row | None) -> str:
     if row is None:
         return ""
     return f"{row['median_ms']:.2f}" + ("" if row["ratio"] is None else f"  {row['ratio']:.2f}")

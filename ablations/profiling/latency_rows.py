@@ -3,12 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from ablations.core.run_spec import Variant
+from model.family import Input
 from model.timing import FORMATS, PYTORCH, TimedNetwork
 
 COLUMNS = (
@@ -29,19 +30,13 @@ other memory format to the one that was chosen.
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Input:
-    """What a network is given, and with which stem and how many classes."""
-
-    name: str
-    resolution: int
-    channels: int
-    stem: str
-    classes: int
-
-
 def rows(
-    given: Input, batch: int, variants: Sequence[Variant], entries: Sequence[TimedNetwork], seconds: np.ndarray
+    name: str,
+    given: Input,
+    batch: int,
+    variants: Sequence[Variant],
+    entries: Sequence[TimedNetwork],
+    seconds: np.ndarray,
 ) -> list[Row]:
     """A row for each entry; `variants` are the entries' networks in their order, `seconds` (entries, rounds)."""
     place = {(entry.engine, entry.memory_format, variants[entry.network]): k for k, entry in enumerate(entries)}
@@ -55,11 +50,10 @@ def rows(
             if one.axes["width"] == axes["width"] and (engine, form, one) in place
         }
         without = others.get((axes["groups"], False)) if axes["shuffle"] else None
-        twin = next((name for name in FORMATS if name != form), "")
+        twin = next((one for one in FORMATS if one != form), "")
         found.append(
             {
-                **{"input": given.name, "resolution": given.resolution, "channels": given.channels},
-                **{"stem": given.stem, "classes": given.classes, "engine": engine, "memory_format": form},
+                **{"input": name, **asdict(given), "engine": engine, "memory_format": form},
                 **{"batch": batch, "structure": variant.structure},
                 **{axis: axes[axis] for axis in ("width", "groups", "shuffle", "stem_channels")},
                 **quartiles(("median_ms", "low_ms", "high_ms"), 1000 * mine),

@@ -1,10 +1,13 @@
 """Inference time of the networks that the paper's Table 8 sets beside ShuffleNet: MobileNet 1.0 and AlexNet."""
 
+from dataclasses import asdict
+
 import numpy as np
 import torch
 from torch import nn
 
-from ablations.profiling.latency_rows import Input, Row, quartiles
+from ablations.profiling.latency_rows import Row, quartiles
+from model.family import Input
 from model.timing import entries, measure, settle_statistics
 
 STEMS = {"mobilenet": 32, "alexnet": 96}
@@ -36,13 +39,14 @@ def alexnet(classes: int = 1000) -> nn.Module:
     ).eval()
 
 
-def measure_others(given: Input, rounds: int, seconds: float) -> list[Row]:
+def measure_others(name: str, given: Input, rounds: int, seconds: float) -> list[Row]:
     """Rows of latency.csv for one image at a time, by PyTorch, in the memory format that is faster for each network."""
     from model import build
 
-    mobilenet = build("mobilenet", width=1.0, num_classes=given.classes, in_channels=given.channels, stem=given.stem)
     nets = {
-        "mobilenet": settle_statistics(mobilenet, given.channels, given.resolution),
+        "mobilenet": settle_statistics(
+            build("mobilenet", width=1.0, **given.keywords), given.channels, given.resolution
+        ),
         "alexnet": alexnet(given.classes),
     }
     mine = entries(list(nets.values()), torch.randn(1, given.channels, given.resolution, given.resolution))
@@ -50,8 +54,8 @@ def measure_others(given: Input, rounds: int, seconds: float) -> list[Row]:
     found: dict[int, Row] = {}
     for entry, times in sorted(zip(mine, taken, strict=True), key=lambda pair: -float(np.median(pair[1]))):
         found[entry.network] = {  # the last of a network is its fastest
-            **{"input": given.name, "resolution": given.resolution, "channels": given.channels, "stem": given.stem},
-            **{"classes": given.classes, "engine": entry.engine, "memory_format": entry.memory_format, "batch": 1},
+            **{"input": name, **asdict(given), "batch": 1},
+            **{"engine": entry.engine, "memory_format": entry.memory_format},
             **{"structure": list(nets)[entry.network], "width": 1.0, "groups": 1, "shuffle": True},
             "stem_channels": STEMS[list(nets)[entry.network]],
             **quartiles(("median_ms", "low_ms", "high_ms"), 1000 * times),

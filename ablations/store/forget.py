@@ -8,7 +8,6 @@ Exit code 0: done, or listed; 1: no plan fits, or there is none; 2: a plan canno
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in chosen:
             path.unlink()
     except OSError as error:
-        print(f"error: {error.filename} cannot be deleted ({error.strerror}).", file=sys.stderr)
+        show_error(f"{error.filename} cannot be deleted ({error.strerror}).")
         return 2
     out.print(
         f"{len(chosen)} deleted. No run was touched; make tables RESULTS={options.results} shows it.", markup=False

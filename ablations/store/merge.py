@@ -85,7 +85,7 @@ def merge(other: Path, results: Path, dry: bool = False, keep: str = "") -> list
         writable.open_results(results)
     found = []
     for path in sorted((other / "runs").iterdir()):
-        if _is_id(path.name):
+        if run_folder.is_id(path.name):
             found.append(bring(other, results, path.name, dry, keep))
         elif path.is_dir() and not path.name.startswith(".") and not run_folder.is_aside(path.name):
             found.append(Merged(path.name, "misnamed", f"{path}: {misnamed(path)}"))
@@ -99,10 +99,8 @@ def merge(other: Path, results: Path, dry: bool = False, keep: str = "") -> list
 
 def misnamed(folder: Path) -> str:
     """Why a folder whose name is not a run id is not copied, and how to have it copied."""
-    try:
-        description = read_json(folder / "run.json") or {}
-        run_id = identity(from_json(description), RUN, description["numerics"])
-    except (KeyError, TypeError, ValueError):
+    run_id = _described(folder)
+    if not run_id:
         return "its name is not the 16 hex digits of a run, and it has no run.json that says which run it is"
     return f"it is run {run_id}, so that must be its name; rename it and merge again"
 
@@ -138,14 +136,9 @@ def bring(other: Path, results: Path, run_id: str, dry: bool, keep: str = "") ->
 def look(folder: Path, run_id: str) -> tuple[Result | None, str | None]:
     """The result in a folder of which every file was verified, or why there is none (None: not finished)."""
     found, why = run_folder.check_run(folder, run_id, thorough=True)
-    if found is None:
-        return None, why
-    described = read_json(folder / "run.json") or {}
-    try:
-        mine = identity(from_json(described), RUN, described["numerics"]) == run_id
-    except (KeyError, TypeError, ValueError):
-        mine = False
-    return (found, None) if mine else (None, f"runs/{run_id}/run.json does not describe this run")
+    if found and _described(folder) != run_id:
+        return None, f"runs/{run_id}/run.json does not describe this run"
+    return found, why
 
 
 def compare(theirs: Path, ours: Path, found: Result, here: Result | None, keep: str = "") -> Merged:
@@ -179,9 +172,7 @@ def copy(theirs: Path, results: Path, run_id: str, found: Result, keep: str = ""
         part.mkdir()
         for entry in sorted(os.scandir(theirs), key=lambda entry: entry.name):
             if entry.is_file(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in LEAVE:
-                shutil.copy2(
-                    entry.path, part / entry.name
-                )  # keeps the time of writing, so that it need not be read again
+                shutil.copy2(entry.path, part / entry.name)  # with the time of writing: it need not be read again
                 with (part / entry.name).open("rb+") as file:
                     os.fsync(file.fileno())
         flush_folder(part)
@@ -314,6 +305,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if any(one.outcome in LEFT_OUT for one in found) else 0
 
 
+def _described(folder: Path) -> str:
+    """The id of the run that a folder's run.json describes; empty where it describes none."""
+    described = read_json(folder / "run.json") or {}
+    with suppress(KeyError, TypeError, ValueError):
+        return identity(from_json(described), RUN, described["numerics"])
+    return ""
+
+
 def _alike(one: Result, other: Result) -> bool:
     return all(getattr(one, key) == getattr(other, key) for key in SAME)
 
@@ -348,10 +347,3 @@ def _name(folder: Path) -> str:
     with suppress(KeyError, TypeError, ValueError):
         return name(from_json(read_json(folder / "run.json") or {}))
     return "?"
-
-
-def _is_id(text: str) -> bool:
-    """Whether the name of a folder is a run id."""
-    with suppress(UserError):
-        return bool(run_folder.path_of(Path(), text))
-    return False

@@ -6,13 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
-from ablations.core.errors import UserError
 from ablations.core.files import make_folder, printable, read_json, timestamp, write_json
 from ablations.core.run_spec import SCHEMA, Protocol, Run, Variant, Whole, complaint, from_json, plain
 from ablations.store.records import Record, RunId, Text
-from ablations.store.run_folder import path_of
+from ablations.store.run_folder import is_id, path_of
 
 STUDY = "in no plan"
 """Name of the study in a `Plan` of runs that no plan names."""
@@ -168,13 +167,10 @@ def parse_plan(content: dict[str, Any] | None) -> Plan | None:
             try:
                 entries.append(PlanEntry.model_validate(entry))
             except ValidationError as error:
-                unreadable[_RUN_ID.validate_python(entry["run_id"])] = complaint(error)
+                unreadable[entry["run_id"]] = complaint(error)
         return Plan.model_validate({**(content or {}), "runs": tuple(entries), "unreadable": unreadable})
     except (KeyError, TypeError, ValueError):
         return None
-
-
-_RUN_ID: TypeAdapter[str] = TypeAdapter(RunId)
 
 
 def unplanned(results: Path, known: Sequence[Plan]) -> list[Plan]:
@@ -185,8 +181,8 @@ def unplanned(results: Path, known: Sequence[Plan]) -> list[Plan]:
     """
     planned = {entry.run_id for plan in known for entry in plan.runs}
     found: dict[str, tuple[Protocol, list[PlanEntry]]] = {}
-    for run_id in sorted(_names(results / "runs") - planned):
-        with suppress(UserError, KeyError, TypeError, ValueError):  # UserError: this is not the folder of a run
+    for run_id in sorted(filter(is_id, _names(results / "runs") - planned)):
+        with suppress(KeyError, TypeError, ValueError):
             run = from_json(printable(read_json(path_of(results, run_id) / "run.json") or {}))
             entry = PlanEntry(run_id=run_id, cell_id=run.cell_id, seed=run.seed, variant=run.variant)
             found.setdefault(run.protocol_id, (run.protocol, []))[1].append(entry)

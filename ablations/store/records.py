@@ -68,6 +68,11 @@ class Progress(Record):
     loss: Number | None = None
     images_per_second: Number | None = None
 
+    @property
+    def share(self) -> float:
+        """How much of the run is trained, 0 to 1; 0 where that is not known."""
+        return min(1.0, self.step / self.steps) if self.steps else 0.0
+
 
 class LiveProgress(Progress):
     """progress.json with everything that a live view shows."""

@@ -49,13 +49,18 @@ NEWER = "was written by a newer version"
 """Part of the reason why a result of a later schema is not read; such a run is never replaced."""
 
 
+def is_id(name: str) -> bool:
+    """Whether this is the id of a run."""
+    return bool(re.fullmatch(r"[0-9a-f]{16}", name))
+
+
 def path_of(results: Path, run_id: str) -> Path:
     """Folder of a run.
 
     Raises:
         UserError: this is not the id of a run; it might be a path out of the results folder.
     """
-    if not re.fullmatch(r"[0-9a-f]{16}", run_id):
+    if not is_id(run_id):
         raise UserError(f"{run_id!r} is not a run: a run is named by 16 hex digits.")
     return results / "runs" / run_id
 

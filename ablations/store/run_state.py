@@ -5,14 +5,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ablations.core.job_state import FAILURES, JobState
+from ablations.core.job_state import BAD, FAILURES, JobState
 from ablations.store import run_folder
 from ablations.store.records import Progress, Result, read
 
-FAILED = FAILURES
-"""States of a run whose last attempt ended without a result."""
-
-STATES = (JobState.DONE, JobState.RUNNING, JobState.STOPPED, *FAILED, JobState.DAMAGED, JobState.PLANNED)
+STATES = (JobState.DONE, JobState.RUNNING, JobState.STOPPED, *BAD, JobState.PLANNED)
 """All states. `stopped`: no progress for a while; `damaged`: the result cannot be read."""
 
 
@@ -52,5 +49,5 @@ def state_in(folder: str, names: set[str], run_id: str) -> RunStatus:
     if "failure.json" in names:
         failure = run_folder.read_failure(Path(folder))
         if failure:
-            return RunStatus(JobState(failure.status) if failure.status in FAILED else JobState.FAILED, failure.error)
+            return RunStatus(JobState(failure.status) if failure.status in FAILURES else JobState.FAILED, failure.error)
     return RunStatus(JobState.PLANNED, None)

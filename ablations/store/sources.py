@@ -24,7 +24,7 @@ def keep_source(folder: Path, results: Path) -> Path:
     Raises:
         UserError: the folder holds more than MOST bytes of source.
     """
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in source_files(folder)}
+    files = source_files(folder)
     if sum(map(len, files.values())) > MOST:
         raise UserError(
             f"{folder} holds more than {MOST / 1e6:.0f} MB of {', '.join(SUFFIXES)} files; take a smaller one."
@@ -61,10 +61,12 @@ def bring_sources(other: Path, results: Path) -> int:
             make_folder(here.parent, results)
             write(here, entry.read_bytes())
             count += 1
-        elif entry.is_dir() and (inside := next((one for one in entry.iterdir() if one.is_dir()), None)):
-            files = {path.relative_to(inside).as_posix(): path.read_bytes() for path in source_files(inside)}
-            if _digest(inside.name, files) == entry.name:
-                count += keep_source(inside, results) == results.resolve() / "sources" / entry.name / inside.name
+        elif (
+            entry.is_dir()
+            and (inside := next((one for one in entry.iterdir() if one.is_dir()), None))
+            and _digest(inside.name, source_files(inside)) == entry.name
+        ):
+            count += keep_source(inside, results) == results.resolve() / "sources" / entry.name / inside.name
     return count
 
 
@@ -80,12 +82,12 @@ def _digest(name: str, files: Mapping[str, bytes]) -> str:
     return found.hexdigest()[:16]
 
 
-def source_files(folder: Path) -> list[Path]:
-    """Its source files, sorted; not those in hidden folders and caches."""
+def source_files(folder: Path) -> dict[str, bytes]:
+    """Its source files by their path in it, sorted; not those in hidden folders and caches."""
     files = [path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file() and not path.is_symlink()]
     hidden = (".", "__")
     inside = [path for path in files if not any(p.startswith(hidden) for p in path.relative_to(folder).parts[:-1])]
-    return sorted(inside)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(inside)}
 
 
 def keep_difference(text: str, results: Path) -> None:

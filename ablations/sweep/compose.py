@@ -8,12 +8,12 @@ composed once; an override that many jobs share is parsed once.
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
@@ -21,7 +21,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -62,6 +63,15 @@ OF_THE_GRID = ("cells", "exclude")
 """Keys that shape the grid: of the whole command, and of no job."""
 
 
+class StudyFile(NamedTuple):
+    """A study as its file gives it: its axes, how it was chosen, the overrides beside its grid, what it composes to."""
+
+    axes: tuple[str, ...]
+    chosen: list[str]
+    beside: list[str]
+    config: DictConfig
+
+
 class Composer:
     """Composes the jobs of one command."""
 
@@ -82,132 +92,116 @@ class Composer:
         self.parsed: dict[str, Override] = {}
         self.bases: dict[tuple[str, ...], DictConfig] = {}
         self.folders = user_folders(loader)
-        self.grids: dict[str, tuple[tuple[str, ...], Any]] = {}  # by study: its axes, and what is composed without grid
-        # By study: how it was chosen, the overrides beside its grid, and what its file composes to.
-        self.files: dict[str, tuple[list[str], list[str], DictConfig]] = {}
+        self.own_seeds = False  # given on the command line, not by the file of a study or preset
+        self.files: dict[str, StudyFile] = {}  # this and the next three by study
         self.exclude: dict[str, list[dict[str, Any]]] = {}
         self.seeds: dict[str, SeedPlan] = {}
         self.definitions: dict[str, dict[str, Any]] = {}
         self.configs: dict[tuple[str, ...], Config] = {}  # by all overrides but a plain seed
 
-    def jobs(self, arguments: Sequence[str], split: Any) -> list[Planned]:
+    def jobs(self, arguments: Sequence[str]) -> list[Planned]:
         """All jobs of a sweep; see `expand`.
 
         Raises:
             UserError: the configuration is wrong, its jobs do not go together, or an override has no effect.
         """
-        composed = ((self._composed(overrides), overrides) for overrides in self.expand(arguments, split))
+        composed = ((self._composed(overrides), overrides) for overrides in self.expand(arguments))
         kept = (one for one in composed if not excluded(one[0], self.exclude.get(one[0].study, [])))
         jobs = identified([self._planned(*one) for one in kept], self.folders)
         if not jobs:
             raise UserError("The study's `exclude` leaves no cell, so there is nothing to train.")
         check_shared(jobs)
-        for study, mine in by_study(jobs).items():
-            axes, base = self.grids[study]
-            named = families_of(self.files[study][2].cells, self.folders)  # a part of the grid may leave families out
+        for study in dict.fromkeys(job.config.study for job in jobs):
+            mine, of = [job for job in jobs if job.config.study == study], self.files[study]
+            named = families_of(of.config.cells, self.folders)  # a part of the grid may leave families out
             structures = list(dict.fromkeys([*(job.run.variant.structure for job in mine), *named]))
-            self.definitions[study] = definition(mine[0].config, base, axes, structures, self.folders)
+            self.definitions[study] = definition(mine[0].config, of.config, of.axes, structures, self.folders)
             if plan := self.seeds.get(study):
                 self.definitions[study]["seeds"] = plan._asdict()
         given = dict.fromkeys(text for job in jobs for text in job.overrides)
         check_used([job.config for job in jobs], given, self.loader, self.master.hydra.job.config_name)
         return jobs
 
-    def expand(self, arguments: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+    def expand(self, arguments: Sequence[str]) -> list[tuple[str, ...]]:
         """All jobs of a sweep as override lists: the grid of the files, with the command line's values in its place.
 
         `ablation=groups,shuffle` and `preset=quick,tiny` are no sweeps like the others: each file brings its own grid.
-
-        Args:
-            split: Hydra's own `BasicSweeper.split_arguments`.
 
         Raises:
             UserError: a sweep without values, or over a key that is not part of a run.
         """
         parsed = self.parser.parse_overrides(list(arguments))
         check_sweep(parsed)
-        both = [pair for pair in zip(arguments, parsed, strict=True) if pair[1].key_or_group not in OF_THE_GRID]
-        own_grid = [text for text, o in zip(arguments, parsed, strict=True) if o.key_or_group in OF_THE_GRID]
-        swept = [str(o.key_or_group) for _, o in both if o.is_sweep_override()]
+        pairs = list(zip(arguments, parsed, strict=True))
         own = {o.key_or_group: _values(o) for o in parsed if o.key_or_group in BRING_A_GRID}
-        others = [text for text, o in both if o.key_or_group not in BRING_A_GRID]
-        fixed = [text for text, o in both if o.key_or_group not in BRING_A_GRID and not o.is_sweep_override()]
-        launch: Any = OmegaConf.to_container(self.master.hydra.overrides.hydra)
+        own_grid = [text for text, o in pairs if o.key_or_group in OF_THE_GRID]
+        others = [(text, o) for text, o in pairs if o.key_or_group not in (*BRING_A_GRID, *OF_THE_GRID)]
+        fixed = [text for text, o in others if not o.is_sweep_override()]
+        swept = [str(o.key_or_group) for _, o in others if o.is_sweep_override()]
+        keys = {o.key_or_group for _, o in others}
+        self.own_seeds = not keys.isdisjoint({"seed", "seeds"})
+        known = self.loader.get_group_options("model")
         jobs: list[tuple[str, ...]] = []
-        for chosen in itertools.product(*own.values()):
-            mine = [f"{group}={choice}" for group, choice in zip(own, chosen, strict=True)]
-            config = self.loader.load_configuration(
-                self.master.hydra.job.config_name, [*launch, *mine, *own_grid, *fixed], RunMode.MULTIRUN
-            )
+        for values in itertools.product(*own.values()):
+            chosen = dict(zip(own, values, strict=True))
+            mine = [f"{group}={choice}" for group, choice in chosen.items()]
+            config = self._of_file([*mine, *own_grid, *fixed])
             sweeper = config.hydra.sweeper
             narrow = sweeper.get("narrow") or {}
             params = {key: narrow.get(key, value) for key, value in (sweeper.params or {}).items()}
-            if plan := self._seed_plan(config.seeds, others):
+            if plan := _seed_plan(config.seeds, keys):
                 self.seeds[config.study] = plan
                 params["seed"] = f"range({plan.most})"
             repository: Any = getattr(self.loader, "repository")  # noqa: B009 (Hydra's type lacks it)
             for choice in mine:
                 raw = repository.load_config(choice.replace("=", "/", 1))
-                seeds_given = not self.keys(others).isdisjoint({"seed", "seeds"})
-                check_file(choice, raw.config if raw else {}, config, seeds_given)
+                check_file(choice, raw.config if raw else {}, config, self.own_seeds)
             cells = OmegaConf.to_container(config.cells)
             check_exclude(OmegaConf.to_container(config.exclude))
-            check_name(
-                dict(zip(own, chosen, strict=True)).get("ablation"),
-                config.study,
-                self.loader.get_group_options("ablation"),
-                self.folders,
-            )
+            check_name(chosen.get("ablation"), config.study, self.loader.get_group_options("ablation"), self.folders)
             self.exclude[config.study] = OmegaConf.to_container(config.exclude)  # type: ignore[assignment]
-            known = self.loader.get_group_options("model")
-            family = choose_family(config.family, known) if config.family and "model" not in self.keys(others) else []
-            each, grid_of_file = grid(params, cells, known)
-            self.grids[config.study] = axes_of(params, cells, swept), config
-            beside = [text for text, o in both if text in others and not _of_the_grid(o, self.grids[config.study][0])]
-            if own_grid:
-                config = self.loader.load_configuration(
-                    self.master.hydra.job.config_name, [*launch, *mine, *fixed], RunMode.MULTIRUN
-                )
-            self.files[config.study] = mine, beside, config
+            family = choose_family(config.family, known) if config.family and "model" not in keys else []
+            each, axes = grid(cells, known), axes_of(params, cells, swept)
+            beside = [text for text, o in others if not _of_the_grid(o, axes)]
+            alone = self._of_file([*mine, *fixed]) if own_grid else config
+            self.files[config.study] = StudyFile(axes, mine, beside, alone)
+            start, end = [f"{key}={value}" for key, value in params.items()], [text for text, _ in others]
             for cell in each:
-                jobs += self._expanded([*grid_of_file, *mine, *family, *cell, *others], split)
+                jobs += self._expanded([*start, *mine, *family, *cell, *end])
         return list(dict.fromkeys(jobs))
 
-    def whole(self, split: Any) -> list[Planned]:
+    def _of_file(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of the sweep itself with these overrides, without a grid's."""
+        launch: Any = OmegaConf.to_container(self.master.hydra.overrides.hydra)
+        return self.loader.load_configuration(
+            self.master.hydra.job.config_name, [*launch, *overrides], RunMode.MULTIRUN
+        )
+
+    def whole(self) -> list[Planned]:
         """The cells of each study's file, with one seed each, whatever the command line or a preset leaves of them.
 
         Of a study that cannot be composed so, none: the command line may change its grid for that very reason.
         """
         found: list[Planned] = []
         known = self.loader.get_group_options("model")
-        for mine, beside, config in self.files.values():
-            params = {key: value for key, value in (config.hydra.sweeper.params or {}).items() if key != "seed"}
+        for _, mine, beside, config in self.files.values():
+            params = config.hydra.sweeper.params or {}
+            start = [f"{key}={value}" for key, value in params.items() if key != "seed"]
             family = choose_family(config.family, known) if config.family else []
             with suppress(UserError):
-                each, rest = grid(params, OmegaConf.to_container(config.cells), known)
+                each = grid(OmegaConf.to_container(config.cells), known)
                 check_exclude(OmegaConf.to_container(config.exclude))
-                cells = [[*rest, "seed=0", *mine, *family, *cell, *beside] for cell in each]
-                composed = [(self._composed(job), job) for cell in cells for job in self._expanded(cell, split)]
+                cells = [[*start, "seed=0", *mine, *family, *cell, *beside] for cell in each]
+                composed = [(self._composed(job), job) for cell in cells for job in self._expanded(cell)]
                 found += [self._planned(*one) for one in composed if not excluded(one[0], config.exclude)]
         return found
 
-    def _expanded(self, overrides: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+    def _expanded(self, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # see sweeper.py: not before its plugins
+
         parsed = self.parser.parse_overrides(list(overrides))
         check_sweep(parsed)
-        return [tuple(job) for batch in split(parsed, None) for job in batch]
-
-    def _seed_plan(self, given: Any, arguments: Sequence[str]) -> SeedPlan | None:
-        """The plan of looks of a study; seeds on the command line take the place of a file's."""
-        keys = self.keys(arguments)
-        if "seed" not in keys:
-            return seed_plan(OmegaConf.to_container(given) if OmegaConf.is_config(given) else given)
-        if "seeds" in keys:
-            raise UserError("seed and seeds exclude each other: seeds plans how many there are at each look.")
-        return None
-
-    def keys(self, arguments: Sequence[str]) -> set[str]:
-        """Keys and groups that arguments are about."""
-        return {self._parse(text).key_or_group for text in arguments}
+        return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
     def compose(self, overrides: Sequence[str]) -> Planned:
         """The run that a list of overrides stands for.
@@ -278,36 +272,44 @@ class Composer:
         return changes and override.package is None and not of_group
 
 
-def by_study(jobs: Sequence[Planned]) -> dict[str, list[Planned]]:
-    """Jobs by the name of their study."""
-    found: dict[str, list[Planned]] = {}
-    for job in jobs:
-        found.setdefault(job.config.study, []).append(job)
-    return found
+class PlanLauncher(Launcher):
+    """What our launchers share: composes jobs, has them trained, and tells Hydra how each ended."""
+
+    config: DictConfig | None = None
+    hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra once."""
+        self.config, self.hydra_context = config, hydra_context
+
+    def adapt_config(self, config: Config) -> Config:
+        """A configuration as it is resolved to a run."""
+        return config
+
+    def train(self, planned: Sequence[Planned]) -> list[JobState]:
+        """Train runs; their states in the same order. A failed one is a state, never an exception."""
+        raise NotImplementedError
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Train the jobs that lists of overrides stand for; see `train` for what it raises."""
+        assert self.hydra_context is not None and self.config is not None
+        composer = Composer(self.hydra_context.config_loader, self.config, self.adapt_config)
+        returns = []
+        states = self.train(identified([composer.compose(one) for one in job_overrides], composer.folders))
+        for overrides, state in zip(job_overrides, states, strict=True):
+            status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
+            returns.append(JobReturn(overrides=list(overrides), status=status))
+            returns[-1].return_value = state
+        return returns
 
 
-def launch(
-    context: HydraContext | None,
-    config: DictConfig | None,
-    job_overrides: Sequence[Sequence[str]],
-    train: Callable[[list[Planned]], list[JobState]],
-    config_adapter: AdaptConfig = lambda config: config,
-) -> list[JobReturn]:
-    """What a launcher's `launch` does: compose jobs, have them trained, and tell Hydra how each ended.
-
-    Args:
-        context, config: what Hydra gave to the launcher's `setup`.
-        train: trains runs, and returns their states in the same order.
-    """
-    assert context is not None and config is not None
-    composer = Composer(context.config_loader, config, config_adapter)
-    returns = []
-    states = train(identified([composer.compose(overrides) for overrides in job_overrides], composer.folders))
-    for overrides, state in zip(job_overrides, states, strict=True):
-        status = JobStatus.COMPLETED if state == JobState.DONE else JobStatus.FAILED
-        returns.append(JobReturn(overrides=list(overrides), status=status))
-        returns[-1].return_value = state
-    return returns
+def _seed_plan(given: Any, keys: Collection[str]) -> SeedPlan | None:
+    """The plan of looks of a study; seeds on the command line, whose keys these are, take the place of a file's."""
+    if "seed" not in keys:
+        return seed_plan(OmegaConf.to_container(given) if OmegaConf.is_config(given) else given)
+    if "seeds" in keys:
+        raise UserError("seed and seeds exclude each other: seeds plans how many there are at each look.")
+    return None
 
 
 def _of_the_grid(override: Override, axes: Sequence[str]) -> bool:

@@ -59,12 +59,14 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
 def run_one(composed: DictConfig) -> str:
     """Train the one run that a configuration describes, in this process; also what Hydra's other launchers call."""
-    single = HydraConfig.get().mode != RunMode.MULTIRUN
+    asked, loader = HydraConfig.get(), GlobalHydra.instance().config_loader()
+    single = asked.mode != RunMode.MULTIRUN
     try:
         config = to_config(typed(composed))
         if single:
-            _check_single(config)
-        folders = user_folders(GlobalHydra.instance().config_loader())
+            given = [*asked.overrides.task, *asked.overrides.hydra]
+            check_used([config], given, loader, str(asked.job.config_name), single=True)
+        folders = user_folders(loader)
         (planned,) = identified([Planned(to_run(config, folders=folders), config, ())], folders)
         gpus = tuple(chosen_gpus(config.runtime)[: config.runtime.processes_per_run])
         job = replace(to_job(planned, prepare(planned)), gpus=gpus)
@@ -95,13 +97,6 @@ def run_one(composed: DictConfig) -> str:
     return state
 
 
-def _check_single(config: schema.Config) -> None:
-    """Refuse overrides that a single run does not read."""
-    job = HydraConfig.get()
-    given = [*job.overrides.task, *job.overrides.hydra]
-    check_used([config], given, GlobalHydra.instance().config_loader(), str(job.job.config_name), single=True)
-
-
 def main() -> None:
     """Entry point of `python -m ablations` and of the script `ablations`."""
     whole = os.environ.get(FULL_ERROR)
@@ -118,7 +113,7 @@ def main() -> None:
         except Exception as error:
             if whole == "1":
                 raise
-            console.show_error(UserError(error_in_words(error)))
+            console.show_error(error_in_words(error))
             print(f"(To see where in the program, set {FULL_ERROR}=1.)", file=sys.stderr)
             raise SystemExit(2) from None
         finally:
@@ -162,7 +157,7 @@ def compose_studies(
             loader.repository.initialize_sources(loader.config_search_path)
         master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
         composer = Composer(loader, master, need_files=False)
-        return composer.jobs(overrides, AblationSweeper.split_arguments), composer.definitions
+        return composer.jobs(overrides), composer.definitions
 
 
 class StructuredConfigSource(stored.StructuredConfigSource):

@@ -3,11 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-
 from ablations.core.job_state import JobState
 from ablations.core.signals import defer_signals
 from ablations.execution.job_queue import JobQueue, most_cells, most_fused, work_off
@@ -15,7 +10,7 @@ from ablations.execution.mps import shared_gpus
 from ablations.execution.worker import worker_count
 from ablations.execution.worker_pool import WorkerPool
 from ablations.monitor.live import Live
-from ablations.sweep.compose import launch
+from ablations.sweep.compose import PlanLauncher
 from ablations.sweep.plan import Planned, prepare, to_job
 
 STOP_SECONDS = 4.0
@@ -29,20 +24,12 @@ class WorkersLauncherConf:
     _target_: str = "hydra_plugins.ablations.WorkersLauncher"
 
 
-class WorkersLauncher(Launcher):
+class WorkersLauncher(PlanLauncher):
     """Runs jobs on a pool of worker processes of this machine."""
 
-    def __init__(self) -> None:
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra once."""
-        self.config, self.hydra_context = config, hydra_context
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run jobs given as override lists; a failed one is a return value, never an exception."""
-        return launch(self.hydra_context, self.config, job_overrides, run_all)
+    def train(self, planned: Sequence[Planned]) -> list[JobState]:
+        """`run_all`."""
+        return run_all(planned)
 
 
 def run_all(planned: Sequence[Planned]) -> list[JobState]:

@@ -1,20 +1,19 @@
 """What a sweep says before and after the training: the plan, mistakes, the outcome."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from ablations.core import config
+from ablations.core.config import Config
 from ablations.core.console import console, duration
 from ablations.core.job_state import JobState
 from ablations.core.protocol_names import run_names
 from ablations.core.run_spec import name
-from ablations.core.text import counted
+from ablations.core.text import counted, nearest
 from ablations.execution.job import Job
 from ablations.store import run_folder
 from ablations.sweep.plan import Plan, Planned
@@ -61,14 +60,9 @@ def show_outcome(plan: Plan, left: Sequence[Planned], results: Path) -> None:
 def show_looks(looks: Iterable[Mapping[str, Any]]) -> None:
     """A line for each study with a plan of looks: its last look, what it has decided, and how it goes on."""
     for one in looks:
-        more = len(one["needed"])
-        goes_on = (
-            f"{counted(more, 'cell')} {'gets' if more == 1 else 'get'} more seeds"
-            if more
-            else "no cell needs more seeds"
-        )
-        if one["open"] and not one["needed"]:
-            goes_on = "this was the last look"
+        goes_on = "this was the last look" if one["open"] else "no cell needs more seeds"
+        if more := len(one["needed"]):
+            goes_on = f"{counted(more, 'cell')} {'gets' if more == 1 else 'get'} more seeds"
         console().print(
             f"Look {one['look']} of at most {one['looks']} at {one['study']}, with {one['seeds']} seeds a cell: "
             f"{counted(one['decided'], 'claim')} decided, {one['open']} open; {goes_on}.",
@@ -125,23 +119,17 @@ def in_a_file(text: str) -> str:
 
 def _nearest(key: str) -> str:
     """That a key does not exist, with the nearest one, else those beside it."""
-    known = [*dict.fromkeys(keys()), "hydra.sweeper.params", "hydra.sweeper.narrow"]
     group = key.rpartition(".")[0]
-    beside = [name for name in known if name.rpartition(".")[0] == group] or known
-    near = difflib.get_close_matches(key, beside, 1, 0.8) or difflib.get_close_matches(key, known, 1, 0.8)
-    near = [name for name in near if name != group]
-    return f"There is no key {key}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}.")
+    known = [name for name in dict.fromkeys((*keys(), "hydra.sweeper.params", "hydra.sweeper.narrow")) if name != group]
+    beside = [name for name in known if name.rpartition(".")[0] == group]
+    return f"There is no key {key}: {nearest(key, beside or known, known, 0.8)}"
 
 
 def keys() -> Iterator[str]:
-    """All keys of a job's configuration with dots between their parts, and the groups."""
+    """All keys of a job's configuration, of whichever data set, with dots between their parts; and the groups."""
     yield from ("ablation", "preset")
-    parts: dict[str, list[type[Any]]] = {
-        "data": [config.GlyphsConfig, config.CifarConfig, config.FolderConfig],
-        "recipe": [config.RecipeConfig],
-        "runtime": [config.RuntimeConfig],
-        "logger": [config.LoggerConfig],
-    }
-    for one in fields(config.Config):
+    for one in fields(Config):
         yield one.name
-        yield from (f"{one.name}.{field.name}" for kind in parts.get(one.name, ()) for field in fields(kind))
+        part = one.type
+        kinds = (part.__subclasses__() or [part]) if isinstance(part, type) and is_dataclass(part) else []
+        yield from (f"{one.name}.{field.name}" for kind in kinds for field in fields(kind))

@@ -1,6 +1,5 @@
 """From a composed configuration to the run that it describes: every `auto` settled, every mistake found."""
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,8 +16,9 @@ from ablations.core.device import resolve_device, resolve_precision
 from ablations.core.errors import UserError, sentence
 from ablations.core.make_variables import option
 from ablations.core.run_spec import CROPS, DECAYS, INT64, Axes, DataSpec, Protocol, Recipe, Run, Variant
+from ablations.core.text import nearest
 from ablations.execution.loggers import logger
-from model.family import BUILT_IN, Family, Input, load
+from model.family import BUILT_IN, Input, load
 from model.widths import STEMS
 
 NO_AXES = ("structure", "stem")
@@ -117,7 +117,10 @@ def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Va
         family = load(name, folders)
         unknown = next((key for key in axes if key not in family.axes), None)
         if unknown:
-            raise UserError(_no_axis(unknown, family))
+            hint = nearest(unknown, family.axes)
+            if not hint.endswith("?"):
+                hint += f" Another family is chosen by model={name}, which brings its own axes."
+            raise UserError(f"model.{unknown} is no axis of {name}: {hint}")
         typed_axes = OmegaConf.merge(OmegaConf.structured(family.module.Axes), axes)
         values: dict[str, Any] = OmegaConf.to_container(typed_axes)  # type: ignore[assignment]
         version = "" if name in BUILT_IN else str(getattr(family.module, "VERSION", ""))  # else: by behaviour
@@ -129,14 +132,6 @@ def _variant(model: dict[str, Any], given: Input, folders: Sequence[Path]) -> Va
         raise UserError(f"model.{key}={axes.get(key)} is wrong: {sentence(error)}.") from None
     except ValueError as error:
         raise UserError(f"model.{error}") from None
-
-
-def _no_axis(key: str, family: Family) -> str:
-    """What to say of a key of `model` that is no axis of its family."""
-    near = difflib.get_close_matches(key, family.axes, 1)
-    hint = f" Did you mean model.{near[0]}?" if near else ""
-    more = "" if near else f" Another family is chosen by model={family.name}, which brings its own axes."
-    return f"model.{key} is no axis of {family.name}: its axes are {', '.join(family.axes)}.{hint}{more}"
 
 
 RANGES: dict[str, tuple[float, float]] = {

@@ -4,7 +4,6 @@ The definition is checked before anything is trained and kept with the plan, so 
 path.
 """
 
-import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from ablations.core.errors import UserError
 from ablations.core.make_variables import quote
 from ablations.core.paths import CONF
 from ablations.core.run_spec import Run, digest, plain
-from ablations.core.text import nearest
+from ablations.core.text import nearest, one_line
 from model.family import BUILT_IN, load
 
 GROUPS = ("model", "recipe", "data")
@@ -56,15 +55,14 @@ def choose_family(name: str, known: Sequence[str]) -> list[str]:
     return [f"model={short}" if short in known else "model=own", f"{STRUCTURE}={name}"]
 
 
-def grid(params: Mapping[str, Any], cells: Any, known: Sequence[str]) -> tuple[list[list[str]], list[str]]:
-    """Overrides that every cell of `cells` stands for (one empty list where there are none), and those of `params`.
+def grid(cells: Any, known: Sequence[str]) -> list[list[str]]:
+    """Overrides that every cell of `cells` stands for; one empty list where there are none.
 
     Raises:
         UserError: a cell is no mapping of axes.
     """
-    rest = [f"{key}={value}" for key, value in params.items()]
     if not cells:
-        return [[]], rest
+        return [[]]
     found: list[list[str]] = []
     for cell in cells:
         _check_keys("cells", cell)
@@ -75,7 +73,7 @@ def grid(params: Mapping[str, Any], cells: Any, known: Sequence[str]) -> tuple[l
             found.append([*family, *(f"{key}={override_text(value)}" for key, value in chosen.items())])
     if not found:
         raise UserError("The study's cells name no cell, so there is nothing to train.")
-    return found, rest
+    return found
 
 
 def families_of(cells: Any, folders: Sequence[Path]) -> list[str]:
@@ -155,12 +153,10 @@ def axes_of(params: Mapping[str, Any], cells: Any, overrides: Iterable[str]) -> 
     Args:
         overrides: keys that the command line sweeps.
     """
-    named = [*params, *(key for cell in cells or [] for key in cell)]
-    mine = [STRUCTURE if key == "model" else key for key in named]
-    swept = [STRUCTURE if key == "model" else key for key in overrides]
-    keys = [key for key in mine if _is_axis(key)]
-    keys += [key for key in swept if key.startswith("model.") and _is_axis(key)]
-    return tuple(dict.fromkeys(keys))
+    swept = [key for key in overrides if key == "model" or key.startswith("model.")]
+    named = [*params, *(key for cell in cells or [] for key in cell), *swept]
+    keys = dict.fromkeys(STRUCTURE if key == "model" else key for key in named)
+    return tuple(filter(_is_axis, keys))
 
 
 def definition(
@@ -170,7 +166,7 @@ def definition(
 
     Args:
         config: of one of its jobs.
-        base: the composed configuration without the grid: it has the defaults of recipe and data.
+        base: what its file composes to, without the grid: it has the defaults of recipe and data.
         structures: the families of its jobs. `defaults` are those of the first that has an axis; where there are
             several, `families` has those of each.
         folders: of families and files of the user's.
@@ -180,18 +176,14 @@ def definition(
     """
     table = config.table
     gain = table.get("gain") or {}
-    named = {key: table.get(key) or [] for key in ("rows", "columns", "pool")}
-    named["gain"] = [gain.get("axis")] if gain else []
-    for key, axis in [(key, axis) for key, some in named.items() for axis in some]:
+    named = [(key, axis) for key in ("rows", "columns", "pool") for axis in table.get(key) or []]
+    for key, axis in [*named, *([("gain", gain.get("axis"))] if gain else [])]:
         if axis not in axes:
-            near = difflib.get_close_matches(str(axis), axes, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(
-                f"table.{key} of the study {config.study} names {axis}, which is no axis of it: its axes are "
-                f"{', '.join(axes) or 'none'}.{hint}"
+                f"table.{key} of the study {config.study} names {axis}, which is no axis of it: {nearest(axis, axes)}"
             )
-    families = {name: load(name, folders).defaults for name in structures}
-    defaults: dict[str, Any] = {f"model.{axis}": v for one in reversed(families.values()) for axis, v in one.items()}
+    families = {n: {f"model.{axis}": v for axis, v in load(n, folders).defaults.items()} for n in structures}
+    defaults: dict[str, Any] = {axis: v for one in reversed(families.values()) for axis, v in one.items()}
     defaults[STRUCTURE] = next(iter(families))
     for axis in axes:
         if axis not in defaults and not axis.startswith("model."):
@@ -199,7 +191,7 @@ def definition(
             defaults[axis] = base[group][name]
     found: dict[str, Any] = {"study": config.study, "axes": list(axes), "defaults": defaults}
     if len(families) > 1:
-        found["families"] = {name: {f"model.{axis}": v for axis, v in one.items()} for name, one in families.items()}
+        found["families"] = families
     found |= {key: value for key in AS_WRITTEN if (value := getattr(config, key)) not in (None, [], {})}
     for key in ("claims", "published"):
         entries, name = _entries(key, getattr(config, key), folders)
@@ -238,8 +230,8 @@ def check_name(choice: str | None, study: str, known: Sequence[str], folders: Se
     if choice is None:
         return
     files = [folder / "ablation" / f"{choice}.yaml" for folder in folders]
-    if (CONF / "ablation" / f"{choice}.yaml").exists() and any(file.exists() for file in files):
-        file = next(file for file in files if file.exists())
+    file = next((file for file in files if file.exists()), None)
+    if file and (CONF / "ablation" / f"{choice}.yaml").exists():
         raise UserError(
             f"{file} has the name of a study of this package; give the file, and its `study`, another name."
         )
@@ -258,7 +250,7 @@ def _entries(key: str, given: Any, folders: Sequence[Path]) -> tuple[list[Any] |
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+        raise UserError(f"{path} cannot be read: {one_line(error)}.") from None
     if not isinstance(content, list):
         raise UserError(f"{path} must be a list of {key}.")
     above = places[path].parent

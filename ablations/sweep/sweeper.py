@@ -148,11 +148,10 @@ class AblationSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None
         adapt: AdaptConfig = getattr(self.launcher, "adapt_config", lambda config: config)
         composer = Composer(self.hydra_context.config_loader, self.config, adapt)
-        jobs = composer.jobs(arguments, self.split_arguments)
+        jobs = composer.jobs(arguments)
         jobs = cheapest(jobs, PILOT_CELLS) if jobs[0].config.pilot else jobs
-        own_seeds = not composer.keys(arguments).isdisjoint({"seed", "seeds"})
         results = writable.open_results(Path(jobs[0].config.runtime.results_dir))
-        return Asked(jobs, composer.definitions, results, lambda: composer.whole(self.split_arguments), own_seeds)
+        return Asked(jobs, composer.definitions, results, composer.whole, composer.own_seeds)
 
     def _plan(self, asked: Asked) -> Plan:
         """The plan, of the present look where there is a plan of looks, written down and shown.

@@ -27,38 +27,33 @@ NO_PART = ("recipe.name", "data.dir", "data.cache_dir", "data.download")
 PER_RUN = ("runtime.evaluate_every",)
 """Keys that each run has for itself, although they are not part of its identity: presets may differ in them."""
 
-Rule = tuple[Callable[[Config], bool], Callable[[Config], str]]
-"""Whether a configuration reads a key, and if not, why."""
+Rule = tuple[Callable[[Config], bool], str]
+"""Whether a configuration reads a key, and if not, why; in braces a value of that configuration."""
 
-
-def _needs_crop(crop: str) -> Rule:
-    return (
-        lambda config: config.recipe.crop == crop,
-        lambda config: f"recipe.crop={config.recipe.crop} does not use it, recipe.crop={crop} would",
-    )
-
-
-_MLFLOW: Rule = (
+MLFLOW: Rule = (
     lambda config: config.logger.name == "mlflow",
-    lambda config: f"logger={config.logger.name} does not use it, logger=mlflow would",
+    "logger={0.logger.name} does not use it, logger=mlflow would",
 )
 RULES: dict[str, Rule] = {
     "data.dir": (
         lambda config: config.data.name != "glyphs",
-        lambda config: f"data={config.data.name} (preset={config.preset}) reads no folder",
+        "data={0.data.name} (preset={0.preset}) reads no folder",
     ),
-    "recipe.name": (lambda config: False, lambda config: "it is a label that nothing reads"),
-    "recipe.pad": _needs_crop("pad"),
-    "recipe.area": _needs_crop("resized"),
-    "recipe.decay": (
-        lambda config: config.recipe.weight_decay > 0,
-        lambda config: "recipe.weight_decay=0 decays no weights",
+    "recipe.name": (lambda config: False, "it is a label that nothing reads"),
+    "recipe.pad": (
+        lambda config: config.recipe.crop == "pad",
+        "recipe.crop={0.recipe.crop} does not use it, recipe.crop=pad would",
     ),
-    "logger.tracking_uri": _MLFLOW,
-    "logger.experiment": _MLFLOW,
+    "recipe.area": (
+        lambda config: config.recipe.crop == "resized",
+        "recipe.crop={0.recipe.crop} does not use it, recipe.crop=resized would",
+    ),
+    "recipe.decay": (lambda config: config.recipe.weight_decay > 0, "recipe.weight_decay=0 decays no weights"),
+    "logger.tracking_uri": MLFLOW,
+    "logger.experiment": MLFLOW,
     "runtime.runs_per_gpu": (
         lambda config: config.runtime.workers is None,
-        lambda config: f"runtime.workers={config.runtime.workers} says how many runs train at once",
+        "runtime.workers={0.runtime.workers} says how many runs train at once",
     ),
 }
 SWEEPS_ONLY = {
@@ -132,7 +127,7 @@ def check_used(
         reads, why = RULES[key]
         if not any(map(reads, configs)):
             remedy = _presets(loader, config_name, reads) if key == "data.dir" else ""
-            raise UserError(f"{key} has no effect: {why(configs[0])}.{remedy or ' Leave it out.'}")
+            raise UserError(f"{key} has no effect: {why.format(configs[0])}.{remedy or ' Leave it out.'}")
 
 
 def _equal(part: str, one: Any, other: Any) -> None:

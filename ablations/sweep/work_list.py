@@ -112,11 +112,8 @@ def run_ids(path: Path) -> set[str]:
 
 def prepared(planned: Sequence[Planned]) -> bool:
     """Whether the data of all these runs need not be built any more."""
-    return all(data.is_ready(config, spec) for spec, config in _sources(planned).items())
-
-
-def _sources(planned: Sequence[Planned]) -> dict[DataSpec, DataConfig]:
-    return {one.run.protocol.data: one.config.data for one in planned}
+    sources = {one.run.protocol.data: one.config.data for one in planned}
+    return all(data.is_ready(config, spec) for spec, config in sources.items())
 
 
 def _absolute(folder: str) -> str:

@@ -12,6 +12,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import read_json, write_json
 from ablations.core.json_subprocess import answer_json, run_module_json
 from ablations.core.run_spec import Run, digest, plain
+from ablations.core.text import one_line
 
 IMAGES = 4
 DIGITS = 6
@@ -61,8 +62,8 @@ def measure(structure: str, axes: dict[str, Any], given: Sequence[Any], folder: 
     except LookupError as error:
         return {"error": str(error)}
     except Exception as error:
-        said = " ".join(str(error).split())
-        return {"error": f"{structure} with {values} cannot be trained for a step: {type(error).__name__}: {said}"}
+        said = f"{type(error).__name__}: {one_line(error)}"
+        return {"error": f"{structure} with {values} cannot be trained for a step: {said}"}
     if "error" in first:
         return {"error": f"{structure}: {first['error']}"}
     if first != second:
@@ -111,9 +112,6 @@ def _step(family: Any, values: dict[str, Any], given: Any) -> dict[str, Any]:
 
 
 def _answer(question: dict[str, Any]) -> list[dict[str, str]]:
-    import torch
-
-    torch.set_num_threads(1)
     folder = Path(question["folder"])
     return [measure(one["structure"], one["axes"], one["input"], folder) for one in question["networks"]]
 

@@ -6,9 +6,8 @@ planning does not import torch. Verified fingerprints are kept in results/finger
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -60,31 +59,24 @@ class Fingerprint:
         return digest({"fingerprint": parts})
 
 
-Measure = Callable[[list[Run]], list[Fingerprint]]
-
-
-def verify(
-    runs: Sequence[Run], results: Path, measure: Measure | None = None, folders: Sequence[Path] = ()
-) -> dict[str, Fingerprint]:
+def verify(runs: Sequence[Run], results: Path, folders: Sequence[Path] = ()) -> dict[str, Fingerprint]:
     """Check the cells of a plan; returns fingerprints by cell_id. Imports torch only for cells not verified before.
 
     Args:
         results: the results folder, which holds fingerprints.json.
         folders: of families of the user's own.
-        measure: gives the fingerprints of runs; by default a process of its own does.
 
     Raises:
         UserError: cells that must differ are equal, or the other way round, or one is not what was asked for, or the
             networks could not be measured.
     """
     cells = {run.cell_id: replace(run, seed=0) for run in runs}
-    measure = measure or partial(_measure, folders=folders)
     path, code = results / "fingerprints.json", code_digest()
     kept = (read_json(path) or {}).get("cells", {})
     known = {cell_id: found for cell_id in cells if (found := _from_json(kept.get(cell_id, {}), code))}
     missing = [cell_id for cell_id in cells if cell_id not in known]
     if missing:
-        known.update(zip(missing, measure([cells[cell_id] for cell_id in missing]), strict=True))
+        known.update(zip(missing, _measure([cells[cell_id] for cell_id in missing], folders), strict=True))
     wrong = complaints([(cells[cell_id], known[cell_id]) for cell_id in cells])
     if wrong:
         more = f" And {len(wrong) - LISTED} more." if len(wrong) > LISTED else ""
@@ -120,7 +112,7 @@ def complaints(cells: Sequence[tuple[Run, Fingerprint]]) -> list[str]:
     return wrong + [f"{label(run.variant)}: {fault}." for run, found in cells for fault in found.faults]
 
 
-def _measure(runs: list[Run], folders: Sequence[Path] = ()) -> list[Fingerprint]:
+def _measure(runs: Sequence[Run], folders: Sequence[Path]) -> list[Fingerprint]:
     """Fingerprints of runs, measured by ablations.verification.trace in a process of its own."""
     question = {"runs": [to_json(run) for run in runs], "folders": list(map(str, folders))}
     failed = "The networks of this plan could not be built and traced, so nothing was trained"

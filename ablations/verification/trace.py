@@ -7,13 +7,13 @@ own by ablations/verification/fingerprint.py.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations.core.json_subprocess import answer_json
@@ -25,8 +25,6 @@ from model.backend import logits
 from model.family import Check, load
 from model.shufflenet_checks import permutations
 from model.widths import STEM_SHRINK
-
-Build = Callable[[Run], nn.Module]
 
 LAST_SIDE = 2
 """Height and width of the last feature maps in a trace: for 1x1 maps torch cannot tell channels_last from others."""
@@ -93,9 +91,9 @@ class Traced:
     after: list[list[float]]
 
 
-def fingerprint(run: Run, build: Build | None = None, folders: Sequence[Path] = ()) -> Fingerprint:
+def fingerprint(run: Run, folders: Sequence[Path] = ()) -> Fingerprint:
     """The fingerprint of a run's network, built as for training and run on a small input."""
-    network = build(run) if build else build_model(run, folders)
+    network = build_model(run, folders)
     weights = checkpoint.weights_digest(network)[:16]  # before the passes below move BatchNorm's statistics
     x = small_input(run)
     with torch.no_grad(), Operators() as traced:
@@ -115,7 +113,7 @@ def fingerprint(run: Run, build: Build | None = None, folders: Sequence[Path] = 
         faults=tuple(check(Traced(axes, traced.convolutions, before, after))),
     )
     if run.variant.axes.get("groups") == 1 and run.variant.axes.get("shuffle") is True:
-        twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), build, folders)
+        twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), folders)
         if twin != found:
             fault = "with shuffle off it is another network, but of one group the shuffle is the identity"
             return replace(found, faults=(*found.faults, fault))
@@ -141,16 +139,10 @@ def summary(before: list[list[float]], convolutions: list[dict[str, Any]]) -> st
     return f"{len(before)} units, {shuffle}; 1x1 convolutions: {counted}"
 
 
-def fingerprints(runs: Iterable[Run], build: Build | None = None, folders: Sequence[Path] = ()) -> list[Fingerprint]:
-    """`fingerprint` of each run."""
-    return [fingerprint(run, build, folders) for run in runs]
-
-
 def _answer(question: dict[str, Any]) -> list[dict[str, Any]]:
     """The fingerprints of `runs`, both as JSON has them; `folders`: of families of the user's own."""
-    torch.set_num_threads(1)  # many small operations: threads would only wait for each other
     folders = list(map(Path, question["folders"]))
-    return [asdict(found) for found in fingerprints(map(from_json, question["runs"]), folders=folders)]
+    return [asdict(fingerprint(from_json(run), folders)) for run in question["runs"]]
 
 
 def _digest(content: Any) -> str:

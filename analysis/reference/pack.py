@@ -12,12 +12,12 @@ import pandas as pd
 
 from ablations.core.errors import UserError
 from ablations.core.files import write, write_json
+from ablations.core.job_state import FAILURES
 from ablations.core.run_spec import NUMERICS, PROTOCOL, RUN, SCHEMA, Run, from_json, identity, plain, to_json
 from ablations.store import run_folder
 from ablations.store.looks import read_looks, write_looks
 from ablations.store.plans import read_plans
 from ablations.store.protocol_folders import means, read_folders
-from ablations.store.run_state import FAILED
 from analysis.reference.format import LATENCY, Packed, PackedRun
 from analysis.reference.mask_paths import mask, mask_command, paths_in
 from analysis.reference.reader import metric, read_csv
@@ -215,7 +215,7 @@ def _lay_out_run(one: PackedRun, results: Path, packed: Packed) -> None:
         images = one.result["test_images"] if len(one.correct) else 0
         bits = np.unpackbits(one.correct, count=images).astype(bool)
         run_folder.finish(folder, {"run_id": run_id, **one.result}, bits)
-    elif one.state in FAILED:
+    elif one.state in FAILURES:
         run_folder.fail(folder, run_id, one.state, str(one.reason))
     elif one.state == "stopped":
         epochs = one.run.protocol.recipe.epochs

@@ -108,8 +108,10 @@ def asked_cell(study: Study, row: pd.Series) -> str:
     """How `make explain` is asked for a cell of a study's table: `GROUPS=3 WIDTH=0.5`, or CELL with its axes."""
     if study.built_in:
         return f"GROUPS={row['groups']} WIDTH={row['width']:g}"
-    values = row[[column(axis) for axis in study.axes]].dropna()
-    return f"CELL='{' '.join(f'{axis}={value}' for axis, value in values.items())}'"
+    values, usual = row[[column(axis) for axis in study.axes]].dropna(), study.defaults_of(row.get("structure"))
+    # A column holds whole numbers as floats where the networks of another structure have no such axis.
+    given = {axis: int(value) if type(usual.get(str(axis))) is int else value for axis, value in values.items()}
+    return f"CELL='{' '.join(f'{axis}={value}' for axis, value in given.items())}'"
 
 
 def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:

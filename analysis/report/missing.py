@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.job_state import BAD
 from ablations.core.text import plural, shorten
 from analysis.report.drilldown import cell_name
 from analysis.report.folds import LONG
-from analysis.runs.frame import FAILED
 from analysis.runs.provenance import name_seeds
 from analysis.studies.assemble import Section
 from analysis.studies.grids import short
@@ -17,7 +17,6 @@ from analysis.studies.grids import short
 LISTED = 40
 """Failed runs, and cells with waiting runs, that the page names."""
 
-BAD = (*FAILED, "damaged")
 WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned", "Planned, not run yet"))
 
 

@@ -14,7 +14,6 @@ from ablations.core.run_spec import Recipe, Run, from_json, plain
 from ablations.store import run_folder
 from ablations.store.plans import read_plans
 from ablations.store.records import Result
-from ablations.store.run_state import FAILED as FAILED
 from ablations.store.run_state import state_in
 from analysis.runs.cell import AXES
 from analysis.runs.files import read_json

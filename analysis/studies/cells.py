@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from ablations.core.job_state import BAD, FAILURES
 from ablations.core.text import plural
 from analysis import paper
 from analysis.runs.cell import AXES, Cell
-from analysis.runs.frame import FAILED
 from analysis.runs.macs import at_224, costs, subject
 from analysis.runs.study import Study
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
@@ -97,14 +97,14 @@ def _count(runs: pd.DataFrame) -> dict[str, Any]:
     """Seeds done, planned and failed, in numbers and in words."""
     states = runs["state"].value_counts()
     done, planned = int(states.get("done", 0)), len(runs)
-    bad = [f"{states[state]} {state}" for state in (*FAILED, "damaged") if state in states]
+    bad = [f"{states[state]} {state}" for state in BAD if state in states]
     words = f"{done} of {planned} {plural(planned, 'seed')}"
     if not (done or bad):
         words = f"not run, {planned} planned" if planned else "not planned"
     return {
         "seeds_done": done,
         "seeds_planned": planned,
-        "seeds_failed": int(sum(states.get(state, 0) for state in FAILED)),
+        "seeds_failed": int(sum(states.get(state, 0) for state in FAILURES)),
         "seeds": " ".join(str(seed) for seed in sorted(runs.loc[runs["state"] == "done", "seed"].astype(int))),
         "state": ", ".join([words, *bad]),
         "cell_id": runs["cell_id"].iloc[0] if planned else "",

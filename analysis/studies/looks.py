@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ablations.core.files import timestamp
-from ablations.core.job_state import JobState
+from ablations.core.job_state import FAILURES, JobState
 from ablations.core.json_subprocess import answer_json
 from ablations.store import lease
 from ablations.store.looks import Look, Looks, read_looks, write_looks
@@ -64,7 +64,7 @@ def _due(study: Study, scope_id: str, known: pd.DataFrame, looks: Looks) -> Look
     for cell, seed, state in zip(rows["cell_id"], rows["seed"].astype(int), rows["state"], strict=True):
         if not seen.plan or cell not in asked or seed < seen.seeds(cell):
             states.setdefault(cell, {})[seed] = state
-    ended = {JobState.DONE, JobState.DIVERGED} if seen.plan else {JobState.DONE, *frame.FAILED}
+    ended = {JobState.DONE, JobState.DIVERGED} if seen.plan else {JobState.DONE, *FAILURES}
     if any(state not in ended for cell in asked for state in states.get(cell, {}).values()):
         return None
     if seen.plan and any(len(states.get(cell, {})) < seen.seeds(cell) for cell in asked):

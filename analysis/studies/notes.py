@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from ablations.core import presets
+from ablations.core.job_state import BAD
 from ablations.core.text import plural
 from ablations.store.looks import Looks
 from analysis.runs.cell import Cell
-from analysis.runs.frame import FAILED
 from analysis.runs.study import Study, words
 from analysis.stats.alpha_spending import HOW_SIMULATED, UNPLANNED
 from analysis.stats.intervals import EXAMPLES, LEVEL, SEEDS
@@ -101,11 +101,11 @@ def on_gaps(study: Study, rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         )
     elif (table["seeds_planned"] == 0).any():
         text.append("Cells marked “not planned” were left out of the sweep; the grid is the paper's.")
-    bad = rows[rows["state"].isin((*FAILED, "damaged"))]
+    bad = rows[rows["state"].isin(BAD)]
     text += [_reason(run, study) for run in bad.head(LISTED).to_dict("records")]
     if len(bad) > LISTED:
         text.append(f"{len(bad) - LISTED} more runs failed: make status lists them.")
-    waiting = int((~rows["state"].isin(("done", "damaged", *FAILED))).sum())
+    waiting = int((~rows["state"].isin(("done", *BAD))).sum())
     if waiting:
         text.append(
             f"{waiting} planned {plural(waiting, 'run')} not done yet; the same sweep again trains what is missing."

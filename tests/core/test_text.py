@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ablations.core import files, provenance
-from ablations.core.text import are, counted, some
+from ablations.core.text import are, counted, nearest, some
 from tests.sweeps import ROOT, environment
 
 LATIN1 = os.fsdecode(b"caf\xe9")
@@ -62,3 +62,10 @@ def test_closed_streams_are_no_error():
 def test_words_follow_their_count():
     assert [counted(n, "run") for n in (0, 1, 2, 1200)] == ["0 runs", "1 run", "2 runs", "1,200 runs"]
     assert [are(n) for n in (0, 1, 2)] == ["are", "is", "are"]
+
+
+def test_an_unknown_name_is_told_what_may_be_meant_else_all_names():
+    known = ("rows", "columns")
+    assert nearest("rws", known) == "did you mean rows?" and nearest(3, known) == "there are rows, columns."
+    assert nearest("gains", ["pool"], ["gain"]) == "did you mean gain?", "one that is not listed"
+    assert nearest("gains", ["pool"], ["gain"], 0.95) == "there are pool." and nearest("x", ()) == "there are none."

@@ -304,7 +304,8 @@ def test_the_live_table_has_loss_speed_and_time_left(results):
     folder, planned = results
     live = Live(jobs_of(planned, folder), "plain")
     with live.console.capture() as shown:
-        live.console.print(live._view(["done", "running", "waiting", "waiting", "waiting"]))
+        running = {1: run_folder.progress(folder, planned[1].run.run_id)}
+        live.console.print(live._view(["done", "running", "waiting", "waiting", "waiting"], running))
     text = shown.get()
     assert "1 of 5 runs ended" in text and "1.000" in text and "2 s" in text
 

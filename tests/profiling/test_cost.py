@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -22,7 +20,7 @@ from analysis.claims.budget import answer, expected, main, scattered
 from analysis.claims.parser import read_claims
 from model import ShuffleNetV1, complexity
 from tests.results_fixture import write_done
-from tests.sweeps import ROOT
+from tests.sweeps import ROOT, execute
 
 PAPER = ["preset=imagenet", "ablation=groups,shuffle"]
 
@@ -220,19 +218,16 @@ def test_measured_here_and_on_the_command_line(tmp_path):
     overrides = ["preset=smoke", "model.groups=3", "model.width=0.25", "seed=0,1,2", f"runtime.results_dir={tmp_path}"]
     here = ["--calibrate", "--sd=0.2", "runtime.device=cpu", "runtime.fuse=2"]
     command = [sys.executable, "-m", "ablations.cost", *overrides, *here]
-    wide = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=wide)
+    done = execute(command)
     assert done.returncode == 0, done.stderr
     assert "CPU core here" in done.stdout and "no claim" in done.stdout
     assert "measured here, 2 seeds of a cell fused" in done.stdout
-    wrong = subprocess.run(
-        [*command[:3], "preset=imagenet", "recipe.lr=fast"], cwd=ROOT, capture_output=True, text=True
-    )
+    wrong = execute([*command[:3], "preset=imagenet", "recipe.lr=fast"])
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and "Traceback" not in wrong.stderr
     code = (
         "import sys, json; from ablations.sweep.hydra_app import compose;"
         "jobs = compose(['preset=imagenet', 'ablation=groups']);"
         "print(json.dumps([len(jobs), sorted({'torch', 'pandas'} & set(sys.modules))]))"
     )
-    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    asked = execute([sys.executable, "-c", code])
     assert json.loads(asked.stdout) == [45, []]

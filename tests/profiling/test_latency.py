@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from ablations.profiling import latency, latency_rows, others
-from ablations.profiling.latency_rows import Input
 from analysis.latency.times import read_times
 from analysis.runs import macs
 from model import ShuffleNetV1
 from model import timing as measuring
 from model.backend import fold
+from model.family import Input
 from model.native import library
 from model.timing import FORMATS, INNERMOST, PYTORCH, TimedNetwork, entries, settle_statistics
 from tests import results_fixture as fixture
@@ -104,7 +104,7 @@ def test_alexnet_has_the_papers_multiply_adds():
 
 def test_mobilenet_and_alexnet_have_a_row_each_that_can_be_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "LEAST", 1)
-    found = others.measure_others(Input(*latency.PAPER), 1, 0.0)
+    found = others.measure_others(*latency.PAPER, 1, 0.0)
     assert [row["structure"] for row in found] == ["mobilenet", "alexnet"]
     assert all(row["rounds"] == 1 and row["median_ms"] > 0 and row["memory_format"] in FORMATS for row in found)
     origin = {"threads": 1, "device": "cpu", "versions": "torch", "measured": "now"}
@@ -129,13 +129,13 @@ def test_the_papers_variants_are_21():
 
 def test_inputs_are_the_study_planned_last_and_the_papers(tmp_path):
     both = ("study", "paper")
-    paper = Input("imagenet", 224, 3, "imagenet", 1000)
-    assert latency.inputs(both, tmp_path) == [Input("cifar10", 32, 3, "stride1", 10), paper]
-    assert latency.inputs(both, planned(tmp_path)) == [Input("glyphs", 24, 1, "stride2", 10), paper]
+    paper = {Input(1000, 3, 224, "imagenet"): "imagenet"}
+    assert latency.inputs(both, tmp_path) == {Input(10, 3, 32, "stride1"): "cifar10"} | paper
+    assert latency.inputs(both, planned(tmp_path)) == {Input(10, 1, 24, "stride2"): "glyphs"} | paper
     data = {"name": "imagenet", "classes": 1000, "channels": 3}
     whole = replace(fixture.protocol(**data), resolution=224, stem="imagenet")
     fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], whole, [0.25]), day=3)
-    assert latency.inputs(both, tmp_path) == [paper], "the same network and input is measured once"
+    assert latency.inputs(both, tmp_path) == paper, "the same network and input is measured once"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_rows_are_medians_quartiles_and_ratios_within_rounds():
     factor = np.array([1.5, 1.0, 2.0, 1.8, 1.9])
     of_network = {0: base, 1: base * factor, 2: base * factor / 1.25}
     seconds = np.stack([of_network[e.network] * (1 if e.memory_format == "contiguous" else 0.8) for e in formats])
-    rows = latency_rows.rows(Input("x", 32, 3, "stride1", 10), 64, variants, formats, seconds)
+    rows = latency_rows.rows("x", Input(10, 3, 32, "stride1"), 64, variants, formats, seconds)
     assert [(row["groups"], row["shuffle"]) for row in rows[::2]] == [(1, True), (3, True), (3, False)]
     three = rows[2]
     assert (three["median_ms"], three["low_ms"], three["high_ms"]) == pytest.approx((8000, 2000, 14400))

@@ -22,7 +22,7 @@ from analysis.publish import publish
 from analysis.reference.commands import check_study, pack_study
 from analysis.report import drilldown, folds
 from analysis.runs import frame
-from analysis.runs.study import studies
+from analysis.runs.study import parse, studies
 from analysis.studies import assemble, grids
 from analysis.studies.figures import curves, panels
 from model.family import Input, load
@@ -309,6 +309,12 @@ def test_a_page_says_how_to_ask_for_one_of_its_own_numbers(tmp_path, capsys):
     assert explain([table, "--cell", *cell[0].split(), "--results", str(tmp_path)]) == 0
     publish(tmp_path)
     assert command in html.unescape((tmp_path / "report.html").read_text())
+
+
+def test_a_whole_number_is_asked_for_as_one():
+    defaults = {"model.groups": 3, "model.width": 1.0}
+    study = parse("mixed", {"axes": list(defaults), "defaults": defaults})
+    assert drilldown.asked_cell(study, pd.Series({"groups": 8.0, "width": 2.0})) == "CELL='groups=8 width=2.0'"
 
 
 def test_a_study_without_a_definition_has_a_plain_table(tmp_path):

@@ -14,8 +14,7 @@ OVERRIDES = {
     "recipe=nosuch": "Could not find 'recipe/nosuch'",
     "ablation=nosuch": "Could not find 'ablation/nosuch'",
     "data=nosuch": "Could not find 'data/nosuch'",
-    "model.grops=3": "model.grops is no axis of shufflenet: its axes are groups, width, shuffle, stem_channels, se, "
-    "units. Did you mean model.groups?",
+    "model.grops=3": "model.grops is no axis of shufflenet: did you mean groups?",
     "+model.extra=1": "model.extra is no axis of shufflenet",
     "+extra=1": "Key 'extra' not in 'Config'",
     "model.groups=x": "could not be converted to Integer",
@@ -37,7 +36,7 @@ OVERRIDES = {
     "model.width=nan": "width=nan",
     "model.stem=other": "stem='other' is unknown",
     "model.stem_channels=25": "stem_channels=25",
-    "model.structure=resnet": "model.groups is no axis of resnet: its axes are width. Another family is chosen by "
+    "model.structure=resnet": "model.groups is no axis of resnet: there are width. Another family is chosen by "
     "model=resnet",
     "model.structure=reznet": "model.structure=reznet is not a network: it is none of shufflenet, blog",
     "model=own": "model=own says no family: add model.structure=FOLDER.FILE",

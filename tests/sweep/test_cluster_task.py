@@ -26,7 +26,7 @@ from ablations.sweep.plan import Planned
 from tests import make
 from tests.make import finish, run
 from tests.sweep.test_faults import training
-from tests.sweeps import ROOT, command, environment, finished, until
+from tests.sweeps import ROOT, command, environment, execute, finished, until
 
 
 def planned(results: Path, seeds: int = 2, **source: str) -> list[Planned]:
@@ -293,9 +293,7 @@ def test_tasks_as_processes_one_of_them_stopped_make_a_whole_study(tmp_path):
     results = tmp_path / "results"
     study = command(results, "-m", "model.groups=1,2", "recipe.epochs=8", "data.train_images=192")[3:]
     surroundings = {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "slow"), str(ROOT)])}
-    made = subprocess.run(
-        [sys.executable, "-c", MAKE_LIST, *study], cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
+    made = execute([sys.executable, "-c", MAKE_LIST, *study], tmp_path)
     start = [sys.executable, "-m", "ablations.tasks", made.stdout.strip(), "--first"]
     crowd = [subprocess.Popen([*start, str(k)], cwd=tmp_path, env=surroundings) for k in range(2)]
     until(lambda: len(training(results)) == 2)

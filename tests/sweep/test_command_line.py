@@ -3,12 +3,13 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from ablations.core.paths import ROOT
 from ablations.store import run_folder
-from tests.sweeps import ablations, command, environment, finished
+from tests.sweeps import ablations, command, environment, execute, finished
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,7 @@ def test_config_help_and_completion_are_hydras(tmp_path):
     shown = ablations(tmp_path / "r", "--help")
     assert shown.returncode == 0 and "preset: cifar10, cifar10-short, imagenet, quick, smoke, tiny" in shown.stdout
     code = "from ablations.__main__ import main; import sys; sys.argv = ['ablations', '-sc', 'query=bash']; main()"
-    line = {**environment(), "COMP_LINE": "ablations preset=", "COMP_POINT": "17"}
-    offered = subprocess.run(
-        [command(tmp_path)[0], "-c", code], env=line, cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    offered = execute([sys.executable, "-c", code], tmp_path, COMP_LINE="ablations preset=", COMP_POINT="17")
     assert "preset=cifar10" in offered.stdout
 
 
@@ -132,13 +130,7 @@ def test_a_sweep_whose_tables_cannot_be_written_ends_with_1(swept, tmp_path):
     shutil.copytree(swept[0], results)
     (results / "tables").write_text("a file where the folder should be")
     (results / "complexity.json").mkdir()  # so that no time is spent on costs
-    again = subprocess.run(
-        [*command(results, "-m", "ablation=groups"), "runtime.publish=true"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    again = execute([*command(results, "-m", "ablation=groups"), "runtime.publish=true"], tmp_path)
     assert "5 of 5 runs done" in again.stdout and "written" in again.stderr, again.stderr
     assert again.returncode == 1 and "Traceback" not in again.stderr
 
@@ -150,13 +142,7 @@ def test_a_malformed_claim_stops_a_sweep_before_training(tmp_path):
     lines = len(claims.read_text().splitlines())
     claims.write_text(claims.read_text() + "- id: mine\n  studdy: groups\n")
     results = tmp_path / "results"
-    done = subprocess.run(
-        [*command(results, "-m", "ablation=groups"), "runtime.publish=true"],
-        cwd=tmp_path,
-        env={**environment(), "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    words = [*command(results, "-m", "ablation=groups"), "runtime.publish=true"]
+    done = execute(words, tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 2 and f"claims.yaml, line {lines + 2}: studdy is no key of a claim" in done.stderr
     assert not finished(results) and "Traceback" not in done.stderr

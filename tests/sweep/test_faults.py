@@ -14,7 +14,7 @@ import pytest
 
 from ablations.core import files
 from ablations.store import run_folder
-from tests.sweeps import ROOT, ablations, command, environment, finished, gone, hear_interrupts, until
+from tests.sweeps import ROOT, ablations, command, environment, execute, finished, gone, hear_interrupts, until
 
 LENGTH = ("recipe.epochs=4", "data.train_images=192", "runtime.checkpoint_every=0.2")
 GRID = ("-m", "model.groups=1,2", "runtime.workers=2", *LENGTH)
@@ -300,13 +300,7 @@ def test_steps_that_would_not_be_slower_end_the_process(tmp_path, gone):
     if gone == "the class":
         module.write_text("class Keeper: pass")
     paths = os.pathsep.join([str(slow), str(tmp_path)])
-    done = subprocess.run(
-        [sys.executable, "-c", "import ablations.training.checkpointing"],
-        env={**environment(), "PYTHONPATH": paths},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = execute([sys.executable, "-c", "import ablations.training.checkpointing"], tmp_path, PYTHONPATH=paths)
     assert done.returncode != 0 and "Checkpointer" in done.stderr
 
 
@@ -324,9 +318,7 @@ def test_results_moved_away_before_the_training_are_not_made_anew(tmp_path, mome
         "main()"
     )
     arguments = command(results, "-m", "model.groups=1")[3:]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
+    done = execute([sys.executable, "-c", code, *arguments], tmp_path)
     assert done.returncode == 2 and "removed, renamed or unmounted" in done.stderr, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("error: ") == 1
     assert not results.exists()

@@ -75,7 +75,7 @@ def no_training(monkeypatch, tmp_path):
     monkeypatch.setattr("ablations.sweep.local_launcher.run_all", lambda planned: ["waiting"] * len(planned))
     monkeypatch.setattr("ablations.sweep.hydra_app.run_job", lambda job, stop: "stopped")
     monkeypatch.setattr("ablations.sweep.hydra_app.prepare", lambda planned: tmp_path)
-    monkeypatch.setattr("ablations.verification.fingerprint.verify", lambda runs, results: None)
+    monkeypatch.setattr("ablations.verification.fingerprint.verify", lambda runs, results, folders: None)
     return tmp_path
 
 

@@ -1,6 +1,5 @@
 """Words that a user mistypes get a sentence with the nearest one."""
 
-import subprocess
 import sys
 
 import pytest
@@ -9,7 +8,7 @@ from omegaconf import OmegaConf
 from ablations.sweep import completion, messages
 from ablations.sweep.hydra_app import compose
 from ablations.sweep.plan import make_plan
-from tests.sweeps import ROOT, environment
+from tests.sweeps import execute
 
 
 @pytest.mark.parametrize(
@@ -31,9 +30,9 @@ def test_other_errors_keep_their_words(text):
 
 
 def completed(line):
-    query = {**environment(), "COMP_LINE": f"ablations {line}"}
-    command = [sys.executable, "-m", "ablations", "-sc", "query=bash"]
-    return subprocess.run(command, cwd=ROOT, env=query, capture_output=True, text=True, check=True).stdout.split()
+    done = execute([sys.executable, "-m", "ablations", "-sc", "query=bash"], COMP_LINE=f"ablations {line}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 def test_completion_offers_what_can_be_chosen():

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from ablations.training.trainer import TrainingEntry, train_together
 from ablations.verification.behaviour import behaviours, measure
 from model.family import load
 from tests.make import run, splits
-from tests.sweeps import ROOT, environment, finished
+from tests.sweeps import ROOT, execute, finished
 
 NET = """
 from dataclasses import dataclass
@@ -220,25 +219,18 @@ def test_a_study_of_an_own_family_is_trained_and_goes_on_where_it_stopped(tmp_pa
 
 
 def _sweep(results: Path, mine: Path, *more: str, study: str = "deep"):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", f"ablation={study}"),
-            *("preset=smoke", "seed=0"),
-            *("data.train_images=64", "data.test_images=32", "runtime.progress=plain", "runtime.publish=false"),
-            *(f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}", *more),
-        ],
-        cwd=results.parent,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )  # fmt: skip
+    words = [
+        *(sys.executable, "-m", "ablations", "-m", f"--config-dir={mine}", f"ablation={study}", "preset=smoke"),
+        *("seed=0", "data.train_images=64", "data.test_images=32", "runtime.progress=plain", "runtime.publish=false"),
+        *(f"runtime.results_dir={results}", f"data.cache_dir={results.parent / 'cache'}", *more),
+    ]  # fmt: skip
+    return execute(words, results.parent, timeout=300)
 
 
 @pytest.mark.parametrize(
     ("study", "said"),
     [
-        (STUDY.replace("model.depth:", "model.deep:"), "model.deep is no axis of mine.net: its axes are depth, scale."),
+        (STUDY.replace("model.depth:", "model.deep:"), "model.deep is no axis of mine.net: did you mean depth?"),
         (
             STUDY.replace("study: deep", "study: groups"),
             "ablation=deep says study: groups, which is another",

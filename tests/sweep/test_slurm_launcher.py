@@ -25,7 +25,7 @@ from ablations.sweep.slurm.settings import (
     runs_per_task,
 )
 from tests.sweep.test_cluster_task import planned
-from tests.sweeps import command, environment
+from tests.sweeps import ablations, command, environment, execute
 
 CPU = {"gpus_per_node": 0}
 
@@ -47,28 +47,15 @@ def commands(tmp_path, monkeypatch) -> Path:
 
 
 def test_without_slurm_the_command_says_so_and_writes_nothing(tmp_path):
-    done = subprocess.run(
-        command(tmp_path / "place" / "results", "-m", "ablation=groups", "hydra/launcher=slurm"),
-        cwd=tmp_path,
-        env={**environment(), "PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    words = command(tmp_path / "place" / "results", "-m", "ablation=groups", "hydra/launcher=slurm")
+    done = execute(words, tmp_path, PATH=str(tmp_path))
     assert done.returncode == 2 and done.stdout == ""
     assert "needs Slurm's sbatch, srun, squeue, scontrol" in done.stderr and "leave LAUNCHER away" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_setting_that_is_not_one_is_refused(tmp_path):
-    done = subprocess.run(
-        command(tmp_path / "results", "-m", "hydra/launcher=slurm", "hydra.launcher.partitoin=gpu"),
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = ablations(tmp_path / "results", "-m", "hydra/launcher=slurm", "hydra.launcher.partitoin=gpu")
     assert done.returncode == 2 and "partitoin" in done.stderr and "Traceback" not in done.stderr
 
 

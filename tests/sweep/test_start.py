@@ -1,6 +1,5 @@
 """A sweep with nothing to do starts fast: what is done once or not at all, and that this changes nothing."""
 
-import subprocess
 import sys
 
 import pytest
@@ -19,7 +18,7 @@ from ablations.sweep.resolve import to_config, to_run, typed
 from benchmarks import start
 from tests.make import finish
 from tests.sweep.test_plan import GROUPS, ids, planned
-from tests.sweeps import ROOT, environment
+from tests.sweeps import ROOT, execute
 
 
 @pytest.fixture
@@ -104,5 +103,5 @@ def test_a_sweep_with_nothing_to_do_imports_nothing_heavy(tmp_path):
         "heavy = {'torch', 'torchvision', 'pandas', 'matplotlib', 'scipy', 'mlflow', 'tensorboard'}\n"
         "sys.exit(f'imported {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    done = execute([sys.executable, "-c", code])
     assert done.returncode == 0 and "2 done, 0 to train" in done.stdout, done.stdout + done.stderr

@@ -1,7 +1,6 @@
 """A study's file: grids that are no product, and the definition that its plan keeps."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -13,7 +12,7 @@ from ablations.sweep import hydra_app
 from ablations.sweep.compose import Composer
 from ablations.sweep.plan import planned_runs
 from model.family import BUILT_IN, load
-from tests.sweeps import ROOT, environment
+from tests.sweeps import execute
 
 SMOKE = ("preset=smoke", "seed=0")
 
@@ -26,9 +25,9 @@ def cells(*overrides):
 def test_the_cells_of_a_file_are_known_whatever_is_asked_for(part, monkeypatch):
     known = {}
 
-    def also_whole(self, arguments, split):
-        jobs = composed(self, arguments, split)
-        known["whole"] = [label(job.run.variant) for job in self.whole(split)]
+    def also_whole(self, arguments):
+        jobs = composed(self, arguments)
+        known["whole"] = [label(job.run.variant) for job in self.whole()]
         return jobs
 
     composed = Composer.jobs
@@ -56,7 +55,7 @@ def test_families_are_imported_without_torch():
         "import sys; from model.family import BUILT_IN, Input, load;"
         "[load(name).settle({}, Input()) for name in BUILT_IN]; sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
+    assert execute([sys.executable, "-c", code]).returncode == 0
 
 
 def test_cells_are_those_that_are_listed():

@@ -3,10 +3,10 @@
 import inspect
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from model import shufflenet_checks
 from model.shufflenet import Unit, channel_shuffle
 from tests.make import run
 from tests.sweep.test_plan import GROUPS, SHUFFLE, planned
-from tests.sweeps import ROOT, TINY, environment
+from tests.sweeps import ROOT, TINY, execute
 
 STUDIES = list({job.run.cell_id: job.run for job in planned(GROUPS) + planned(SHUFFLE)}.values())
 SMALL = [job.run for job in planned([(1, 0.25, True), (3, 0.25, True), (3, 0.25, False), (3, 0.5, True)])]
@@ -30,8 +30,13 @@ SMALL = [job.run for job in planned([(1, 0.25, True), (3, 0.25, True), (3, 0.25,
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def verify(runs, results, build):
-    return fingerprint.verify(runs, results, lambda missing: trace.fingerprints(missing, build))
+def verify(runs, results, build=build_model):
+    """In this process, of networks that `build` makes."""
+    with (
+        patch.object(trace, "build_model", lambda one, folders: build(one)),
+        patch.object(fingerprint, "_measure", lambda missing, folders: [trace.fingerprint(one) for one in missing]),
+    ):
+        return fingerprint.verify(runs, results)
 
 
 def built(one, **what):
@@ -51,13 +56,14 @@ def test_both_studies_pass_and_are_not_measured_again(tmp_path, monkeypatch):
     expected = "16 units, permutation of 60..240 channels; 1x1 convolutions: 1 with groups 1, 31 with groups 3"
     assert kept[one.cell_id]["summary"] == expected
 
-    def never(runs):
+    def never(runs, folders):
         raise AssertionError("measured again")
 
-    assert fingerprint.verify(STUDIES, tmp_path, never) == found
+    monkeypatch.setattr(fingerprint, "_measure", never)
+    assert fingerprint.verify(STUDIES, tmp_path) == found
     monkeypatch.setattr(fingerprint, "code_digest", lambda: "other sources, or another torch")
     with pytest.raises(AssertionError, match="measured again"):
-        fingerprint.verify(STUDIES, tmp_path, never)
+        fingerprint.verify(STUDIES, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +85,8 @@ def test_sources_that_are_not_there_are_an_error(monkeypatch):
 
 
 def test_what_one_plan_verified_stays_when_another_is(tmp_path):
-    verify(SMALL[:1], tmp_path, build_model)
-    verify(SMALL[1:], tmp_path, build_model)
+    verify(SMALL[:1], tmp_path)
+    verify(SMALL[1:], tmp_path)
     assert json.loads((tmp_path / "fingerprints.json").read_text())["cells"].keys() == {r.cell_id for r in SMALL}
 
 
@@ -90,7 +96,7 @@ def test_verifying_does_not_import_torch_here(tmp_path):
         "from ablations.verification import fingerprint; from tests.make import run;"
         f"fingerprint.verify([run(groups=3)], Path({str(tmp_path)!r})); sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=environment())
+    assert execute([sys.executable, "-c", code]).returncode == 0
     assert (tmp_path / "fingerprints.json").exists()
 
 
@@ -187,7 +193,7 @@ def test_the_inverse_of_the_shuffle_is_caught(tmp_path, monkeypatch):
     """(C/g, g) -> (g, C/g): as good a mixture of channels, but not the paper's."""
     monkeypatch.setattr("model.shufflenet.channel_shuffle", lambda x, g: channel_shuffle(x, x.shape[1] // g))
     with pytest.raises(UserError, match=r"g3 0\.25x: its channel permutation is not the transposition"):
-        verify(SMALL, tmp_path, build_model)
+        verify(SMALL, tmp_path)
 
 
 def test_the_permutation_is_the_papers():
@@ -199,7 +205,7 @@ def test_the_permutation_is_the_papers():
 
 def test_equal_networks_of_two_protocols_are_no_mistake(tmp_path):
     longer = [run(groups=3, recipe={"epochs": 3}), run(groups=3)]
-    assert len({one.digest for one in verify(longer, tmp_path, build_model).values()}) == 1
+    assert len({one.digest for one in verify(longer, tmp_path).values()}) == 1
 
 
 @pytest.mark.parametrize("stem", ["imagenet", "stride2", "stride1"])
@@ -208,7 +214,7 @@ def test_every_structure_and_stem_can_be_verified(tmp_path, structure, stem):
     runs = [run(groups=2, shuffle=shuffle) for shuffle in (True, False)]
     runs = [replace(one, variant=replace(one.variant, structure=structure)) for one in runs]
     runs = [replace(one, protocol=replace(one.protocol, stem=stem)) for one in runs]
-    first, second = verify(runs, tmp_path, build_model).values()
+    first, second = verify(runs, tmp_path).values()
     assert first.convolutions == second.convolutions and first.permutation != second.permutation
 
 
@@ -221,14 +227,7 @@ def test_a_sweep_and_a_single_run_of_a_broken_model_train_nothing(tmp_path):
     assert changed != source.read_text()
     source.write_text(changed)
     for grid in (["-m", *TINY, "model.groups=1,3", "model.shuffle=true,false"], [*TINY, "model.shuffle=false"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ablations", *grid],
-            cwd=tmp_path,
-            env={**environment(), "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = execute([sys.executable, "-m", "ablations", *grid], tmp_path, PYTHONPATH=str(tmp_path))
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.startswith("error: The ablation would not ablate") and "Traceback" not in done.stderr
         assert (

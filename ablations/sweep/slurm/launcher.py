@@ -10,10 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from ablations.core import console
 from ablations.core.config import Config, RuntimeConfig
@@ -23,7 +20,7 @@ from ablations.core.signals import Detached, defer_signals
 from ablations.core.text import are, counted
 from ablations.monitor.live import watch
 from ablations.sweep import work_list
-from ablations.sweep.compose import launch
+from ablations.sweep.compose import PlanLauncher
 from ablations.sweep.plan import Planned, prepare, to_job
 from ablations.sweep.slurm import task
 from ablations.sweep.slurm.queue import entries_in_words, queued, run_slurm
@@ -40,7 +37,7 @@ from ablations.sweep.slurm.settings import (
 )
 
 
-class SlurmLauncher(Launcher):
+class SlurmLauncher(PlanLauncher):
     """Has the runs of a sweep trained by an array of Slurm tasks."""
 
     def __init__(self, **settings: Any) -> None:
@@ -49,12 +46,6 @@ class SlurmLauncher(Launcher):
             for key, value in settings.items()
         }
         self.settings = SlurmLauncherConf(**plain)
-        self.config: DictConfig | None = None
-        self.hydra_context: HydraContext | None = None
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra once."""
-        self.config, self.hydra_context = config, hydra_context
 
     def check(self) -> None:
         """Refuse settings that make no sense or that Slurm does not take; nothing is submitted.
@@ -95,18 +86,14 @@ class SlurmLauncher(Launcher):
         """How many runs the whole array trains at a time."""
         return self.settings.array_parallelism * runs_per_task(self.settings, runtime)
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def train(self, planned: Sequence[Planned]) -> list[JobState]:
         """Submit what is not in the queue already, and wait for it.
 
         Raises:
             Detached: the settings say not to wait, or the user asked to stop; the array goes on.
             UserError: Slurm refuses, or the data could not be prepared.
         """
-
-        def train(planned: Sequence[Planned]) -> list[JobState]:
-            return self.wait(planned, self.enlist(planned))
-
-        return launch(self.hydra_context, self.config, job_overrides, train, self.adapt_config)
+        return self.wait(planned, self.enlist(planned))
 
     def enlist(self, planned: Sequence[Planned]) -> dict[str, Path]:
         """Submit the runs that no array in the queue has on its list; names of the arrays, with their folders."""
@@ -178,9 +165,8 @@ class SlurmLauncher(Launcher):
             found = watch(jobs, planned[0].config.runtime.progress, news, self.settings.poll_seconds, stop)
         if stop.signum is not None:
             raise Detached(f"Slurm goes on without this command. {how}.", 128 + stop.signum)
-        said = (
-            [line for folder in names.values() for line in task.complaints(folder)] if JobState.WAITING in found else []
-        )
+        ended_early = names.values() if JobState.WAITING in found else ()
+        said = [line for folder in ended_early for line in task.complaints(folder)]
         if JobState.DONE not in found and not work_list.prepared(planned):
             logs = ", ".join(str(folder) for folder in names.values())
             raise UserError(
