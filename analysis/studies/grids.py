@@ -26,7 +26,7 @@ class Grid:
     """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it.
 
     prose: the first and last columns hold sentences, which wrap.
-    `anchors` names, by row and column, where a page says what a number is made of.
+    `anchors` names, by row and column, where a page says what a number is made of; empty where nothing does.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Grid:
     frame: pd.DataFrame
     notes: tuple[str, ...]
     prose: bool = False
-    anchors: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    anchors: Anchors = field(default_factory=dict)
 
 
 def complexity_grid(table: pd.DataFrame) -> Grid:
@@ -106,7 +106,7 @@ def _errors(section: Section) -> tuple[pd.DataFrame, Anchors]:
             printed = {head: decimal(found[head]["paper_error"]) if head in found else "" for head in heads}
             macs = paper.TABLE_2_COMPLEXITY.get(same["width"].iloc[0], "") if study.built_in else ""
             rows.append({"Network": name, "": "paper", "MACs (M)": f"{macs}", **printed})
-    return _frame(rows), _present(anchors)
+    return _frame(rows), anchors
 
 
 def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
@@ -122,11 +122,8 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
         found = [arms[arms[study.gain.axis] == value] for value in values]
         off, on = (part.iloc[0] if len(part) else None for part in found)
         gain = gained.get(_key(arms.iloc[0], axes), {"gain": float("nan"), "paper_gain": float("nan")})
-        shown = (
-            cell_anchor(off),
-            cell_anchor(on),
-            gain_anchor(on) if on is not None and pd.notna(gain["gain"]) else "",
-        )
+        shown = [cell_anchor(off), cell_anchor(on)]
+        shown += [gain_anchor(on["cell_id"])] if on is not None and pd.notna(gain["gain"]) else []
         anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
         ours = [error_text(row) if row is not None else "not planned" for row in (off, on)]
         theirs = [decimal(row["paper_error"]) if row is not None else "–" for row in (off, on)]
@@ -135,7 +132,7 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
             if who == "Ours" or study.published:
                 lines |= dict(zip([(who, head) for head in (*heads, "Δ (points)")], texts, strict=True))
         rows.append(lines)
-    return _frame(rows), _present(anchors)
+    return _frame(rows), anchors
 
 
 def place(row: pd.Series, study: Study) -> str:
@@ -243,10 +240,6 @@ def decimal(value: float, sign: str = "") -> str:
     return "–" if pd.isna(value) else f"{value:{sign}.1f}".replace("-", "−")
 
 
-def _present(anchors: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], str]:
-    return {place: anchor for place, anchor in anchors.items() if anchor}
-
-
 def _bracketed(row: Mapping[Any, Any] | pd.Series, mean: str, low: str, high: str, sign: str) -> str:
     if pd.isna(row[low]):
         return decimal(row[mean], sign)
@@ -276,9 +269,9 @@ def cell_anchor(row: pd.Series | None) -> str:
     return "" if row is None or not row["cell_id"] else f"cell-{plain(row['cell_id'])}"
 
 
-def gain_anchor(row: pd.Series) -> str:
-    """Name of the place of the gain that the cell `row`, with shuffle, has over the one without."""
-    return f"gain-{plain(row['cell_id'])}"
+def gain_anchor(cell_id: str) -> str:
+    """Name of the place of the gain that a cell, with shuffle, has over the one without."""
+    return f"gain-{plain(cell_id)}"
 
 
 def plain(text: object) -> str:
