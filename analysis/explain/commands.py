@@ -17,7 +17,7 @@ from ablations.store.plans import read_plans
 from ablations.store.protocol_folders import choose as choose_protocol
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
-from analysis.report.folds import arms
+from analysis.report.folds import arms, percent
 from analysis.runs import frame
 from analysis.runs.cell import Cell, heading, place
 from analysis.runs.provenance import RunOrigin, seeds, values
@@ -232,33 +232,23 @@ def _heading(title: str, shown: Shown, what: str, state: str) -> Iterator[str]:
 
 
 def _runs(runs: Sequence[RunOrigin]) -> list[str]:
+    facts = ("code", "device", "started")
     rows = [
-        {
-            "seed": run.seed,
-            "state": run.state,
-            "error, %": "" if run.error is None else f"{run.error:.2f}",
-            "code": run.facts.get("code", ""),
-            "device": run.facts.get("device", ""),
-            "started": run.facts.get("started", ""),
-            "run": run.run_id,
-        }
+        (run.seed, run.state, percent(run.error), *(run.facts.get(name, "") for name in facts), run.run_id)
         for run in runs
     ]
-    return tabulate(rows, headers="keys", disable_numparse=True, colalign=("right", "left", "right")).splitlines()
+    heads = ("seed", "state", "error, %", *facts, "run")
+    return tabulate(rows, heads, disable_numparse=True, colalign=("right", "left", "right")).splitlines()
 
 
 def _gain(gain: GainOrigin) -> Iterator[str]:
     yield from _heading(f"{gain.shown.table}: {gain.name}", gain.shown, "Points off the error", gain.state)
     yield from (f"WARNING: {text}" for text in gain.warnings)
     yield ""
-    rows = [(seed, _two(off), _two(on), difference(off, on)) for seed, off, on in gain.seeds]
+    rows = [(seed, percent(off), percent(on), difference(off, on)) for seed, off, on in gain.seeds]
     worse, better = arms(gain.by)
     heads = ("seed", f"error {worse}, %", f"error {better}, %", "gain, points")
     yield from tabulate(rows, heads, disable_numparse=True, stralign="right").splitlines()
-
-
-def _two(error: float | None) -> str:
-    return "" if error is None else f"{error:.2f}"
 
 
 def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:

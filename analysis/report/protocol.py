@@ -98,7 +98,7 @@ def view(
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
         question=drilldown.question(sections[0]) if sections else "",
-        cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
+        folds=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
         failed=missing.failed(results, rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
         environment=describe(rows, [run for cell in cells for run in cell.runs], mine),
