@@ -14,7 +14,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import encode_text
 from ablations.core.paths import ROOT
 from ablations.store.protocol_folders import read_folders, write_folders
-from analysis.runs.files import STAMP, read_json, source_digest, write, write_json
+from analysis.runs.files import REPORT, STAMP, read_json, source_digest, write, write_json
 
 # pandas and matplotlib take seconds to import: only once there is work for them.
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def _write_all(
     results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None, look: bool
 ) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import report, tidy
+    from analysis import tidy
+    from analysis.report.page import page
 
     runs, tables = _sections(results, claims=claims, look=look)
     where = _places(results, tables)
@@ -134,7 +135,7 @@ def _write_all(
     written = [*_write_tables(results, tables, where), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures
-    written.append(report.write(results, runs, *tables, room=room))
+    written.append(write(results / REPORT, page(results, runs, *tables, room=room)))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)
