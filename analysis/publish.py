@@ -176,9 +176,9 @@ def _sections(
 
 def _places(results: Path, tables: list[list["Section"]]) -> dict[str, list[Path]]:
     """Where the files of each protocol lie, see `places.places`; names of new ones are kept."""
-    from analysis.studies import places
+    from analysis.studies import assemble, places
 
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     folders = places.named(results, by_scope)
     if folders != read_folders(results):
         write_folders(results, folders)
@@ -191,13 +191,13 @@ def _write_tables(
     """claims.json, and the tables of each protocol where its files lie; inference times lie at the top alone."""
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
-    from analysis.studies import assemble, claims_table, places, render
+    from analysis.studies import assemble, claims_table, render
     from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
     claims = claims_table.records(section for table in tables for section in table)
     written = [write_json(results / "claims.json", {"schema": 1, "claims": claims})]
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     for scope, folders in where.items():
         content = _tables(by_scope[scope], complexity)
         if Path() in folders:

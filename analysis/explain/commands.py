@@ -24,7 +24,7 @@ from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
 from analysis.studies.assemble import Section
-from analysis.studies.places import named, sections_by_scope
+from analysis.studies.places import named
 
 FILES = (("config", "run.json"), ("log", "log.txt"))
 
@@ -146,7 +146,7 @@ def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
 
 def _names(results: Path, sections: Sequence[Section]) -> Mapping[str, str]:
     """The names of the sections' protocols."""
-    return named(results, sections_by_scope([sections])).names
+    return named(results, assemble.sections_by_scope([sections])).names
 
 
 def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:

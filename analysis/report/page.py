@@ -87,7 +87,7 @@ def page(results: Path, runs: pd.DataFrame, *tables: Sequence[Section], room: in
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(encode_text(timing))
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     names = places.named(results, by_scope)
     where = places.places(names, list(by_scope))
     shown_ones = list(assemble.by_scope(known, tables))
