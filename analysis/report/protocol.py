@@ -23,7 +23,6 @@ from analysis.runs.study import Study
 from analysis.stats.signal import CellMean, signal_and_noise
 from analysis.studies import grids, notes
 from analysis.studies.assemble import Section, combined
-from analysis.studies.grids import Grid
 from analysis.studies.latex import latex
 from analysis.studies.render import linked_table
 
@@ -51,21 +50,20 @@ def view(
     complexity: pd.DataFrame | None,
     plans: Sequence[Plan],
     room: int,
-    studies: Sequence[Study] = (),
-    apart: frozenset[str] = frozenset(),
+    studies: Sequence[Study],
+    apart: frozenset[str],
 ) -> SimpleNamespace:
     """The section of a protocol: content of the template protocol.html.j2.
 
     Args:
         name: of its folder; folder: where its figures lie in `results`.
-        rows: its runs, of frame.runs; sections: its tables, at most one a study.
+        rows: its runs, of frame.runs; sections: its tables, at most one a study; there is one.
         complexity: Table 1, for the section that shows it.
         plans: of all protocols.
-        studies: those that have a table here, or a sentence in its place; where not said, of the sections.
+        studies: those that have a table here, or a sentence in its place.
         room: bytes that its figures may take; with none, neither are runs listed one by one, nor tables to be copied.
         apart: names of the lines of the recipe in which it differs from others on the page.
     """
-    studies = studies or [section.of for section in sections]
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = drilldown.cells(results, sections)
@@ -97,7 +95,7 @@ def view(
         tables=_tables(studies, sections, bool(room)),
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
-        question=drilldown.question(sections[0]) if sections else "",
+        question=drilldown.question(sections[0]),
         folds=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
         failed=missing.failed(results, rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
@@ -202,20 +200,18 @@ def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
     """As trained, after Table 1 where this section shows it."""
-    shown: list[tuple[Grid, str, int]] = []
+    shown = []
     if table1 is not None:
         grid = grids.complexity_grid(table1)
-        shown.append((grid, grid.title, 2))
+        shown.append(Table("complexity", grid.title, linked_table(grid, 2), grid.notes))
+    trained = [section for section in sections if not section.of.built_in]
     papers = [section for section in sections if section.of.built_in]
     if papers:
         cells = pd.concat([section.cells for section in papers])
         distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
         order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
-        shown.append((grids.trained_grid(replace(papers[0], cells=order)), "As trained", 1))
-    others = [section for section in sections if not section.of.built_in]
-    shown += [(grids.trained_grid(section), "As trained", 1) for section in others]
-    notes = {"As trained": ("Multiply-adds of one image in millions; below them parameters.",)}
-    return [
-        Table("complexity", title, linked_table(grid, heads), notes.get(title, grid.notes))
-        for grid, title, heads in shown
+        trained.insert(0, replace(papers[0], cells=order))
+    note = "Multiply-adds of one image in millions; below them parameters."
+    return shown + [
+        Table("complexity", "As trained", linked_table(grids.trained_grid(section), 1), (note,)) for section in trained
     ]
