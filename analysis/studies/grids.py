@@ -1,7 +1,7 @@
 """Tables as the paper lays them out: frames of text, ours beside the paper's, ready to be rendered."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,8 +137,13 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
 
 def place(row: pd.Series, study: Study) -> str:
     """A row of a table with two arms, `ShuffleNet 0.5x (g=3)`: what stands after the first axis is in brackets."""
-    rest = ", ".join(heading(axis, row[axis]) for axis in study.rows[1:] if pd.notna(row[axis]))
+    rest = ", ".join(headings(row, study.rows[1:]))
     return f"{row_name(row, study.rows[:1])} ({rest})" if rest else row_name(row, study.rows[:1])
+
+
+def headings(row: pd.Series, axes: Iterable[str]) -> list[str]:
+    """A row's values of some axes, `g=3`, `Shuffle`, without those that it does not have."""
+    return [heading(axis, row[axis]) for axis in axes if pd.notna(row[axis])]
 
 
 def columns(cells: pd.DataFrame, study: Study) -> list[str]:
@@ -149,7 +154,7 @@ def columns(cells: pd.DataFrame, study: Study) -> list[str]:
 
 
 def _column(row: pd.Series, study: Study) -> str:
-    return ", ".join(heading(axis, row[axis]) for axis in study.columns if pd.notna(row[axis])) or "Error (%)"
+    return ", ".join(headings(row, study.columns)) or "Error (%)"
 
 
 def error_text(row: pd.Series) -> str:
