@@ -54,8 +54,8 @@ def summarise(
     known = costs(results, [*trained, *published], measure)
     table = []
     for k, key in enumerate(cells):
-        spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
-        mean = _interval(done[k], spread)
+        spread = sample.spread(sample.ref(key))
+        mean, costs_of = _interval(done[k], spread), (("", known[trained[k]]), ("_224", known[published[k]]))
         printed = study.paper(key)
         usual = study.defaults_of(key.get("structure"))
         plain = all(axis in AXES or "." in axis or value == usual.get(axis) for axis, value in key.values)
@@ -68,10 +68,7 @@ def summarise(
                 **{"study": study.name, "error_mean": mean.mean, "error_low": mean.low, "error_high": mean.high},
                 **{"interval": mean.kind, "sd": spread.sd, "df": spread.df, "levene_p": spread.levene_p},
                 **_count(runs[k]),
-                "macs": cost.macs if cost else None,
-                "params": cost.params if cost else None,
-                "macs_224": cost_224.macs if cost_224 else None,
-                "params_224": cost_224.params if cost_224 else None,
+                **{f"{name}{at}": getattr(cost, name, None) for at, cost in costs_of for name in ("macs", "params")},
                 "paper_macs": complexity,
                 "paper_error": printed.value if printed else None,
             }
