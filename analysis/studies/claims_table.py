@@ -52,10 +52,8 @@ def grid(section: Section) -> Grid:
     ]
     methods = sorted({one.method for one in section.verdicts if one.method})
     notes = (section.scope, *section.looks, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
-    name, title = (
-        f"claims-{section.study}-{section.protocol_id}",
-        f"Claims of the {section.study} study: {section.title}",
-    )
+    name = f"claims-{section.study}-{section.protocol_id}"
+    title = f"Claims of the {section.study} study: {section.title}"
     return Grid(name, title, pd.DataFrame(rows, columns=columns), notes, prose=True)
 
 
