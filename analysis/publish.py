@@ -226,7 +226,7 @@ def _tables(
         "table1": (
             "Complexity",
             complexity,
-            [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())],
+            [grids.complexity_grid(complexity), *grids.trained_grids(trained.values())],
         )
     }
     for one in sections:

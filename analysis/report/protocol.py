@@ -199,7 +199,7 @@ def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
 
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
-    """As trained, after Table 1 where this section shows it."""
+    """As trained where that is known, after Table 1 where this section shows it."""
     shown = []
     if table1 is not None:
         grid = grids.complexity_grid(table1)
@@ -212,6 +212,5 @@ def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> lis
         order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
         trained.insert(0, replace(papers[0], cells=order))
     note = "Multiply-adds of one image in millions; below them parameters."
-    return shown + [
-        Table("complexity", "As trained", linked_table(grids.trained_grid(section), 1), (note,)) for section in trained
-    ]
+    as_trained = grids.trained_grids(trained)
+    return shown + [Table("complexity", "As trained", linked_table(grid, 1), (note,)) for grid in as_trained]

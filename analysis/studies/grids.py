@@ -61,9 +61,15 @@ def complexity_grid(table: pd.DataFrame) -> Grid:
     return Grid("complexity", "Table 1. Complexity at 224×224", _frame(rows), text)
 
 
-def trained_grid(section: Section) -> Grid:
-    """Complexity of a section's networks as they are trained."""
-    rows, study, heads = [], trained_layout(section.of), columns(section.cells, trained_layout(section.of))
+def trained_grids(sections: Iterable[Section]) -> list[Grid]:
+    """Complexity of each section's networks as they are trained, where it is known: not of code of the user's own."""
+    return [_trained(section) for section in sections if section.cells["macs"].notna().any()]
+
+
+def _trained(section: Section) -> Grid:
+    """The paper's studies share networks, and the layout of Table 2. A column has a cost that is known."""
+    study = study_of("groups") if section.of.built_in else section.of
+    rows, heads = [], columns(section.cells[section.cells["macs"].notna()], study)
     for name, same in by_row(section.cells, study.rows):
         cost = {
             _column(row, study): f"{millions(row['macs'], 2)}\n{number(row['params'])}" for _, row in same.iterrows()
@@ -73,11 +79,6 @@ def trained_grid(section: Section) -> Grid:
     text = "Multiply-adds of one image in millions, and parameters, of the networks as trained."
     title = f"Complexity as trained: {section.title}"
     return Grid(f"trained-{section.protocol_id}", title, _frame(rows), (text, section.scope))
-
-
-def trained_layout(study: Study) -> Study:
-    """The layout of what networks cost: that of Table 2 for the paper's, which share networks."""
-    return study_of("groups") if study.built_in else study
 
 
 def pivot(section: Section) -> Grid:

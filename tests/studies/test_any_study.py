@@ -153,6 +153,15 @@ def test_its_claims_are_judged_and_its_figures_and_page_are_there(smoothed):
     assert "Table 2. Top-1" not in page
 
 
+def test_costs_as_trained_have_no_column_or_table_of_dashes_alone(smoothed):
+    (section,) = sections_of(smoothed)
+    assert "As trained" in (smoothed / "report.html").read_text()
+    known = section.cells["macs"].where(section.cells["recipe.label_smoothing"] > 0)
+    (grid,) = grids.trained_grids([replace(section, cells=section.cells.assign(macs=known))])
+    assert list(grid.frame.columns) == ["Network", "Label smoothing 0.1"] and len(grid.frame) == 2
+    assert grids.trained_grids([replace(section, cells=section.cells.assign(macs=pd.NA))]) == []
+
+
 def test_explain_finds_a_cell_by_any_axis(smoothed, capsys):
     words = ["smoothing", "--cell", "label_smoothing=0.1", "--width", "0.25", "--results", str(smoothed)]
     assert explain(words) == 0
@@ -359,6 +368,8 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
         assert found["paper_macs"].notna().sum() == len(printed)
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+    costs = (tmp_path / "tables" / "table1.md").read_text()
+    assert "Table 1. Complexity" in costs and "as trained" not in costs, "nothing is known of them here"
     # Networks of different structures are compared with each other: how far they differ counts as signal.
     widths = [one["model.width"] if name == "structures" else None for one in grid]
     groups = [np.array([k for k, at in enumerate(widths) if at == width], float) for width in set(widths)]
