@@ -234,7 +234,8 @@ def _tables(
     gained = assemble.combined([section for section in sections if section.of.gain], "gains")
     claims = claims_table.table(claims_table.records(sections))
     shown = [claims_table.grid(section) for section in sections]
-    return {**found, "gains": ("", gained, []), "claims": ("The paper's claims", claims, shown)}
+    title = "The paper's claims" if any(section.of.published for section in sections) else "The claims"
+    return {**found, "gains": ("", gained, []), "claims": (title, claims, shown)}
 
 
 def _write_figures(

@@ -86,6 +86,7 @@ def view(
             if count
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
+        verdicts_title=f"Do the {'paper’s ' if any(study.published for study in studies) else ''}claims hold here?",
         reach=_reach(rows),
         remarks=[text for section in sections for text in _remarks(section)],
         verdicts=groups(

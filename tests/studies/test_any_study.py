@@ -150,7 +150,7 @@ def test_its_claims_are_judged_and_its_figures_and_page_are_there(smoothed):
         assert (smoothed / "figures" / f"smoothing_{name}.svg").exists()
     page = (smoothed / "report.html").read_text()
     assert "Label smoothing" in page and "label smoothing 0.1" in page and "What label smoothing gains" in page
-    assert "Table 2. Top-1" not in page
+    assert "Table 2. Top-1" not in page and ">Do the paper’s claims hold here?<" in page, "it has a paper's numbers"
 
 
 def test_costs_as_trained_have_no_column_or_table_of_dashes_alone(smoothed):
@@ -328,6 +328,8 @@ def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
     assert section.of.axes == ("groups",) and section.of.name == "shuffle-mine"
     publish(tmp_path)
     assert pd.read_csv(tmp_path / "tables" / "shuffle-mine.csv")["error_mean"].tolist() == [40.5, 40.5]
+    assert ">Do the claims hold here?<" in (tmp_path / "report.html").read_text(), "they are not the paper's"
+    assert (tmp_path / "tables" / "claims.md").read_text().startswith("# The claims\n")
 
 
 def test_a_definition_that_is_none_is_a_sentence(tmp_path):
