@@ -66,7 +66,7 @@ def whole(rows: pd.DataFrame) -> Lines:
 def _lines(one: Mapping[Any, Any]) -> dict[str, str]:
     """A protocol in words, by name."""
     size, kept = (f"{one[name]}×{one[name]}" for name in ("resolution", "cache_resolution"))
-    split = {"val": "validation"}.get(one["evaluate"], one["evaluate"])
+    split = notes.split(one)
     crops = {
         "none": "none, the centre",
         "pad": f"shifted by up to {one['pad']} pixels, filled with zeros",

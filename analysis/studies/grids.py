@@ -86,7 +86,7 @@ def pivot(section: Section) -> Grid:
     study = section.of
     frame, anchors = _arms(section) if study.gain else _errors(section)
     sign = (study.gain.sign,) if study.gain else ()
-    source = (PAPER,) if study.published and study.built_in else ()
+    source = (PAPER,) if study.built_in else ()
     notes = (*sign, section.scope, *section.notes, *source)
     return Grid(
         f"{study.name}-{section.protocol_id}", f"{study.heading}: {section.title}", frame, notes, anchors=anchors

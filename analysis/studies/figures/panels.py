@@ -4,6 +4,7 @@ A function for each figure that a study may ask for, by its name (study.FIGURES)
 """
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -241,9 +242,8 @@ def place_of(row: pd.Series, study: Study) -> str:
 
 def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
     """Positions of the points that no other beats on both counts, cheapest first; of equals the first."""
-    points = list(zip(cost, error, range(10**9), strict=False))
     best, chosen = float("inf"), []
-    for _, value, k in sorted(points):
+    for _, value, k in sorted(zip(cost, error, count(), strict=False)):
         if value < best:
             best = value
             chosen.append(k)
