@@ -15,16 +15,15 @@ from analysis.runs.study import Study
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample, by_cell
 
+PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
+
 COLUMNS = (
     *("study", "width", "groups", "shuffle", "macs", "params", "error_mean", "error_low", "error_high"),
     *("seeds_done", "seeds_planned", "seeds_failed", "paper_error"),
     *("state", "interval", "sd", "df", "levene_p", "seeds", "macs_224", "params_224", "paper_macs"),
-    *("structure", "stem_channels", "preset", "data", "classes", "train_images", "test_images", "evaluate"),
-    *("resolution", "stem", "precision", "epochs", "protocol_id", "cell_id"),
+    *("structure", "stem_channels", "preset", *PROTOCOL, "protocol_id", "cell_id"),
 )
 """Columns of table2.csv and table3.csv, the first thirteen fixed by name and order; then axes of another study."""
-
-PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
 def summarise(
