@@ -69,7 +69,6 @@ def view(
     cells = drilldown.cells(results, sections)
     gains = [gain for section in sections for gain in drilldown.gains(section, cells)]
     mine = [plan for plan in plans if protocol_id in (plan.protocol_id, plan.scope_id)]
-    counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return SimpleNamespace(
         id=name,
@@ -82,8 +81,8 @@ def view(
         alerts=[*_alerts(rows, cells), *_others(results, rows)],
         tally=[  # word, sign, class of CSS, count
             (word, SIGNS[word], word.replace(" ", "-"), count)
-            for word, count in zip(VERDICTS, counts, strict=True)
-            if count
+            for word in VERDICTS
+            if (count := sum(verdict.verdict == word for verdict in verdicts))
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
         verdicts_title=f"Do the {'paper’s ' if any(study.published for study in studies) else ''}claims hold here?",
@@ -168,23 +167,22 @@ def _tables_title(studies: Sequence[Study]) -> str:
 def _tables(studies: Sequence[Study], sections: Sequence[Section], in_full: bool) -> list[Table]:
     """A table for each study; a note that stands below one is not said again below the next."""
     said: set[str] = set()
-    found = []
+    found, of = [], {section.study: section for section in sections}
     for study in studies:
-        one = _table(study, [section for section in sections if section.study == study.name], in_full)
+        one = _table(study, of.get(study.name), in_full)
         found.append(replace(one, notes=tuple(note for note in one.notes if note not in said)))
         said.update(one.notes)
     return found
 
 
-def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
+def _table(study: Study, section: Section | None, in_full: bool) -> Table:
     """The table of a study, or a sentence in its place."""
-    if not sections:
+    if section is None:
         sentence = (
             f"Not part of this protocol: the {study.name} study was not planned under it, and no run belongs to it "
             "alone."
         )
         return Table(study.name, study.heading, Markup(""), (sentence,))
-    section = sections[0]
     text = [study.gain.sign] if study.gain else []
     text += notes.on_intervals(study, section.cells, section.gains)
     text += [grids.PAPER] if study.built_in else []
