@@ -14,7 +14,7 @@ from ablations.core.errors import UserError
 from ablations.core.files import encode_text
 from ablations.core.paths import ROOT
 from ablations.store.protocol_folders import read_folders, write_folders
-from analysis.runs.files import STAMP, read_json, source_digest, write, write_json
+from analysis.runs.files import REPORT, STAMP, read_json, source_digest, write, write_json
 
 # pandas and matplotlib take seconds to import: only once there is work for them.
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def _write_all(
     results: Path, inputs: str, kept: dict[str, Any], room: int | None, claims: Path | None, look: bool
 ) -> list[Path]:
     """Everything that is published, and the stamp that says so."""
-    from analysis import report, tidy
+    from analysis import tidy
+    from analysis.report.page import page
 
     runs, tables = _sections(results, claims=claims, look=look)
     where = _places(results, tables)
@@ -134,7 +135,7 @@ def _write_all(
     written = [*_write_tables(results, tables, where), write(results / RUNS, rows, results)]
     figures, digests = _write_figures(results, runs, tables, where, kept.get("figures", {}))
     written += figures
-    written.append(report.write(results, runs, *tables, room=room))
+    written.append(write(results / REPORT, page(results, runs, *tables, room=room), results))
     names = [str(path.relative_to(results)) for path in written]
     for stale in set(kept.get("files", [])) - set(names):
         (results / stale).unlink(missing_ok=True)
@@ -175,9 +176,9 @@ def _sections(
 
 def _places(results: Path, tables: list[list["Section"]]) -> dict[str, list[Path]]:
     """Where the files of each protocol lie, see `places.places`; names of new ones are kept."""
-    from analysis.studies import places
+    from analysis.studies import assemble, places
 
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     folders = places.named(results, by_scope)
     if folders != read_folders(results):
         write_folders(results, folders)
@@ -190,13 +191,13 @@ def _write_tables(
     """claims.json, and the tables of each protocol where its files lie; inference times lie at the top alone."""
     from analysis.latency import grids as latency_grids
     from analysis.latency import times
-    from analysis.studies import assemble, claims_table, places, render
+    from analysis.studies import assemble, claims_table, render
     from analysis.studies.latex import latex
 
     complexity = assemble.table1(results, measure)
     claims = claims_table.records(section for table in tables for section in table)
     written = [write_json(results / "claims.json", {"schema": 1, "claims": claims})]
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     for scope, folders in where.items():
         content = _tables(by_scope[scope], complexity)
         if Path() in folders:
@@ -225,7 +226,7 @@ def _tables(
         "table1": (
             "Complexity",
             complexity,
-            [grids.complexity_grid(complexity), *map(grids.trained_grid, trained.values())],
+            [grids.complexity_grid(complexity), *grids.trained_grids(trained.values())],
         )
     }
     for one in sections:
@@ -233,7 +234,8 @@ def _tables(
     gained = assemble.combined([section for section in sections if section.of.gain], "gains")
     claims = claims_table.table(claims_table.records(sections))
     shown = [claims_table.grid(section) for section in sections]
-    return {**found, "gains": ("", gained, []), "claims": ("The paper's claims", claims, shown)}
+    title = "The paper's claims" if any(section.of.published for section in sections) else "The claims"
+    return {**found, "gains": ("", gained, []), "claims": (title, claims, shown)}
 
 
 def _write_figures(

@@ -36,3 +36,9 @@ def render(results: Path, verdicts: bool = True) -> str:
     else:
         groups, shuffle = (replace(section, verdicts=()) for section in (groups, shuffle))
     return page(results, runs, [groups], [shuffle])
+
+
+def page_of(results: Path) -> str:
+    """The page of both studies as it is."""
+    runs = frame.runs(results)
+    return page(results, runs, *(assemble.sections(study, runs, results) for study in ("groups", "shuffle")))

@@ -1,7 +1,7 @@
 """Small pieces of text that several commands, tables and pages share."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 
 def plural(count: float, word: str) -> str:

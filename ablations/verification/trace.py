@@ -22,7 +22,7 @@ from ablations.training import checkpoint
 from ablations.training.trainer import build_model
 from ablations.verification.fingerprint import Fingerprint
 from model.backend import logits
-from model.family import Check, load
+from model.family import load
 from model.shufflenet_checks import permutations
 from model.widths import STEM_SHRINK
 
@@ -101,7 +101,9 @@ def fingerprint(run: Run, folders: Sequence[Path] = ()) -> Fingerprint:
     before, after = permutations(network, x)
     module = load(run.variant.structure, folders).module
     axes = module.Axes(**run.variant.axes)
-    check: Check = getattr(module, "check", lambda traced: [])
+    faults: list[str] = (
+        module.check(Traced(axes, traced.convolutions, before, after)) if hasattr(module, "check") else []
+    )
     parameters = [[name, list(p.shape)] for name, p in network.named_parameters()]
     found = Fingerprint(
         parameters=_digest(parameters),
@@ -110,7 +112,7 @@ def fingerprint(run: Run, folders: Sequence[Path] = ()) -> Fingerprint:
         permutation=_digest([before, after]),
         weights=weights,
         summary=summary(before, traced.convolutions),
-        faults=tuple(check(Traced(axes, traced.convolutions, before, after))),
+        faults=tuple(faults),
     )
     if run.variant.axes.get("groups") == 1 and run.variant.axes.get("shuffle") is True:
         twin = fingerprint(replace(run, variant=run.variant.with_axes(shuffle=False)), folders)

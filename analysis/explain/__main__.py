@@ -1,15 +1,8 @@
 """The address `python -m analysis.explain`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Say what stands behind a number of a table."""
-    from analysis.explain.commands import main as run
-
-    return run()
-
+main = address("analysis.explain.commands")
 
 if __name__ == "__main__":
     main()

@@ -17,14 +17,14 @@ from ablations.store.plans import read_plans
 from ablations.store.protocol_folders import choose as choose_protocol
 from analysis.report import drilldown
 from analysis.report.drilldown import CellOrigin, GainOrigin, Shown, difference
-from analysis.report.folds import arms
+from analysis.report.folds import arms, percent
 from analysis.runs import frame
 from analysis.runs.cell import Cell, heading, place
 from analysis.runs.provenance import RunOrigin, seeds, values
 from analysis.runs.study import Study, column, studies
 from analysis.studies import assemble
 from analysis.studies.assemble import Section
-from analysis.studies.places import named, sections_by_scope
+from analysis.studies.places import named
 
 FILES = (("config", "run.json"), ("log", "log.txt"))
 
@@ -118,15 +118,10 @@ def choose(chosen: argparse.Namespace) -> tuple[Section, list[str]]:
         choose_protocol(chosen.protocol, _names(chosen.results, found), titles) if chosen.protocol or found[1:] else ""
     )
     section = next(one for one in found if one.protocol_id == (asked_for or one.protocol_id))
-    cells, structures = _narrow(section, asked, chosen)
-    told = (
-        [f"This cell comes with several structures ({structures}); {option('structure')} chooses."]
-        if structures
-        else []
-    )
-    gained = (
-        section.gains.merge(cells[study.row_axes("stem_channels")].drop_duplicates()) if study.gain else section.gains
-    )
+    cells, told = _narrow(section, asked, chosen)
+    gained = section.gains
+    if study.gain:
+        gained = gained.merge(cells[study.row_axes("stem_channels")].drop_duplicates())
     return replace(section, cells=cells, gains=gained), told
 
 
@@ -146,12 +141,12 @@ def _asked(chosen: argparse.Namespace, study: Study) -> dict[str, Any]:
 
 def _names(results: Path, sections: Sequence[Section]) -> Mapping[str, str]:
     """The names of the sections' protocols."""
-    return named(results, sections_by_scope([sections])).names
+    return named(results, assemble.sections_by_scope([sections])).names
 
 
-def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace) -> tuple[pd.DataFrame, str]:
-    """The cells of one network, one arm or both; and the structures to choose from where the paper's was taken."""
-    structures, cells = "", section.cells
+def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
+    """The cells of one network, one arm or both; and what else there was, where the paper's network was taken."""
+    told, cells = [], section.cells
     fit: pd.DataFrame = cells.loc[
         [all(row[axis] == value for axis, value in asked.items()) for _, row in cells.iterrows()]
     ]
@@ -164,18 +159,20 @@ def _narrow(section: Section, asked: dict[str, Any], chosen: argparse.Namespace)
         if name == "stem_channels":  # by now the structure is known: not every one has groups
             _refuse_open(section.of, fit, asked)
         there = fit[name].dropna().unique().tolist()
+        listed = ", ".join(map(str, there))
         if wish is None and "shufflenet" in there:
-            wish, structures = "shufflenet", ", ".join(there) if len(there) > 1 else ""
+            wish = "shufflenet"
+            if len(there) > 1:
+                told.append(f"This cell comes with several structures ({listed}); {option('structure')} chooses.")
         if wish not in there and (wish is not None or len(there) > 1):
-            listed = ", ".join(map(str, there))
             raise UserError(f"Say which with {option(name.replace('_', '-'))}: this cell comes with {listed}.")
         fit = fit.loc[fit[name] == (there[0] if wish is None else wish)] if there else fit
     if chosen.shuffle is None:
-        return fit, structures
+        return fit, told
     arm: pd.DataFrame = fit.loc[fit["shuffle"] == (chosen.shuffle == "true")]
     if arm.empty:
         raise UserError(f"{chosen.table} has this cell with shuffle {'on' if fit['shuffle'].iloc[0] else 'off'} only.")
-    return arm, structures
+    return arm, told
 
 
 def _refuse_open(study: Study, fit: pd.DataFrame, asked: Mapping[str, Any]) -> None:
@@ -232,33 +229,23 @@ def _heading(title: str, shown: Shown, what: str, state: str) -> Iterator[str]:
 
 
 def _runs(runs: Sequence[RunOrigin]) -> list[str]:
+    facts = ("code", "device", "started")
     rows = [
-        {
-            "seed": run.seed,
-            "state": run.state,
-            "error, %": "" if run.error is None else f"{run.error:.2f}",
-            "code": run.facts.get("code", ""),
-            "device": run.facts.get("device", ""),
-            "started": run.facts.get("started", ""),
-            "run": run.run_id,
-        }
+        (run.seed, run.state, percent(run.error), *(run.facts.get(name, "") for name in facts), run.run_id)
         for run in runs
     ]
-    return tabulate(rows, headers="keys", disable_numparse=True, colalign=("right", "left", "right")).splitlines()
+    heads = ("seed", "state", "error, %", *facts, "run")
+    return tabulate(rows, heads, disable_numparse=True, colalign=("right", "left", "right")).splitlines()
 
 
 def _gain(gain: GainOrigin) -> Iterator[str]:
     yield from _heading(f"{gain.shown.table}: {gain.name}", gain.shown, "Points off the error", gain.state)
     yield from (f"WARNING: {text}" for text in gain.warnings)
     yield ""
-    rows = [(seed, _two(off), _two(on), difference(off, on)) for seed, off, on in gain.seeds]
+    rows = [(seed, percent(off), percent(on), difference(off, on)) for seed, off, on in gain.seeds]
     worse, better = arms(gain.by)
     heads = ("seed", f"error {worse}, %", f"error {better}, %", "gain, points")
     yield from tabulate(rows, heads, disable_numparse=True, stralign="right").splitlines()
-
-
-def _two(error: float | None) -> str:
-    return "" if error is None else f"{error:.2f}"
 
 
 def _together(parts: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -96,11 +96,10 @@ def _bars(axes: Axes, x: np.ndarray, same: pd.DataFrame, look: dict[str, Any]) -
 
 def _looks(rows: pd.DataFrame) -> dict[float, tuple[str, str]]:
     """Colour and marker of each width, widest first."""
-    known, others = {width: (colour, marker) for width, colour, marker in LINES}, 0
-    found = {}
+    found, others = {}, 0
     for width in sorted(rows["width"].unique(), reverse=True):
-        found[float(width)] = known.get(width) or OTHERS[others % len(OTHERS)]
-        others += width not in known
+        found[float(width)] = LINES.get(width) or OTHERS[others % len(OTHERS)]
+        others += width not in LINES
     return found
 
 

@@ -1,15 +1,8 @@
 """The address `python -m analysis.notebooks`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Execute the notebooks."""
-    from analysis.notebooks.execute import main as run
-
-    return run()
-
+main = address("analysis.notebooks.execute")
 
 if __name__ == "__main__":
     main()

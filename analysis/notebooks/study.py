@@ -61,7 +61,7 @@ runs.groupby(["data", "epochs", "preset", "protocol_id", "state"]).size().rename
 
 # %%
 papers = [grids.complexity_grid(assemble.table1(results))] if study.built_in else []
-show.tables([*papers, *map(grids.trained_grid, sections)])
+show.tables([*papers, *grids.trained_grids(sections)])
 
 # %% [markdown]
 # ## Table

@@ -1,15 +1,8 @@
 """The address `python -m analysis.reference`."""
 
-from ablations.core.command import command
+from ablations.core.command import address
 
-
-@command
-def main() -> int:
-    """Pack, check, draw or unpack committed studies."""
-    from analysis.reference.commands import main as run
-
-    return run()
-
+main = address("analysis.reference.commands")
 
 if __name__ == "__main__":
     main()

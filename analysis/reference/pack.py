@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def gather(results: Path, protocol: str = "") -> Packed:
     studies = [plan.study for plan in plans]
     described = {run_id: planned.get(run_id) or from_json(own[run_id]) for run_id in rows["run_id"]}
     runs = [
-        _without_paths(_run(results, row, described[row["run_id"]], numerics, began[row["run_id"]], studies), known)
+        _run(results, row, described[row["run_id"]], numerics, began[row["run_id"]], studies, known)
         for row in rows.to_dict("records")
     ]
     found = (read_json(results / "fingerprints.json") or {}).get("cells")
@@ -146,12 +145,6 @@ def _mask_record(record: dict[str, Any], known: Sequence[str]) -> dict[str, Any]
     }
 
 
-def _without_paths(one: PackedRun, known: Sequence[str]) -> PackedRun:
-    """A run whose texts hold no path of this machine."""
-    reason, result = mask(one.reason, known), mask(one.result, known)
-    return replace(one, reason=reason, result=result, provenance=_mask_record(one.provenance, known))
-
-
 def _mask_csv(path: Path, known: Sequence[str]) -> bytes:
     """A CSV file, masked field by field; its very bytes where there is nothing to mask."""
     content = path.read_bytes()
@@ -165,9 +158,15 @@ def _mask_csv(path: Path, known: Sequence[str]) -> bytes:
 
 
 def _run(
-    results: Path, row: dict[Any, Any], run: Run, numerics: int, provenance: dict[str, Any], studies: Sequence[str]
+    results: Path,
+    row: dict[Any, Any],
+    run: Run,
+    numerics: int,
+    provenance: dict[str, Any],
+    studies: Sequence[str],
+    known: Sequence[str],
 ) -> PackedRun:
-    """A run with what its folder says."""
+    """A run with what its folder says; its texts hold no path of this machine."""
     run_id = row["run_id"]
     if identity(run, RUN, numerics) != run_id:
         raise UserError(f"runs/{run_id} is described as {identity(run, RUN, numerics)}: its run.json is another run's.")
@@ -177,9 +176,9 @@ def _run(
         run=run,
         planned_by=",".join(name for name in row["planned_by"].split(",") if name in studies),
         state=row["state"],
-        reason=None if pd.isna(row["reason"]) else str(row["reason"]),
-        result={key: value for key, value in record.items() if key not in LEFT},
-        provenance=provenance,
+        reason=None if pd.isna(row["reason"]) else mask(str(row["reason"]), known),
+        result=mask({key: value for key, value in record.items() if key not in LEFT}, known),
+        provenance=_mask_record(provenance, known),
         curve=tuple(_curve(folder / "metrics.csv")) if done or (folder / "metrics.csv").exists() else (),
         correct=_bits(folder, int(row["tested"])) if done else np.zeros(0, np.uint8),
         axes={name: value for name, value in row.items() if "." in name and name[:6] != "scope." and value == value},

@@ -2,7 +2,3 @@
 
 Imports `analysis.latency` and what stands below it.
 """
-
-from analysis.report.page import write
-
-__all__ = ["write"]

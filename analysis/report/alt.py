@@ -11,13 +11,13 @@ from analysis.runs.study import Study, words
 from analysis.studies.assemble import Section
 from analysis.studies.figures import panels
 from analysis.studies.figures.panels import front
-from analysis.studies.grids import by_row, decimal, error_text, gain_text, millions, row_name, short
+from analysis.studies.grids import by_row, decimal, error_text, gain_text, headings, millions, row_name, short
 
 
 def error_by_axis(section: Section) -> str:
     """Errors by row and axis (width and number of groups), ours and the paper's."""
     ours, papers, axis = [], [], panels.x_axis(section.of)
-    for name, same in by_row(section.cells, [one for one in (*section.of.rows, *section.of.columns) if one != axis]):
+    for name, same in by_row(section.cells, panels.line_axes(section.of)):
         name = short(name)
         ours.append(f"{name}: {_errors(same, 'error_mean', axis)}.")
         if same["paper_error"].notna().any():
@@ -32,7 +32,7 @@ def change_by_axis(section: Section) -> str:
     axis, found = panels.x_axis(section.of), panels.changes(section)
     cells = section.cells.assign(change=found["change"], paper_change=found["paper"])
     parts = []
-    for name, same in by_row(cells, [one for one in (*section.of.rows, *section.of.columns) if one != axis]):
+    for name, same in by_row(cells, panels.line_axes(section.of)):
         if same["change"].notna().sum() > 1:
             theirs = f", paper {_errors(same, 'paper_change', axis)}" if same["paper_change"].notna().any() else ""
             parts.append(f"{short(name)}: {_errors(same, 'change', axis)}{theirs}.")
@@ -81,9 +81,7 @@ def gain(section: Section) -> str:
 def _name(row: pd.Series, study: Study, columns: bool = True) -> str:
     """`0.5x g=3`: what a row and column of the table are called."""
     rest = [*study.rows[1:], *(study.columns if columns else ())]
-    return " ".join(
-        [short(row_name(row, study.rows[:1])), *(heading(axis, row[axis]) for axis in rest if pd.notna(row[axis]))]
-    )
+    return " ".join([short(row_name(row, study.rows[:1])), *headings(row, rest)])
 
 
 def curves(runs: pd.DataFrame, panel: str = "width and number of groups") -> str:

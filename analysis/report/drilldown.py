@@ -82,20 +82,11 @@ def cells(results: Path, sections: Sequence[Section]) -> list[CellOrigin]:
     """Cells of the sections of one protocol, each once, in the order of the first table, then of the next's others."""
     known = (read_json(results / "fingerprints.json") or {}).get("cells")
     fingerprints = known if isinstance(known, dict) else {}
-    shown: dict[Cell, list[Shown]] = {}
-    rows: dict[Cell, pd.Series] = {}
-    runs: dict[Cell, list[RunOrigin]] = {}
-    of: dict[Cell, Study] = {}
+    places: dict[Cell, list[tuple[Section, pd.Series]]] = {}
     for section in sections:
-        by_cell = dict(list(section.runs.groupby("cell_id")))
         for _, row in section.cells.iterrows():
-            key = section.of.cell(row)
-            shown.setdefault(key, []).append(_shown_error(section.of, row))
-            of.setdefault(key, section.of)
-            if key not in rows:
-                rows[key], mine = row, by_cell.get(row["cell_id"])
-                runs[key] = [] if mine is None else provenance.read_origins(results, mine)
-    return [_cell(key, of[key], row, shown[key], runs[key], fingerprints) for key, row in rows.items()]
+            places.setdefault(section.of.cell(row), []).append((section, row))
+    return [_cell(results, key, shown, fingerprints) for key, shown in places.items()]
 
 
 def question(section: Section) -> str:
@@ -117,30 +108,34 @@ def asked_cell(study: Study, row: pd.Series) -> str:
 def gains(section: Section, known: Iterable[CellOrigin]) -> list[GainOrigin]:
     """The gains of a section that have a number; `known` are the cells of its protocol."""
     by_key = {cell.key: cell for cell in known}
-    found, study = [], section.of
-    for _, row in section.gains.iterrows() if study.gain else ():
-        assert study.gain
-        on = study.cell(row).but({study.gain.axis: study.gain.better})
-        off = on.but({study.gain.axis: study.gain.worse})
-        if pd.notna(row["gain"]) and on in by_key and off in by_key:
-            found.append(_gain(study, row, by_key[off], by_key[on]))
+    found, by = [], section.of.gain
+    if by is None:
+        return []
+    for _, row in section.gains[section.gains["gain"].notna()].iterrows():
+        on = section.of.cell(row).but({by.axis: by.better})
+        off = on.but({by.axis: by.worse})
+        if on in by_key and off in by_key:
+            found.append(_gain(section.of, by, row, by_key[off], by_key[on]))
     return found
 
 
 def _cell(
-    key: Cell, study: Study, row: pd.Series, shown: list[Shown], runs: list[RunOrigin], fingerprints: dict[str, Any]
+    results: Path, key: Cell, places: Sequence[tuple[Section, pd.Series]], fingerprints: dict[str, Any]
 ) -> CellOrigin:
+    """A cell from the rows of the tables that show it; what they do not share is that of the first."""
+    section, row = places[0]
+    runs = provenance.read_origins(results, section.runs[section.runs["cell_id"] == row["cell_id"]])
     fingerprint = fingerprints.get(row["cell_id"])
     if isinstance(fingerprint, dict):
         fingerprint = f"{fingerprint.get('summary', '')} ({fingerprint.get('digest', '')})"
     return CellOrigin(
         key=key,
-        table=study.table,
-        name=cell_name(row, study.axes),
+        table=section.of.table,
+        name=cell_name(row, section.of.axes),
         anchor=cell_anchor(row),
         cell_id=str(row["cell_id"]),
         state=str(row["state"]),
-        shown=_merged(shown),
+        shown=_merged([_shown_error(one.of, place) for one, place in places]),
         runs=tuple(runs),
         warnings=tuple(provenance.warnings(runs)),
         gaps=tuple(provenance.gaps(runs)),
@@ -194,24 +189,18 @@ def _how_error(row: pd.Series, shared: str) -> str:
     return NO_INTERVAL
 
 
-def _gain(study: Study, row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
+def _gain(study: Study, by: Gain, row: pd.Series, off: CellOrigin, on: CellOrigin) -> GainOrigin:
     arms = [{run.seed: run.error for run in arm.runs if run.done} for arm in (off, on)]
-    seeds = tuple((seed, arms[0].get(seed), arms[1].get(seed)) for seed in sorted({*arms[0], *arms[1]}))
-    assert study.gain
+    text = gain_text(row).split("\n")[0]
     return GainOrigin(
         table=study.table,
-        by=study.gain,
+        by=by,
         key=on.key,
-        name=f"{on.name}: gain from {study.gain.word}",
-        anchor=gain_anchor(pd.Series({"cell_id": on.cell_id})),
-        shown=Shown(
-            study.label,
-            gain_text(row).split("\n")[0],
-            _how_gain(row, study),
-            str(study.paper_gain(on.key) or ""),
-        ),
+        name=f"{on.name}: gain from {by.word}",
+        anchor=gain_anchor(on.cell_id),
+        shown=Shown(study.label, text, _how_gain(row, study), str(study.paper_gain(on.key) or "")),
         state=gain_seeds(row),
-        seeds=seeds,
+        seeds=tuple((seed, arms[0].get(seed), arms[1].get(seed)) for seed in sorted({*arms[0], *arms[1]})),
         arms=(off, on),
         warnings=tuple(provenance.warnings([*off.runs, *on.runs])),
     )

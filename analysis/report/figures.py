@@ -54,10 +54,9 @@ class Picture:
 def pictures(results: Path, folder: str, rows: pd.DataFrame, sections: Sequence[Section], room: int) -> list[Picture]:
     """Figures of the protocol of the runs `rows`, in `folder` of the results, in no more than `room` bytes."""
     found = []
-    apart = str(rows["protocol"].iloc[0])
-    for name, *said in _shown(rows, sections):
-        said[0] += f" ({apart})" if apart else ""
-        found.append(picture(results, f"{folder}/{name}", (said[0], said[1], said[2]), room))
+    apart = f" ({name})" if (name := str(rows["protocol"].iloc[0])) else ""
+    for file, title, caption, text in _shown(rows, sections):
+        found.append(picture(results, f"{folder}/{file}", (f"{title}{apart}", caption, text), room))
         room -= len(found[-1].wide) + len(found[-1].narrow)
     return found
 
@@ -89,10 +88,10 @@ def _shown(rows: pd.DataFrame, sections: Sequence[Section]) -> list[tuple[str, s
             shown.append((study.figures[name], title, study.captions.get(name) or caption, text))
     if any(section.of.built_in for section in sections):
         shown.append(("curves", "Training curves", CURVES, alt.curves(rows[rows["structure"] == "shufflenet"])))
-    others = [section for section in sections if not section.of.built_in]
     return shown + [
         (s.of.curves, f"Training curves: {panels.lower(s.of.title)}", CURVES, alt.curves(s.runs, "cell"))
-        for s in others
+        for s in sections
+        if not s.of.built_in
     ]
 
 

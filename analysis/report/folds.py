@@ -35,13 +35,10 @@ Facts = list[tuple[str, list[tuple[str, str]]]]
 
 @dataclass(frozen=True)
 class Fold:
-    """Details of a cell or a gain for the template."""
+    """What the template shows of a cell or a gain, `of`, beside that one's own fields."""
 
-    name: str
+    of: CellOrigin | GainOrigin
     number: str
-    state: str
-    anchor: str
-    warnings: Sequence[str]
     gaps: Sequence[str]
     shown: Sequence[Shown]
     facts: Facts
@@ -56,16 +53,13 @@ def cell_fold(cell: CellOrigin, in_full: bool) -> Fold:
     listed = done[: RUNS if in_full else 0]
     number = cell.shown[0].text
     return Fold(
-        name=cell.name,
+        of=cell,
         number="" if number == cell.state else number,
-        state=cell.state,
-        anchor=cell.anchor,
-        warnings=cell.warnings,
         gaps=_cut(cell.gaps, "missing runs"),
         shown=cell.shown,
         facts=_facts(cell),
         heads=("Seed", "Error (%)", "Started", "Run"),
-        rows=[(str(run.seed), _percent(run.error), run.facts.get("started", ""), run_link(run)) for run in listed],
+        rows=[(str(run.seed), percent(run.error), run.facts.get("started", ""), run_link(run)) for run in listed],
         more=_more(len(done), len(listed), _options(cell.key), cell.table),
     )
 
@@ -83,16 +77,13 @@ def gain_fold(gain: GainOrigin, in_full: bool) -> Fold:
     listed = gain.seeds[: RUNS if in_full else 0]
     links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(arm.anchor, arm.name) for arm in gain.arms)
     return Fold(
-        name=gain.name,
+        of=gain,
         number=f"{gain.shown.text} points",
-        state=gain.state,
-        anchor=gain.anchor,
-        warnings=gain.warnings,
         gaps=(),
         shown=(gain.shown,),
         facts=[("cells", [(links, "")])],
         heads=("Seed", *(f"{arm.capitalize()} (%)" for arm in arms(gain.by)), "Gain (points)"),
-        rows=[(str(seed), _percent(off), _percent(on), difference(off, on)) for seed, off, on in listed],
+        rows=[(str(seed), percent(off), percent(on), difference(off, on)) for seed, off, on in listed],
         more=_more(len(gain.seeds), len(listed), _options(gain.key), gain.table),
     )
 
@@ -193,5 +184,6 @@ def _more(there: int, listed: int, options: str, table: str) -> str:
     return f"{there - listed:,} more: python -m analysis.explain {table} {options} lists them all."
 
 
-def _percent(error: float | None) -> str:
+def percent(error: float | None) -> str:
+    """An error of one seed in percent; empty where there is none."""
     return "" if error is None else f"{error:.2f}"

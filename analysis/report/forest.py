@@ -63,25 +63,20 @@ def scale(verdicts: Sequence[Verdict]) -> Scale:
 
 def row(verdict: Verdict, on: Scale) -> Row:
     """The marks of one claim."""
-    interval, cut = None, (False, False)
-    if verdict.low is not None and verdict.high is not None:
-        interval = on.place(verdict.low), on.place(verdict.high)
-        cut = verdict.low < on.low, verdict.high > on.high
+    low, high = verdict.low, verdict.high
     return Row(
         zero=on.place(0.0),
         band=(on.place(-verdict.margin), on.place(verdict.margin)),
-        interval=interval,
-        cut=cut,
-        at_once=_ends(verdict, on),
+        interval=_ends(low, high, on),
+        cut=(low is not None and low < on.low, high is not None and high > on.high),
+        at_once=_ends(verdict.low_simultaneous, verdict.high_simultaneous, on),
         effect=None if verdict.effect is None else on.place(verdict.effect),
         paper=None if verdict.paper_effect is None else on.place(verdict.paper_effect),
     )
 
 
-def _ends(verdict: Verdict, on: Scale) -> tuple[float, float] | None:
-    if verdict.low_simultaneous is None or verdict.high_simultaneous is None:
-        return None
-    return on.place(verdict.low_simultaneous), on.place(verdict.high_simultaneous)
+def _ends(low: float | None, high: float | None, on: Scale) -> tuple[float, float] | None:
+    return None if low is None or high is None else (on.place(low), on.place(high))
 
 
 def _with_ticks(low: float, high: float) -> Scale:

@@ -20,7 +20,7 @@ LISTED = 40
 WAITING = (("running", "Running"), ("stopped", "Stopped on the way"), ("planned", "Planned, not run yet"))
 
 
-def failed(results: Path, rows: pd.DataFrame, axes: Sequence[str] = ()) -> list[dict[str, Any]]:
+def failed(results: Path, rows: pd.DataFrame, axes: Sequence[str]) -> list[dict[str, Any]]:
     """Runs of a protocol whose last attempt gave no valid result, with the reason and whether there is a log."""
     bad = rows[rows["state"].isin(BAD)].head(LISTED)
     return [

@@ -17,7 +17,6 @@ from analysis.latency import sentences, times
 from analysis.report import alt, scope
 from analysis.report.figures import picture
 from analysis.report.protocol import Table, view
-from analysis.runs import files
 from analysis.runs.cell import Cell
 from analysis.runs.study import BUILT_IN, Study, study
 from analysis.studies import assemble, claims_table, gains, notes, places, selection
@@ -26,7 +25,15 @@ from analysis.studies.figures.panels import lower
 from analysis.studies.grids import Grid, cell_anchor, error_text
 from analysis.studies.render import linked_table
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+"""Values are escaped, undefined names raise."""
 
 SIZE = 2_900_000
 """Limit for all sections in bytes, which keeps the page under 3 MB."""
@@ -64,38 +71,23 @@ LATENCY = (
 """Title and caption of the figure of inference times."""
 
 
-def write(
-    results: Path,
-    runs: pd.DataFrame,
-    *tables: Sequence[Section],
-    room: int | None = None,
-) -> Path:
-    """Write results/report.html, after the figures that it shows.
+def page(results: Path, runs: pd.DataFrame, *tables: Sequence[Section], room: int | None = None) -> str:
+    """The page as HTML, with the figures that lie in `results`. It depends on no time, machine or name of a folder.
 
     Args:
         runs: what frame.runs gives for the folder `results`; tables: sections of each study (assemble.sections).
         room: bytes that figures may take, FIGURES where it is not said.
     """
-    return files.write(results / files.REPORT, page(results, runs, *tables, room=room), results)
-
-
-def page(
-    results: Path,
-    runs: pd.DataFrame,
-    *tables: Sequence[Section],
-    room: int | None = None,
-) -> str:
-    """The page as HTML. It does not depend on the time, the machine or the folder's name."""
     known, plans = selection.known(runs), read_plans(results)
     files = dict.fromkeys(section.of.claims_file for table in tables for section in table)
     figures = FIGURES if room is None else room
-    template = _environment().get_template("protocol.html.j2")
+    template = TEMPLATES.get_template("protocol.html.j2")
     views: list[SimpleNamespace] = []
     parts: list[Markup] = []
     left_out: list[tuple[str, str]] = []
     timing = _timing(results, figures)
     size = len(encode_text(timing))
-    by_scope = places.sections_by_scope(tables)
+    by_scope = assemble.sections_by_scope(tables)
     names = places.named(results, by_scope)
     where = places.places(names, list(by_scope))
     shown_ones = list(assemble.by_scope(known, tables))
@@ -113,21 +105,17 @@ def page(
                 break
         else:
             left_out.append((notes.title(rows), name))
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title="; ".join(view.name or view.title for view in views) or "too large to show",
-            across=_across([(rows, sections) for _, rows, sections in shown_ones]),
-            paper=paper.TITLE,
-            studies=_named(one for _, _, sections in shown_ones for one in _studies(sections)),
-            views=views,
-            parts=parts,
-            timing=timing,
-            left_out=left_out,
-            orphans=notes.orphans(runs),
-            how=[(term, text.replace("{claims}", " and ".join(files))) for term, text in HOW],
-        )
+    return TEMPLATES.get_template("report.html.j2").render(
+        title="; ".join(view.name or view.title for view in views) or "too large to show",
+        across=_across([(rows, sections) for _, rows, sections in shown_ones]),
+        paper=paper.TITLE,
+        studies=_named(one for _, _, sections in shown_ones for one in _studies(sections)),
+        views=views,
+        parts=parts,
+        timing=timing,
+        left_out=left_out,
+        orphans=notes.orphans(runs),
+        how=[(term, text.replace("{claims}", " and ".join(files))) for term, text in HOW],
     )
 
 
@@ -159,11 +147,7 @@ def _across(protocols: Sequence[tuple[pd.DataFrame, Sequence[Section]]]) -> Tabl
 def _apart(rows: Sequence[pd.DataFrame]) -> frozenset[str]:
     """Names of the lines of recipes in which protocols differ."""
     recipes = [dict(scope.whole(mine)) for mine in rows]
-    return (
-        frozenset(name for name in recipes[0] if len({one.get(name) for one in recipes}) > 1)
-        if recipes
-        else frozenset()
-    )
+    return frozenset(name for first in recipes[:1] for name in first if len({one.get(name) for one in recipes}) > 1)
 
 
 def _named(studies: Iterable[Study]) -> str:
@@ -193,16 +177,4 @@ def _timing(results: Path, room: int) -> Markup:
             Table(grid.name, grid.title, linked_table(grid, 1 if grid.frame.columns.nlevels > 1 else 2), grid.notes)
             for grid in latency_grids.grids(found)
         ]
-    return Markup(_environment().get_template("latency.html.j2").render(**content))
-
-
-def _environment() -> jinja2.Environment:
-    """Jinja environment: values are escaped, undefined names raise."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return Markup(TEMPLATES.get_template("latency.html.j2").render(**content))

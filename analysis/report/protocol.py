@@ -23,7 +23,6 @@ from analysis.runs.study import Study
 from analysis.stats.signal import CellMean, signal_and_noise
 from analysis.studies import grids, notes
 from analysis.studies.assemble import Section, combined
-from analysis.studies.grids import Grid
 from analysis.studies.latex import latex
 from analysis.studies.render import linked_table
 
@@ -51,27 +50,25 @@ def view(
     complexity: pd.DataFrame | None,
     plans: Sequence[Plan],
     room: int,
-    studies: Sequence[Study] = (),
-    apart: frozenset[str] = frozenset(),
+    studies: Sequence[Study],
+    apart: frozenset[str],
 ) -> SimpleNamespace:
     """The section of a protocol: content of the template protocol.html.j2.
 
     Args:
         name: of its folder; folder: where its figures lie in `results`.
-        rows: its runs, of frame.runs; sections: its tables, at most one a study.
+        rows: its runs, of frame.runs; sections: its tables, at most one a study; there is one.
         complexity: Table 1, for the section that shows it.
         plans: of all protocols.
-        studies: those that have a table here, or a sentence in its place; where not said, of the sections.
+        studies: those that have a table here, or a sentence in its place.
         room: bytes that its figures may take; with none, neither are runs listed one by one, nor tables to be copied.
         apart: names of the lines of the recipe in which it differs from others on the page.
     """
-    studies = studies or [section.of for section in sections]
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     protocol_id = str(rows["protocol_id"].iloc[0])
     cells = drilldown.cells(results, sections)
     gains = [gain for section in sections for gain in drilldown.gains(section, cells)]
     mine = [plan for plan in plans if protocol_id in (plan.protocol_id, plan.scope_id)]
-    counts = [sum(verdict.verdict == word for verdict in verdicts) for word in VERDICTS]
     listed = [cell for cell in cells if cell.runs]
     return SimpleNamespace(
         id=name,
@@ -84,10 +81,11 @@ def view(
         alerts=[*_alerts(rows, cells), *_others(results, rows)],
         tally=[  # word, sign, class of CSS, count
             (word, SIGNS[word], word.replace(" ", "-"), count)
-            for word, count in zip(VERDICTS, counts, strict=True)
-            if count
+            for word in VERDICTS
+            if (count := sum(verdict.verdict == word for verdict in verdicts))
         ],
         summary=summary([{"verdict": one.verdict, "size": one.size} for one in verdicts]),
+        verdicts_title=f"Do the {'paper’s ' if any(study.published for study in studies) else ''}claims hold here?",
         reach=_reach(rows),
         remarks=[text for section in sections for text in _remarks(section)],
         verdicts=groups(
@@ -97,8 +95,8 @@ def view(
         tables=_tables(studies, sections, bool(room)),
         figures=pictures(results, folder, rows, sections, room),
         complexity=_complexity(sections, complexity),
-        question=drilldown.question(sections[0]) if sections else "",
-        cells=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
+        question=drilldown.question(sections[0]),
+        folds=[cell_fold(cell, bool(room)) for cell in listed] + [gain_fold(gain, bool(room)) for gain in gains],
         failed=missing.failed(results, rows, [axis for section in sections for axis in section.of.axes]),
         waiting=missing.waiting(rows, sections),
         environment=describe(rows, [run for cell in cells for run in cell.runs], mine),
@@ -169,23 +167,22 @@ def _tables_title(studies: Sequence[Study]) -> str:
 def _tables(studies: Sequence[Study], sections: Sequence[Section], in_full: bool) -> list[Table]:
     """A table for each study; a note that stands below one is not said again below the next."""
     said: set[str] = set()
-    found = []
+    found, of = [], {section.study: section for section in sections}
     for study in studies:
-        one = _table(study, [section for section in sections if section.study == study.name], in_full)
+        one = _table(study, of.get(study.name), in_full)
         found.append(replace(one, notes=tuple(note for note in one.notes if note not in said)))
         said.update(one.notes)
     return found
 
 
-def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
+def _table(study: Study, section: Section | None, in_full: bool) -> Table:
     """The table of a study, or a sentence in its place."""
-    if not sections:
+    if section is None:
         sentence = (
             f"Not part of this protocol: the {study.name} study was not planned under it, and no run belongs to it "
             "alone."
         )
         return Table(study.name, study.heading, Markup(""), (sentence,))
-    section = sections[0]
     text = [study.gain.sign] if study.gain else []
     text += notes.on_intervals(study, section.cells, section.gains)
     text += [grids.PAPER] if study.built_in else []
@@ -201,21 +198,18 @@ def _table(study: Study, sections: Sequence[Section], in_full: bool) -> Table:
 
 
 def _complexity(sections: Sequence[Section], table1: pd.DataFrame | None) -> list[Table]:
-    """As trained, after Table 1 where this section shows it."""
-    shown: list[tuple[Grid, str, int]] = []
+    """As trained where that is known, after Table 1 where this section shows it."""
+    shown = []
     if table1 is not None:
         grid = grids.complexity_grid(table1)
-        shown.append((grid, grid.title, 2))
+        shown.append(Table("complexity", grid.title, linked_table(grid, 2), grid.notes))
+    trained = [section for section in sections if not section.of.built_in]
     papers = [section for section in sections if section.of.built_in]
     if papers:
         cells = pd.concat([section.cells for section in papers])
         distinct = cells.drop_duplicates(["structure", "width", "groups", "stem_channels"])
         order = distinct.sort_values(["structure", "width", "groups"], ascending=[False, False, True])
-        shown.append((grids.trained_grid(replace(papers[0], cells=order)), "As trained", 1))
-    others = [section for section in sections if not section.of.built_in]
-    shown += [(grids.trained_grid(section), "As trained", 1) for section in others]
-    notes = {"As trained": ("Multiply-adds of one image in millions; below them parameters.",)}
-    return [
-        Table("complexity", title, linked_table(grid, heads), notes.get(title, grid.notes))
-        for grid, title, heads in shown
-    ]
+        trained.insert(0, replace(papers[0], cells=order))
+    note = "Multiply-adds of one image in millions; below them parameters."
+    as_trained = grids.trained_grids(trained)
+    return shown + [Table("complexity", "As trained", linked_table(grid, 1), (note,)) for grid in as_trained]

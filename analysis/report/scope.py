@@ -66,7 +66,7 @@ def whole(rows: pd.DataFrame) -> Lines:
 def _lines(one: Mapping[Any, Any]) -> dict[str, str]:
     """A protocol in words, by name."""
     size, kept = (f"{one[name]}×{one[name]}" for name in ("resolution", "cache_resolution"))
-    split = {"val": "validation"}.get(one["evaluate"], one["evaluate"])
+    split = notes.split(one)
     crops = {
         "none": "none, the centre",
         "pad": f"shifted by up to {one['pad']} pixels, filled with zeros",
@@ -95,9 +95,8 @@ def _lines(one: Mapping[Any, Any]) -> dict[str, str]:
 
 def _protocols(rows: pd.DataFrame) -> list[dict[Any, Any]]:
     """Each protocol of the runs: several where a study varies a part of it."""
-    return (
-        rows[PROTOCOL].drop_duplicates().sort_values([name for name in PROTOCOL if name != "area"]).to_dict("records")
-    )
+    order = [name for name in PROTOCOL if name != "area"]
+    return rows[PROTOCOL].drop_duplicates().sort_values(order).to_dict("records")
 
 
 def _each(every: Sequence[Any], say: Any) -> str:

@@ -1,6 +1,6 @@
 """The tables as data: complexity (Table 1), and Tables 2 and 3 with one section for each protocol."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -153,6 +153,14 @@ def table1(results: Path, measure: bool = True) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
+def sections_by_scope(tables: Iterable[Iterable[Section]]) -> dict[str, list[Section]]:
+    """The sections of each protocol, or scope of a study that varies a part of it."""
+    found: dict[str, list[Section]] = {}
+    for section in (section for table in tables for section in table):
+        found.setdefault(section.protocol_id, []).append(section)
+    return found
+
+
 def by_scope(
     known: pd.DataFrame, tables: Sequence[Sequence[Section]]
 ) -> Iterator[tuple[str, pd.DataFrame, list[Section]]]:
@@ -161,13 +169,10 @@ def by_scope(
     Args:
         known: of selection.known. tables: the sections of each study.
     """
-    for scope_id in selection.protocols(known):
-        sections = [section for table in tables for section in table if section.protocol_id == scope_id]
-        rows = known[known["scope_id"] == scope_id]
-        if sections and sections[0].of.elsewhere:
-            rows = sections[0].runs
-        if sections:
-            yield scope_id, rows, sections
+    found = sections_by_scope(tables)
+    for scope_id in (one for one in selection.protocols(known) if one in found):
+        first = found[scope_id][0]
+        yield scope_id, first.runs if first.of.elsewhere else known[known["scope_id"] == scope_id], found[scope_id]
 
 
 def combined(sections: Sequence[Section], part: Literal["cells", "gains"]) -> pd.DataFrame:

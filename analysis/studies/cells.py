@@ -15,16 +15,15 @@ from analysis.runs.study import Study
 from analysis.stats.intervals import NONE, Interval, Spread, over_examples, over_seeds
 from analysis.stats.sample import Sample, by_cell
 
+PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
+
 COLUMNS = (
     *("study", "width", "groups", "shuffle", "macs", "params", "error_mean", "error_low", "error_high"),
     *("seeds_done", "seeds_planned", "seeds_failed", "paper_error"),
     *("state", "interval", "sd", "df", "levene_p", "seeds", "macs_224", "params_224", "paper_macs"),
-    *("structure", "stem_channels", "preset", "data", "classes", "train_images", "test_images", "evaluate"),
-    *("resolution", "stem", "precision", "epochs", "protocol_id", "cell_id"),
+    *("structure", "stem_channels", "preset", *PROTOCOL, "protocol_id", "cell_id"),
 )
 """Columns of table2.csv and table3.csv, the first thirteen fixed by name and order; then axes of another study."""
-
-PROTOCOL = ("data", "classes", "train_images", "test_images", "evaluate", "resolution", "stem", "precision", "epochs")
 
 
 def summarise(
@@ -54,8 +53,8 @@ def summarise(
     known = costs(results, [*trained, *published], measure)
     table = []
     for k, key in enumerate(cells):
-        spread, cost, cost_224 = sample.spread(sample.ref(key)), known[trained[k]], known[published[k]]
-        mean = _interval(done[k], spread)
+        spread = sample.spread(sample.ref(key))
+        mean, costs_of = _interval(done[k], spread), (("", known[trained[k]]), ("_224", known[published[k]]))
         printed = study.paper(key)
         usual = study.defaults_of(key.get("structure"))
         plain = all(axis in AXES or "." in axis or value == usual.get(axis) for axis, value in key.values)
@@ -68,10 +67,7 @@ def summarise(
                 **{"study": study.name, "error_mean": mean.mean, "error_low": mean.low, "error_high": mean.high},
                 **{"interval": mean.kind, "sd": spread.sd, "df": spread.df, "levene_p": spread.levene_p},
                 **_count(runs[k]),
-                "macs": cost.macs if cost else None,
-                "params": cost.params if cost else None,
-                "macs_224": cost_224.macs if cost_224 else None,
-                "params_224": cost_224.params if cost_224 else None,
+                **{f"{name}{at}": getattr(cost, name, None) for at, cost in costs_of for name in ("macs", "params")},
                 "paper_macs": complexity,
                 "paper_error": printed.value if printed else None,
             }

@@ -42,28 +42,19 @@ def table(claims: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 def grid(section: Section) -> Grid:
     """A study's claims under one protocol."""
+    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "Size", "p", "p (adjusted)", "Seeds", "Note"]
     rows = [
-        {
-            "Claim": one.says,
-            "Verdict": one.verdict,
-            "Claimed": claimed(one),
-            "Effect": effect_text(one),
-            "Paper": signed(one.paper_effect, one.unit),
-            "Size": one.size or "–",
-            "p": p_text(one.p),
-            "p (adjusted)": p_text(one.p_adjusted),
-            "Seeds": seeds_text(one),
-            "Note": one.reason,
-        }
+        (
+            *(one.says, one.verdict, claimed(one), effect_text(one), signed(one.paper_effect, one.unit)),
+            *(one.size or "–", p_text(one.p), p_text(one.p_adjusted), seeds_text(one), one.reason),
+        )
         for one in section.verdicts
     ]
     methods = sorted({one.method for one in section.verdicts if one.method})
     notes = (section.scope, *section.looks, *HOW, *([f"Methods: {'; '.join(methods)}."] if methods else []))
-    columns = ["Claim", "Verdict", "Claimed", "Effect", "Paper", "Size", "p", "p (adjusted)", "Seeds", "Note"]
+    name = f"claims-{section.study}-{section.protocol_id}"
     title = f"Claims of the {section.study} study: {section.title}"
-    return Grid(
-        f"claims-{section.study}-{section.protocol_id}", title, pd.DataFrame(rows, columns=columns), notes, prose=True
-    )
+    return Grid(name, title, pd.DataFrame(rows, columns=columns), notes, prose=True)
 
 
 def claimed(one: Verdict) -> str:

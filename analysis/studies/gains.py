@@ -9,7 +9,7 @@ from analysis.runs.cell import Cell
 from analysis.runs.study import Study
 from analysis.stats.contrast import gain
 from analysis.stats.estimate import Estimate, estimate
-from analysis.stats.intervals import Interval
+from analysis.stats.intervals import NONE
 from analysis.stats.sample import PAIR_CORRELATION, Sample
 
 COLUMNS = (
@@ -24,6 +24,9 @@ RULE = (
     "rounded after subtraction."
 )
 """Depends on numbers of seeds alone: it is applied whatever the results show."""
+
+UNKNOWN = Estimate(math.nan, math.nan, math.inf, NONE, "")
+"""Of a gain with an arm that has no run."""
 
 
 def standard_error(study: Study) -> str:
@@ -49,15 +52,16 @@ def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sa
             continue
         on, off = sample.ref(key), sample.ref(worse)
         seeds = {arm: len(sample.errors.get(arm, {})) for arm in (off, on)}
-        found = estimate(gain(off, on), sample) if all(seeds.values()) else None
-        interval = found.interval() if found else Interval(*3 * (float("nan"),), "")
+        found = estimate(gain(off, on), sample) if all(seeds.values()) else UNKNOWN
+        interval = found.interval()
         printed = study.paper_gain(key)
         table.append(
             {
                 **dict(key.values),
                 **{"gain": interval.mean, "gain_low": interval.low, "gain_high": interval.high},
                 **{"interval": interval.kind, "seeds_off": seeds[off], "seeds_on": seeds[on]},
-                **_how(found, se),
+                **{"method": found.method, se: found.se, "levene_p": found.levene_p},
+                "df": found.df if math.isfinite(found.df) else None,  # test images have none
                 "paper_gain": printed.value if printed else None,
                 "protocol_id": rows["protocol_id"].iloc[0],
             }
@@ -67,10 +71,3 @@ def summarise(study: Study, rows: pd.DataFrame, keys: Iterable[Cell], sample: Sa
     real = ["gain", "gain_low", "gain_high", se, "df", "levene_p", "paper_gain"]
     frame[real] = frame[real].astype(float).round(4)
     return frame
-
-
-def _how(found: Estimate | None, se: str) -> dict[str, object]:
-    if not found:
-        return {"method": "", se: None, "df": None, "levene_p": None}
-    df = found.df if math.isfinite(found.df) else None  # test images have none
-    return {"method": found.method, se: found.se, "df": df, "levene_p": found.levene_p}

@@ -1,7 +1,7 @@
 """Tables as the paper lays them out: frames of text, ours beside the paper's, ready to be rendered."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ class Grid:
     """A table of text: `frame` has one or two levels of columns; a cell may have lines; notes go below it.
 
     prose: the first and last columns hold sentences, which wrap.
-    `anchors` names, by row and column, where a page says what a number is made of.
+    `anchors` names, by row and column, where a page says what a number is made of; empty where nothing does.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Grid:
     frame: pd.DataFrame
     notes: tuple[str, ...]
     prose: bool = False
-    anchors: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    anchors: Anchors = field(default_factory=dict)
 
 
 def complexity_grid(table: pd.DataFrame) -> Grid:
@@ -61,9 +61,15 @@ def complexity_grid(table: pd.DataFrame) -> Grid:
     return Grid("complexity", "Table 1. Complexity at 224×224", _frame(rows), text)
 
 
-def trained_grid(section: Section) -> Grid:
-    """Complexity of a section's networks as they are trained."""
-    rows, study, heads = [], trained_layout(section.of), columns(section.cells, trained_layout(section.of))
+def trained_grids(sections: Iterable[Section]) -> list[Grid]:
+    """Complexity of each section's networks as they are trained, where it is known: not of code of the user's own."""
+    return [_trained(section) for section in sections if section.cells["macs"].notna().any()]
+
+
+def _trained(section: Section) -> Grid:
+    """The paper's studies share networks, and the layout of Table 2. A column has a cost that is known."""
+    study = study_of("groups") if section.of.built_in else section.of
+    rows, heads = [], columns(section.cells[section.cells["macs"].notna()], study)
     for name, same in by_row(section.cells, study.rows):
         cost = {
             _column(row, study): f"{millions(row['macs'], 2)}\n{number(row['params'])}" for _, row in same.iterrows()
@@ -75,17 +81,12 @@ def trained_grid(section: Section) -> Grid:
     return Grid(f"trained-{section.protocol_id}", title, _frame(rows), (text, section.scope))
 
 
-def trained_layout(study: Study) -> Study:
-    """The layout of what networks cost: that of Table 2 for the paper's, which share networks."""
-    return study_of("groups") if study.built_in else study
-
-
 def pivot(section: Section) -> Grid:
     """A study's table as the paper lays out its own: errors by row and column, or both arms and their difference."""
     study = section.of
     frame, anchors = _arms(section) if study.gain else _errors(section)
     sign = (study.gain.sign,) if study.gain else ()
-    source = (PAPER,) if study.published and study.built_in else ()
+    source = (PAPER,) if study.built_in else ()
     notes = (*sign, section.scope, *section.notes, *source)
     return Grid(
         f"{study.name}-{section.protocol_id}", f"{study.heading}: {section.title}", frame, notes, anchors=anchors
@@ -106,7 +107,7 @@ def _errors(section: Section) -> tuple[pd.DataFrame, Anchors]:
             printed = {head: decimal(found[head]["paper_error"]) if head in found else "" for head in heads}
             macs = paper.TABLE_2_COMPLEXITY.get(same["width"].iloc[0], "") if study.built_in else ""
             rows.append({"Network": name, "": "paper", "MACs (M)": f"{macs}", **printed})
-    return _frame(rows), _present(anchors)
+    return _frame(rows), anchors
 
 
 def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
@@ -122,11 +123,8 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
         found = [arms[arms[study.gain.axis] == value] for value in values]
         off, on = (part.iloc[0] if len(part) else None for part in found)
         gain = gained.get(_key(arms.iloc[0], axes), {"gain": float("nan"), "paper_gain": float("nan")})
-        shown = (
-            cell_anchor(off),
-            cell_anchor(on),
-            gain_anchor(on) if on is not None and pd.notna(gain["gain"]) else "",
-        )
+        shown = [cell_anchor(off), cell_anchor(on)]
+        shown += [gain_anchor(on["cell_id"])] if on is not None and pd.notna(gain["gain"]) else []
         anchors.update({(len(rows), 1 + k): anchor for k, anchor in enumerate(shown)})
         ours = [error_text(row) if row is not None else "not planned" for row in (off, on)]
         theirs = [decimal(row["paper_error"]) if row is not None else "–" for row in (off, on)]
@@ -135,13 +133,18 @@ def _arms(section: Section) -> tuple[pd.DataFrame, Anchors]:
             if who == "Ours" or study.published:
                 lines |= dict(zip([(who, head) for head in (*heads, "Δ (points)")], texts, strict=True))
         rows.append(lines)
-    return _frame(rows), _present(anchors)
+    return _frame(rows), anchors
 
 
 def place(row: pd.Series, study: Study) -> str:
     """A row of a table with two arms, `ShuffleNet 0.5x (g=3)`: what stands after the first axis is in brackets."""
-    rest = ", ".join(heading(axis, row[axis]) for axis in study.rows[1:] if pd.notna(row[axis]))
+    rest = ", ".join(headings(row, study.rows[1:]))
     return f"{row_name(row, study.rows[:1])} ({rest})" if rest else row_name(row, study.rows[:1])
+
+
+def headings(row: pd.Series, axes: Iterable[str]) -> list[str]:
+    """A row's values of some axes, `g=3`, `Shuffle`, without those that it does not have."""
+    return [heading(axis, row[axis]) for axis in axes if pd.notna(row[axis])]
 
 
 def columns(cells: pd.DataFrame, study: Study) -> list[str]:
@@ -152,7 +155,7 @@ def columns(cells: pd.DataFrame, study: Study) -> list[str]:
 
 
 def _column(row: pd.Series, study: Study) -> str:
-    return ", ".join(heading(axis, row[axis]) for axis in study.columns if pd.notna(row[axis])) or "Error (%)"
+    return ", ".join(headings(row, study.columns)) or "Error (%)"
 
 
 def error_text(row: pd.Series) -> str:
@@ -243,10 +246,6 @@ def decimal(value: float, sign: str = "") -> str:
     return "–" if pd.isna(value) else f"{value:{sign}.1f}".replace("-", "−")
 
 
-def _present(anchors: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], str]:
-    return {place: anchor for place, anchor in anchors.items() if anchor}
-
-
 def _bracketed(row: Mapping[Any, Any] | pd.Series, mean: str, low: str, high: str, sign: str) -> str:
     if pd.isna(row[low]):
         return decimal(row[mean], sign)
@@ -276,9 +275,9 @@ def cell_anchor(row: pd.Series | None) -> str:
     return "" if row is None or not row["cell_id"] else f"cell-{plain(row['cell_id'])}"
 
 
-def gain_anchor(row: pd.Series) -> str:
-    """Name of the place of the gain that the cell `row`, with shuffle, has over the one without."""
-    return f"gain-{plain(row['cell_id'])}"
+def gain_anchor(cell_id: str) -> str:
+    """Name of the place of the gain that a cell, with shuffle, has over the one without."""
+    return f"gain-{plain(cell_id)}"
 
 
 def plain(text: object) -> str:

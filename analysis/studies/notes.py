@@ -47,7 +47,7 @@ def scope(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     )
     return (
         f"{protocol}{_apart(first, _data(first) + protocol)}; "
-        f"top-1 error of the last epoch on {first['test_images']:,} {_split(first)} images; "
+        f"top-1 error of the last epoch on {first['test_images']:,} {split(first)} images; "
         f"{seeds_done(table)} a cell (preset {first['preset']}, "
         f"protocol {first['protocol_id']})."
     )
@@ -255,5 +255,6 @@ def _epochs(first: pd.Series) -> str:
     return f"{first['epochs']} {plural(int(first['epochs']), 'epoch')}"
 
 
-def _split(first: pd.Series) -> str:
+def split(first: Mapping[Any, Any] | pd.Series) -> str:
+    """The split that a protocol evaluates on: `test`, `validation`."""
     return {"val": "validation"}.get(str(first["evaluate"]), str(first["evaluate"]))

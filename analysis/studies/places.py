@@ -1,6 +1,6 @@
 """Where the tables and figures of each protocol lie: a folder of its own, and the top for the first one or a pinned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +8,6 @@ from ablations.core.text import plural
 from ablations.store.protocol_folders import ProtocolFolders, choose, make_name, read_folders, write_folders
 from analysis.runs.files import STAMP, read_json
 from analysis.studies.assemble import Section
-
-
-def sections_by_scope(tables: Iterable[Iterable[Section]]) -> dict[str, list[Section]]:
-    """The sections of each protocol, or scope of a study that varies a part of it."""
-    found: dict[str, list[Section]] = {}
-    for section in (section for table in tables for section in table):
-        found.setdefault(section.protocol_id, []).append(section)
-    return found
 
 
 def named(results: Path, by_scope: dict[str, list[Section]]) -> ProtocolFolders:

@@ -10,15 +10,14 @@ import pytest
 
 from analysis import publish
 from analysis.latency import figure, grids, sentences, times
-from analysis.report.page import page
-from analysis.runs import frame, macs
+from analysis.runs import macs
 from analysis.runs.macs import Subject
-from analysis.studies import assemble
 from analysis.studies.figures import style
 from tests import latency_fixture as made
 from tests import results_fixture as fixture
 from tests.drawn import check_texts
 from tests.page import Page
+from tests.report_fixture import page_of
 from tests.sweeps import ROOT
 
 HOSTILE = '"><script>alert(1)</script>|$%&_{{ 7 * 7 }}'
@@ -52,12 +51,6 @@ def rows(results: Path, content: list | None = None) -> pd.DataFrame:
     found = times.read_times(results)
     assert found is not None and found.problem == ""
     return found.rows
-
-
-def whole(results: Path) -> str:
-    runs = frame.runs(results)
-    groups, shuffle = (assemble.sections(name, runs, results) for name in ("groups", "shuffle"))
-    return page(results, runs, groups, shuffle)
 
 
 def test_multiply_adds_are_joined_and_rows_sorted(tmp_path: Path) -> None:
@@ -232,7 +225,7 @@ def test_the_figure_is_drawn_again_only_when_times_change(study: Path, monkeypat
 def test_the_page_has_a_section_with_figure_tables_and_origin(study: Path) -> None:
     made.write(study)
     publish.publish(study)
-    text = whole(study)
+    text = page_of(study)
     found = Page(text)
     words = found.words
     part = words[words.index("What it costs in time") :]
@@ -252,7 +245,7 @@ def test_the_page_has_a_section_with_figure_tables_and_origin(study: Path) -> No
     )
     assert "multiply-adds 1x: g=2 0.98, g=3 0.96, g=4 0.94, g=8 0.86;" in described
     assert narrow.partition("</desc>")[0] == described.partition("</desc>")[0], "for wide screens and for narrow ones"
-    assert text == whole(study)
+    assert text == page_of(study)
 
 
 def test_where_there_is_no_room_the_figure_is_named(study: Path) -> None:

@@ -241,11 +241,9 @@ def test_paths_of_this_machine_stay_here(tmp_path, capsys):
     one, failed = fixture.run(3, 0.5), fixture.run(8, 0.5)
     folder = fixture.write_done(tmp_path / "results", one, 0.25).parent
     home = "/home/someone/my photos"
-    for path, key in ((folder / "provenance.json", "command"), (plan(tmp_path / "results", [one, failed]), "command")):
-        content = json.loads(path.read_text())
-        path.write_text(
-            json.dumps({**content, key: f"python -m ablations 'data.dir=\"{home}\"' runtime.results_dir=~/x"})
-        )
+    command = f"python -m ablations 'data.dir=\"{home}\"' runtime.results_dir=~/x"
+    for path in (folder / "provenance.json", fixture.write_plan(tmp_path / "results", "groups", [one, failed])):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "command": command}))
     fixture.write_failure(tmp_path / "results", failed, "failed", f"[Errno 2] No such file: '{home}/a.jpg'")
     assert commands.main(["pack", str(tmp_path / "results"), str(tmp_path / "study")]) == 0
     said = capsys.readouterr().out
@@ -266,8 +264,8 @@ def test_a_pack_has_no_part_of_odd_paths(tmp_path, name):
     arguments = (f"data.dir='{escaped}/photos'", f"runtime.results_dir={home}/res", f"logger.uri=file://{home}/ml runs")
     command = " ".join(["python -m ablations", *map(shlex.quote, arguments), "preset=quick"])
     results, one, failed = home / "res", fixture.run(3, 0.5), fixture.run(8, 0.5)
-    paths = (fixture.write_done(results, one, 0.25).parent / "provenance.json", plan(results, [one, failed]))
-    for path in paths:
+    done, plan = fixture.write_done(results, one, 0.25), fixture.write_plan(results, "groups", [one, failed])
+    for path in (done.with_name("provenance.json"), plan):
         path.write_text(json.dumps({**json.loads(path.read_text()), "command": command}))
     fixture.write_failure(results, failed, "failed", f"{home}/photos/a b.jpg cannot be read: '{home}/res/runs' is full")
     latency = "input,device,note\nglyphs,cpu,1\n".replace("cpu", f'"cpu at {home}"'.replace('"q"', '""q""'))
@@ -280,10 +278,6 @@ def test_a_pack_has_no_part_of_odd_paths(tmp_path, name):
     assert content["plans"][0]["command"].endswith(" preset=quick")
     assert (tmp_path / "study" / "latency.csv").read_text() == "input,device,note\nglyphs,cpu at ...,1\n"
     assert commands.main(["check", str(tmp_path / "study")]) == 0
-
-
-def plan(results: Path, runs: list) -> Path:
-    return fixture.write_plan(results, "groups", runs)
 
 
 def test_one_protocol_is_chosen_of_several(tmp_path, capsys):

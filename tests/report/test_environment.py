@@ -1,4 +1,4 @@
-"""The page's facts about runs need nothing that trains."""
+"""The page needs nothing that trains."""
 
 import subprocess
 import sys
@@ -7,9 +7,9 @@ from ablations.core.paths import ROOT
 from tests.sweeps import environment
 
 
-def test_printing_a_duration_imports_only_core_and_store() -> None:
+def test_the_page_imports_only_core_and_store() -> None:
     code = (
-        "import sys, analysis.report.folds\n"
+        "import sys, analysis.report.page\n"
         "parts = {name.split('.')[1] for name in sys.modules if name.startswith('ablations.')}\n"
         "sys.exit(f'imports {parts}' if parts - {'core', 'store'} or 'torch' in sys.modules else 0)"
     )

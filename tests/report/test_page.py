@@ -18,7 +18,7 @@ from analysis.runs import frame
 from analysis.studies import assemble
 from tests import results_fixture as fixture
 from tests.page import Page
-from tests.report_fixture import render
+from tests.report_fixture import page_of, render
 from tests.verdict_fixture import verdict
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} </style> & '`"
@@ -280,9 +280,7 @@ def test_an_unreadable_figure_is_named(results: Path, tmp_path: Path) -> None:
 def test_a_single_failed_run_still_gives_a_page(tmp_path: Path) -> None:
     fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], widths=[0.25]))
     fixture.write_failure(tmp_path, fixture.run(3, 0.25), "killed", "the worker was killed")
-    runs = frame.runs(tmp_path)
-    groups, shuffle = (assemble.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
-    words = Page(page(tmp_path, runs, groups, shuffle)).words
+    words = Page(page_of(tmp_path)).words
     assert "Partial results: 0 of 5 runs are done (1 killed, 4 not run)" in words
     assert "the worker was killed" in words and "10 of the 15 cells of Table 2 are not planned" in words
 

@@ -14,7 +14,7 @@ from analysis.runs import frame
 from analysis.studies import assemble
 from tests import results_fixture as fixture
 from tests.page import Page
-from tests.report_fixture import render
+from tests.report_fixture import page_of, render
 
 pages = sys.modules[page.__module__]
 
@@ -27,14 +27,12 @@ def test_protocols_have_a_section_each_the_latest_first(tmp_path: Path) -> None:
         under = fixture.protocol(epochs=epochs)
         fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], under, [0.25]), day=day)
         fixture.write_done(tmp_path, fixture.run(3, 0.25, under=under), epochs / 100)
-    runs = frame.runs(tmp_path)
-    groups, shuffle = (assemble.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
-    text = page(tmp_path, runs, groups, shuffle)
+    text = page_of(tmp_path)
     newest, oldest = text.split('<section class="protocol"')[1:]
     assert "20.0" in newest and "8.0 [" not in newest and "8.0 [" in oldest
     assert "Table 1. Complexity" in newest and "Table 1. Complexity" not in oldest
     assert "the shuffle study was not planned under it" in oldest
-    assert text == page(tmp_path, runs, groups, shuffle)
+    assert text == page_of(tmp_path)
 
 
 def test_protocols_are_told_apart_by_what_differs(tmp_path: Path) -> None:
@@ -42,9 +40,7 @@ def test_protocols_are_told_apart_by_what_differs(tmp_path: Path) -> None:
         under = replace(fixture.PROTOCOL, recipe=replace(fixture.RECIPE, lr=lr))
         fixture.write_plan(tmp_path, "groups", fixture.grid("groups", [0], under, [0.25]), day=day)
         fixture.write_done(tmp_path, fixture.run(3, 0.25, under=under), error)
-    runs = frame.runs(tmp_path)
-    groups, shuffle = (assemble.sections(study, runs, tmp_path) for study in ("groups", "shuffle"))
-    found = Page(text := page(tmp_path, runs, groups, shuffle))
+    found = Page(text := page_of(tmp_path))
     nav = Page(text[text.index("<nav") : text.index("</nav>") + 6])
     assert nav.words.startswith("lr 0.01 lr 0.2 Protocols beside each other")
     targets = [target.removeprefix("#") for target in nav.values("href")]

@@ -24,6 +24,7 @@ from analysis.report import drilldown, folds
 from analysis.runs import frame
 from analysis.runs.study import parse, studies
 from analysis.studies import assemble, grids
+from analysis.studies.assemble import Section
 from analysis.studies.figures import curves, panels
 from model.family import Input, load
 from tests import make
@@ -114,9 +115,15 @@ def verdicts(results: Path) -> dict[str, str]:
     return {one["claim"]: one["verdict"] for one in json.loads((results / "claims.json").read_text())["claims"]}
 
 
+def sections_of(results: Path) -> list[Section]:
+    """Of the one study of a folder."""
+    runs = frame.runs(results)
+    (study,) = studies(read_plans(results), runs["planned_by"])
+    return assemble.sections(study, runs, results)
+
+
 def test_a_figure_has_a_row_for_each_cell_and_the_papers_beside_it(smoothed):
-    study = next(one for one in studies(read_plans(smoothed), ["smoothing"]) if one.name == "smoothing")
-    (section,) = assemble.sections(study, frame.runs(smoothed), smoothed)
+    (section,) = sections_of(smoothed)
     here, theirs = panels.error_by_cell(section).axes
     assert [label.get_text() for label in here.get_yticklabels()][::-1] == [
         *("ShuffleNet 0.5x, label smoothing 0", "ShuffleNet 0.5x, label smoothing 0.1"),
@@ -143,7 +150,16 @@ def test_its_claims_are_judged_and_its_figures_and_page_are_there(smoothed):
         assert (smoothed / "figures" / f"smoothing_{name}.svg").exists()
     page = (smoothed / "report.html").read_text()
     assert "Label smoothing" in page and "label smoothing 0.1" in page and "What label smoothing gains" in page
-    assert "Table 2. Top-1" not in page
+    assert "Table 2. Top-1" not in page and ">Do the paper’s claims hold here?<" in page, "it has a paper's numbers"
+
+
+def test_costs_as_trained_have_no_column_or_table_of_dashes_alone(smoothed):
+    (section,) = sections_of(smoothed)
+    assert "As trained" in (smoothed / "report.html").read_text()
+    known = section.cells["macs"].where(section.cells["recipe.label_smoothing"] > 0)
+    (grid,) = grids.trained_grids([replace(section, cells=section.cells.assign(macs=known))])
+    assert list(grid.frame.columns) == ["Network", "Label smoothing 0.1"] and len(grid.frame) == 2
+    assert grids.trained_grids([replace(section, cells=section.cells.assign(macs=pd.NA))]) == []
 
 
 def test_explain_finds_a_cell_by_any_axis(smoothed, capsys):
@@ -200,7 +216,7 @@ def test_claims_of_studies_that_are_not_there_are_refused_by_name(smoothed, tmp_
 
 def test_a_study_of_any_networks_has_training_curves(smoothed):
     """A panel for each cell but for the axis of the gain, whose arms share it."""
-    (section,) = assemble.sections(_smoothing(smoothed), frame.runs(smoothed), smoothed)
+    (section,) = sections_of(smoothed)
     figure = curves.by_cell(section, smoothed)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["0.5x g=3", "0.25x g=3"]
     for axes in figure.axes:
@@ -214,12 +230,6 @@ def test_a_study_of_any_networks_has_training_curves(smoothed):
     assert "Training curves: label smoothing" in page and "a panel for each cell: 12 runs of 4 cells" in page
     alone = curves.by_cell(replace(section, of=replace(section.of, gain=None)), smoothed, 3.4)
     assert sum(axes.axison for axes in alone.axes) == 4 and not alone.legends
-
-
-def _smoothing(results):
-    return next(
-        one for one in studies(read_plans(results), frame.runs(results)["planned_by"]) if one.name == "smoothing"
-    )
 
 
 def test_a_pack_of_it_checks(tmp_path):
@@ -255,9 +265,7 @@ def test_blocks_beside_a_gain_keep_their_rows(tmp_path):
     table = {"rows": ["model.se"], "columns": ["model.shuffle"], "gain": gain}
     definition = {**SE, "axes": ["model.se", "model.shuffle"], "table": table, "figures": ["gain"], "claims": []}
     write_plans(jobs, tmp_path, "python -m ablations", {"arms": definition})
-    known = frame.runs(tmp_path)
-    (study,) = studies(read_plans(tmp_path), known["planned_by"])
-    (section,) = assemble.sections(study, known, tmp_path)
+    (section,) = sections_of(tmp_path)
     assert section.gains[["se", "gain"]].round(2).values.tolist() == [[False, 0.0], [True, 4.0]]
     shown = grids.pivot(section).frame["Ours", "Δ (points)"]
     assert [text.partition(" [")[0] for text in shown] == ["+0.0", "+4.0"]
@@ -322,10 +330,12 @@ def test_a_study_without_a_definition_has_a_plain_table(tmp_path):
     fixture.write_plan(tmp_path, "shuffle-mine", runs)
     for one in runs:
         fixture.write_done(tmp_path, one, 0.4 + 0.01 * one.seed)
-    (study,) = studies(read_plans(tmp_path), frame.runs(tmp_path)["planned_by"])
-    assert study.axes == ("groups",) and study.name == "shuffle-mine"
+    (section,) = sections_of(tmp_path)
+    assert section.of.axes == ("groups",) and section.of.name == "shuffle-mine"
     publish(tmp_path)
     assert pd.read_csv(tmp_path / "tables" / "shuffle-mine.csv")["error_mean"].tolist() == [40.5, 40.5]
+    assert ">Do the claims hold here?<" in (tmp_path / "report.html").read_text(), "they are not the paper's"
+    assert (tmp_path / "tables" / "claims.md").read_text().startswith("# The claims\n")
 
 
 def test_a_definition_that_is_none_is_a_sentence(tmp_path):
@@ -366,6 +376,8 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
         assert found["paper_macs"].notna().sum() == len(printed)
     assert len(verdicts(tmp_path)) == len(files["claims"]) and "not planned" not in str(verdicts(tmp_path))
     assert all(one["effect"] is not None for one in json.loads((tmp_path / "claims.json").read_text())["claims"])
+    costs = (tmp_path / "tables" / "table1.md").read_text()
+    assert "Table 1. Complexity" in costs and "as trained" not in costs, "nothing is known of them here"
     # Networks of different structures are compared with each other: how far they differ counts as signal.
     widths = [one["model.width"] if name == "structures" else None for one in grid]
     groups = [np.array([k for k, at in enumerate(widths) if at == width], float) for width in set(widths)]
@@ -373,9 +385,7 @@ def test_studies_of_several_families_have_a_table_and_verdicts(tmp_path, monkeyp
     said = re.search(r"signal and noise:.*?spread by\s+([\d.]+)", (tmp_path / "report.html").read_text())
     assert said and float(said[1]) == pytest.approx(signal, abs=0.01)
     # What the page says of a cell with many runs finds that cell, also where its network has no groups.
-    runs = frame.runs(tmp_path)
-    (study,) = studies(read_plans(tmp_path), runs["planned_by"])
-    cells = drilldown.cells(tmp_path, assemble.sections(study, runs, tmp_path))
+    cells = drilldown.cells(tmp_path, sections_of(tmp_path))
     for cell in (next(one for one in cells if one.key["structure"] != "shufflenet"), cells[0]):
         assert explain([table, *shlex.split(folds._options(cell.key)), "--results", str(tmp_path)]) == 0
         assert cell.name in capsys.readouterr().out

@@ -3,7 +3,8 @@
 A function for each figure that a study may ask for, by its name (study.FIGURES).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from analysis.stats.intervals import EXAMPLES, SEEDS, Interval
 from analysis.studies import notes
 from analysis.studies.assemble import Section
 from analysis.studies.figures.style import BLUE, GREY, GROUP_MARKERS, LINES, OTHERS, WIDE, figure, style
-from analysis.studies.grids import by_row, row_name, short
+from analysis.studies.grids import by_row, headings, row_name, short
 
 
 def change_by_axis(section: Section, width: float = WIDE) -> Figure:
@@ -33,7 +34,7 @@ def change_by_axis(section: Section, width: float = WIDE) -> Figure:
     """
     axis, (first, *_) = x_axis(section.of), (*_values(section), None)
     found, values = changes(section), _values(section)
-    rows = [(*line, found.loc[line[1].index]) for line in _lines(section.cells, _rows(section.of))]
+    rows = [(*line, found.loc[line[1].index]) for line in _lines(section)]
     shown = [row for row in rows if row[-1].loc[row[1][axis] != first, "change"].notna().any()]
     named = [row[0] for row in shown]
     waiting, unplanned = (
@@ -87,7 +88,7 @@ def changes(section: Section) -> pd.DataFrame:
     """
     axis, first = x_axis(section.of), (*_values(section), None)[0]
     found = pd.DataFrame(np.nan, section.cells.index, ["change", "low", "high", "paper"]).assign(interval="")
-    for _, same in by_row(section.cells, _rows(section.of)):
+    for _, same in by_row(section.cells, line_axes(section.of)):
         for start in same.index[same[axis] == first][:1]:
             for index in same.index:
                 found.loc[index, "paper"] = same.loc[index, "paper_error"] - same.loc[start, "paper_error"]
@@ -116,7 +117,9 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
         text = _subtitle(section, f"{notes.seeds_done(cells)}. {_bands(cells['interval'])}")
         fig = figure(width, 2.75 if width < 5 else 3.1, f"Error against {words(axis)}", text)
         left, right = _panels(fig, section)
-        for name, same, colour, marker in _lines(cells, _rows(section.of)):
+        keys = []
+        for name, same, colour, marker in _lines(section):
+            keys.append(Line2D([], [], color=colour, marker=marker, label=name))
             same = same.drop_duplicates(axis).set_index(axis).reindex(values)
             _interval_line(left, same, colour, marker, name)
             if same["paper_error"].notna().any():
@@ -129,7 +132,7 @@ def error_by_axis(section: Section, width: float = WIDE) -> Figure:
             axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         left.set_ylabel("Top-1 error (%)")
         papers = [_key("--", "o", "white", "paper")] if section.of.published else []
-        _legend(fig, [*_row_keys(cells, _rows(section.of)), *papers])
+        _legend(fig, [*keys, *papers])
     return fig
 
 
@@ -156,7 +159,8 @@ def gain(section: Section, width: float = WIDE) -> Figure:
         if gains.empty:
             _word(axes, "No two arms of a row are done yet.")
         names = [
-            ", ".join([_legend_name(row_name(row, study.rows[:1])), *rest(row, study)]) for _, row in gains.iterrows()
+            ", ".join([_legend_name(row_name(row, study.rows[:1])), *headings(row, study.rows[1:])])
+            for _, row in gains.iterrows()
         ]
         axes.set_yticks(places, names)
         axes.set_ylim(-0.6, max(1, len(gains)) - 0.4)
@@ -193,10 +197,9 @@ def error_by_macs(section: Section, width: float = WIDE) -> Figure:
             _cost_panel(right, printed, "paper_macs", "paper_error", section)
         for axes in dict.fromkeys((left, right) if stacked else (left,)):
             axes.set_ylabel("Top-1 error (%)")
-        axis, rows = x_axis(section.of), _rows(section.of)
+        axis = x_axis(section.of)
         keys = [_key("", _marker(section, value), "white", heading(axis, value)) for value in _values(section)]
-        lines = _lines(section.cells, rows)
-        hues = [Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in lines]
+        hues = [Line2D([], [], ls="", marker="s", color=colour, label=name) for name, _, colour, _ in _lines(section)]
         fronts = [Line2D([], [], color=GREY, lw=0.9, label="front")]
         if right is left:
             fronts.append(Line2D([], [], color=GREY, lw=0.9, ls="--", label="paper's"))
@@ -239,9 +242,8 @@ def place_of(row: pd.Series, study: Study) -> str:
 
 def front(cost: Iterable[float], error: Iterable[float]) -> list[int]:
     """Positions of the points that no other beats on both counts, cheapest first; of equals the first."""
-    points = list(zip(cost, error, range(10**9), strict=False))
     best, chosen = float("inf"), []
-    for _, value, k in sorted(points):
+    for _, value, k in sorted(zip(cost, error, count(), strict=False)):
         if value < best:
             best = value
             chosen.append(k)
@@ -263,7 +265,7 @@ def surely_better(section: Section) -> list[Any]:
 
 def _cost_panel(axes: Axes, cells: pd.DataFrame, cost: str, error: str, section: Section) -> None:
     x, y = cells[cost].astype(float) / 1e6, cells[error].astype(float)
-    lines, axis = _lines(section.cells, _rows(section.of)), x_axis(section.of)
+    lines, axis = _lines(section), x_axis(section.of)
     colours = {k: colour for _, same, colour, _ in lines for k in same.index}
     _front_line(axes, cells[cost], y, "-")
     ringed = surely_better(section) if error == "error_mean" else []
@@ -329,16 +331,14 @@ def _interval_line(axes: Axes, cells: pd.DataFrame, colour: str, marker: str, na
         axes.errorbar(x, mean, yerr=bars, fmt="none", ecolor=colour, capsize=2, lw=0.9)
 
 
-def _lines(cells: pd.DataFrame, axes: Sequence[str]) -> list[tuple[str, pd.DataFrame, str, str]]:
+def _lines(section: Section) -> list[tuple[str, pd.DataFrame, str, str]]:
     """Name, cells, colour and marker of each line: a width, a structure, a stem."""
-    known, others = {width: look for width, *look in LINES}, 0
-    found = []
-    for name, same in by_row(cells, axes):
-        name = _legend_name(name)
-        width = same["width"].iloc[0]
-        plain = pd.notna(width) and name == f"{width:g}x"
-        colour, marker = known[width] if plain and width in known else OTHERS[others % len(OTHERS)]
-        others += not (plain and width in known)
+    found, others = [], 0
+    for name, same in by_row(section.cells, line_axes(section.of)):
+        name, width = _legend_name(name), same["width"].iloc[0]
+        plain = width in LINES and name == f"{width:g}x"
+        colour, marker = LINES[width] if plain else OTHERS[others % len(OTHERS)]
+        others += not plain
         found.append((name, same, colour, marker))
     return found
 
@@ -372,7 +372,7 @@ def _subtitle(section: Section, text: str) -> str:
     return " ".join([f"{section.title}; {text}", *notes.on_preset(section.runs)])
 
 
-def _rows(study: Study) -> list[str]:
+def line_axes(study: Study) -> list[str]:
     """The axes that tell lines of a figure apart."""
     return [axis for axis in (*study.rows, *study.columns) if axis != x_axis(study)]
 
@@ -380,11 +380,6 @@ def _rows(study: Study) -> list[str]:
 def tick(axis: str, value: Any) -> str:
     """A value on an axis."""
     return said(axis, value) or heading(axis, value) if isinstance(value, bool | np.bool_) else str(value)
-
-
-def rest(row: pd.Series, study: Study) -> list[str]:
-    """What a row's name leaves out, `g=3`."""
-    return [heading(axis, row[axis]) for axis in study.rows[1:] if pd.notna(row[axis])]
 
 
 def _marker(section: Section, value: Any) -> str:
@@ -399,10 +394,6 @@ def lower(title: str) -> str:
     """A title within a sentence; abbreviations and names such as MobileNet keep their letters."""
     rest = title.partition(" ")[0][1:]
     return title if rest != rest.lower() else title[:1].lower() + title[1:]
-
-
-def _row_keys(cells: pd.DataFrame, axes: Sequence[str]) -> list[Line2D]:
-    return [Line2D([], [], color=colour, marker=marker, label=name) for name, _, colour, marker in _lines(cells, axes)]
 
 
 def _key(line: str, marker: str, face: str, name: str) -> Line2D:

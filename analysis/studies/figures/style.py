@@ -22,7 +22,7 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", 
 
 GREY, GRID = "#555555", "#e6e6e6"
 
-LINES = ((1.0, BLUE, "o"), (0.5, VERMILLION, "s"), (0.25, GREEN, "^"))
+LINES = {1.0: (BLUE, "o"), 0.5: (VERMILLION, "s"), 0.25: (GREEN, "^")}
 """Colour and marker of the paper's widths; others take OTHERS in turn."""
 
 OTHERS = ((ORANGE, "D"), (PURPLE, "v"), (SKY, "P"))
