@@ -165,7 +165,7 @@ def test_a_folder_of_one_epoch_says_so_once(tmp_path: Path) -> None:
         one = fixture.run(3, 0.25, under=fixture.protocol(epochs))
         fixture.write_plan(tmp_path, "groups", [one], day=epochs)
         fixture.write_done(tmp_path, one, 0.3)
-    found = places.named(tmp_path, places.sections_by_scope([sections("groups", tmp_path)]))
+    found = places.named(tmp_path, assemble.sections_by_scope([sections("groups", tmp_path)]))
     assert [name[:-5] for name in found.names.values()] == ["glyphs-1ep", "glyphs-20ep"]
 
 
