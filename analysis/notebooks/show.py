@@ -3,10 +3,10 @@
 import base64
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from ablations.core.errors import UserError
@@ -16,6 +16,16 @@ from analysis.runs.study import Study, studies
 from analysis.studies.figures.style import png
 from analysis.studies.grids import Grid
 from analysis.studies.render import STYLE, html_table
+
+
+@dataclass(frozen=True)
+class Html:
+    """HTML that Jupyter shows as the output of a cell."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.text
 
 
 def results_folder() -> Path:
@@ -36,15 +46,15 @@ def study(results: Path, runs: pd.DataFrame) -> Study:
     return found[name]
 
 
-def tables(grids: Iterable[Grid]) -> HTML:
+def tables(grids: Iterable[Grid]) -> Html:
     """All tables with their notes, as one output; the style of published tables holds within it alone (CSS nesting)."""
     shown = "".join(map(html_table, grids))
-    return HTML(f'<style>.ablation {{{STYLE}}}</style><div class="ablation">{shown}</div>')
+    return Html(f'<style>.ablation {{{STYLE}}}</style><div class="ablation">{shown}</div>')
 
 
-def figures(figures: Iterable[Figure]) -> HTML:
+def figures(figures: Iterable[Figure]) -> Html:
     """All figures as one output, at the size that they are drawn for."""
-    return HTML("".join(_image(figure) for figure in figures))
+    return Html("".join(_image(figure) for figure in figures))
 
 
 def _image(figure: Figure) -> str:
