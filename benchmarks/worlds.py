@@ -212,4 +212,5 @@ def false_alarm(claim: Claim, verdict: str) -> bool:
 
 def truth(claim: Claim, means: Mapping[Cell, float]) -> float:
     """The effect that a claim is about in a world of these means, in its unit."""
-    return joint_effect(claim.kind, [contrast.of(means) for contrast in claim.contrasts])
+    # Rounded, so that means which only rounding tells apart stand in no order.
+    return joint_effect(claim.kind, [round(contrast.of(means), 9) for contrast in claim.contrasts])

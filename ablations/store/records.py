@@ -11,8 +11,10 @@ from ablations.core.run_spec import Number, Whole
 Text = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
 """Text that is only shown; a value of another type counts as absent."""
 
-RunId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-"""Name of a run's folder. The pattern keeps paths out."""
+RUN_ID = "[0-9a-f]{16}"
+"""Pattern of the name of a run's folder. It keeps paths out."""
+
+RunId = Annotated[str, Field(pattern=f"^{RUN_ID}$")]
 
 
 class Record(BaseModel):

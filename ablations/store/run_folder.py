@@ -17,7 +17,7 @@ from ablations.core.files import PART, encode_text, flush_folder, make_folder, r
 from ablations.core.job_state import JobState
 from ablations.core.run_spec import NUMERICS, SCHEMA, Run, complaint, to_json
 from ablations.store import manifest
-from ablations.store.records import Failure, LiveProgress, Result, read
+from ablations.store.records import RUN_ID, Failure, LiveProgress, Result, read
 
 METRICS = (
     "epoch",
@@ -51,7 +51,7 @@ NEWER = "was written by a newer version"
 
 def is_id(name: str) -> bool:
     """Whether this is the id of a run."""
-    return bool(re.fullmatch(r"[0-9a-f]{16}", name))
+    return bool(re.fullmatch(RUN_ID, name))
 
 
 def path_of(results: Path, run_id: str) -> Path:

@@ -8,6 +8,7 @@ composed once; an override that many jobs share is parsed once.
 
 import copy
 import itertools
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -286,9 +287,9 @@ class PlanLauncher(Launcher):
         """A configuration as it is resolved to a run."""
         return config
 
+    @abstractmethod
     def train(self, planned: Sequence[Planned]) -> list[JobState]:
         """Train runs; their states in the same order. A failed one is a state, never an exception."""
-        raise NotImplementedError
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Train the jobs that lists of overrides stand for; see `train` for what it raises."""

@@ -14,7 +14,7 @@ from analysis.stats.contrast import Contrast, gain
 from analysis.stats.intervals import SEEDS
 from analysis.stats.sample import PAIR_CORRELATION, Sample
 from benchmarks.verdicts import mistakes
-from benchmarks.worlds import false_alarm, flat, hardest, papers, simulate
+from benchmarks.worlds import false_alarm, flat, hardest, papers, simulate, truth
 from tests.make import shufflenet_cell
 
 CLAIMS = read_claims()
@@ -168,3 +168,9 @@ def test_the_correlation_is_what_the_pilot_measured() -> None:
         found.append(arms.corr().iloc[0, 1])
         assert len(arms) >= 16 and arms.notna().all(axis=None)
     assert float(np.mean(found)) == pytest.approx(PAIR_CORRELATION, abs=0.05)
+
+
+def test_in_a_world_means_that_only_rounding_tells_apart_stand_in_no_order() -> None:
+    order = next(claim for claim in CLAIMS if claim.kind == "order")
+    means = {ref: (0.3, 0.1 + 0.2)[place % 2] for place, ref in enumerate(order.refs)}
+    assert truth(order, means) == 0.0
